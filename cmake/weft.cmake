@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# weft_kind(netd bridge)   registers `const struct kind netd_bridge_kind`
+# weft_class(netd link)    registers `const struct resource_class netd_link_class`
+# The lists are written into registry.c: explicit, since linker sections vanish from static libraries.
+define_property(GLOBAL PROPERTY WEFT_KINDS)
+define_property(GLOBAL PROPERTY WEFT_CLASSES)
+function(weft_kind module name)
+  string(REPLACE "-" "_" name ${name})
+  set_property(GLOBAL APPEND PROPERTY WEFT_KINDS ${module}_${name}_kind)
+endfunction()
+function(weft_class module name)
+  string(REPLACE "-" "_" name ${name})
+  set_property(GLOBAL APPEND PROPERTY WEFT_CLASSES ${module}_${name}_class)
+endfunction()
+
+function(weft_write_registry)
+  get_property(kinds GLOBAL PROPERTY WEFT_KINDS)
+  get_property(classes GLOBAL PROPERTY WEFT_CLASSES)
+  set(text "/* Written by cmake/weft.cmake. */\n#include \"core/kind.h\"\n#include \"core/registry.h\"\n#include \"core/resource.h\"\n\n")
+  foreach(k ${kinds})
+    string(APPEND text "extern const struct kind ${k};\n")
+  endforeach()
+  foreach(c ${classes})
+    string(APPEND text "extern const struct resource_class ${c};\n")
+  endforeach()
+  string(APPEND text "\nvoid registry_init(void)\n{\n")
+  foreach(k ${kinds})
+    string(APPEND text "\tif (kind_register(&${k}, NULL) < 0)\n\t\tabort();\n")
+  endforeach()
+  foreach(c ${classes})
+    string(APPEND text "\tif (class_register(&${c}, NULL) < 0)\n\t\tabort();\n")
+  endforeach()
+  string(APPEND text "}\n")
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/registry.c CONTENT "${text}")
+  add_library(weft-registry STATIC ${CMAKE_BINARY_DIR}/registry.c)
+  target_link_libraries(weft-registry PUBLIC weft-api weft-guestd weft-policies weft-netd weft-stord weft-core)
+endfunction()
+
+# One static library a directory; files are listed one a line, so that adding a kind is adding a line.
+function(weft_library name)
+  add_library(${name} STATIC ${ARGN})
+endfunction()

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Child processes with deadlines, on the event loop. argv arrays, never a shell; stdin from memory; stdout and stderr collected up to a bound. A
+ * child past its deadline gets SIGKILL with its whole process group; one that hangs unkillably (state D) is reported as timed out at once and no longer waited for. */
+#ifndef WEFT_CORE_CHILD_H
+#define WEFT_CORE_CHILD_H
+
+#include "core/err.h"
+
+struct child;
+
+struct child_result {
+	int status;       /* exit status; 128 + signal when killed; -1 when it could not be started or timed out */
+	bool timed_out;
+	char *out, *errs; /* NUL-terminated, bounded by max_output; freed after the callback */
+	size_t out_size;
+	struct err err;   /* set unless status is 0: "iptables-restore: <last line of stderr>" or "... gave no answer in 5 s" */
+};
+typedef void child_fn(void *ctx, const struct child_result *result);
+
+struct child_spec {
+	const char *const *argv; /* NULL-terminated; argv[0] is searched in PATH (with /usr/sbin and /sbin) */
+	const char *input;       /* stdin; NULL: /dev/null */
+	size_t input_size;
+	unsigned deadline_ms;    /* 0: 10 s */
+	size_t max_output;       /* 0: 16 MiB */
+	child_fn *done;
+	void *ctx;
+};
+/* Starts it; done is called later, exactly once, also when it could not be started. The handle is valid until then. Copies what it needs of the spec. */
+struct child *child_run(const struct child_spec *spec);
+/* Kills it; done is still called. */
+void child_kill(struct child *child);
+/* Runs func(ctx, out_fd) in a forked child (for what may block: opening files on dead servers) with the same rules; its return value is the exit status, what it writes to out_fd is the
+ * output. func runs after fork in a single-threaded copy: no locks, no loop. */
+struct child *child_call(int (*func)(void *ctx, int out_fd), void *func_ctx, unsigned deadline_ms, child_fn *done, void *ctx);
+
+#endif
