@@ -10,6 +10,12 @@
 
 struct generation;
 
+/* Who set a row of a want, and where in its document: for conflicts. */
+struct want_origin {
+	const struct object *object;
+	const char *path; /* NULL: the object as a whole */
+};
+
 /* One wanted resource. Made by want(); the spec may still be set until lowering has ended. */
 struct want {
 	const struct resource_class *class;
@@ -24,7 +30,7 @@ struct want {
 	struct want *carrier; /* a cold start of the carrier takes this along */
 	bool adopt;           /* may be taken over although somebody else made it */
 	const char *mark;     /* set when lowering ends */
-	const struct object **row_owners; /* who set each row; for conflicts */
+	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
 	size_t index;         /* in the generation */
 };
 
@@ -60,6 +66,8 @@ bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...) print
 /* Who answers facts whose key begins with prefix ("link/", "program/"). `ret` is malloc'ed; return 0, -ENOENT (no such thing) or -errno. */
 typedef int fact_fn(void *ctx, const char *key, char **ret);
 void fact_register(const char *prefix, fact_fn *fn, void *ctx);
+/* Asks now, outside lowering. 0, -ENOENT or -errno; `ret` is malloc'ed. */
+int fact_read(const char *key, char **ret);
 
 /* Allocations: choices that must not change once made. Kept under (object, slot); no two objects hold one text in a space.
  * propose() writes the attempt-th candidate (from 0) into buf and returns false when it has none left. NULL if none was free (refuse then). */
@@ -98,6 +106,8 @@ struct generation *generation_new(struct arena *arena); /* takes the arena; NULL
 struct generation *generation_ref(struct generation *gen);
 struct generation *generation_unref(struct generation *gen);
 struct want *generation_find(const struct generation *gen, const char *class, const char *key);
+/* Forgets wants, facts and allocations, for lowering once more. */
+void generation_clear_wants(struct generation *gen);
 struct want *generation_add(struct generation *gen, const struct resource_class *class, const char *key, void *spec);
 
 struct lower_input {

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lowering of a whole configuration: names are unique, references lead somewhere and in no circle, every object's check()
+ * and lower() runs, in reference order. What is refused takes along what refers to it; in lenient mode the rest
+ * is lowered without them. */
+#include "core/lower-internal.h"
+
+#include "core/env.h"
+
+enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
+
+struct run {
+	struct generation *gen;
+	const struct lower_input *input;
+	struct diags *diags;
+	struct configuration config; /* in reference order after sort() */
+	/* By slot in the configuration's index. */
+	bool *out; /* refused, or refers to something refused */
+	enum mark *marks;
+	struct object **sorted;
+	size_t n_sorted;
+};
+
+static size_t hash_name(const char *kind, const char *name)
+{
+	size_t h = 5381;
+	for (const char *p = kind; *p; p++)
+		h = h * 33 ^ (uint8_t)*p;
+	for (const char *p = name; *p; p++)
+		h = h * 33 ^ (uint8_t)*p;
+	return h;
+}
+
+static struct object **index_slot(const struct configuration *config, const char *kind, const char *name)
+{
+	size_t i = hash_name(kind, name) & (config->index_size - 1);
+	while (config->index[i] && !(streq(config->index[i]->kind->name, kind) && streq(config->index[i]->name, name)))
+		i = (i + 1) & (config->index_size - 1);
+	return &config->index[i];
+}
+
+const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name)
+{
+	return *index_slot(config, kind, name);
+}
+
+static void build_index(struct run *run)
+{
+	struct configuration *config = &run->config;
+	config->n = run->input->n_objects;
+	config->index_size = 64;
+	while (config->index_size < config->n * 2)
+		config->index_size *= 2;
+	config->objects = arena_alloc(run->gen->arena, (config->n + 1) * sizeof(*config->objects));
+	config->index = arena_alloc(run->gen->arena, config->index_size * sizeof(*config->index));
+	size_t n = 0;
+	for (size_t i = 0; i < config->n; i++) {
+		struct object *o = run->input->objects[i];
+		struct object **slot = index_slot(config, o->kind->name, o->name);
+		if (*slot) {
+			struct diag *d = diag_add(run->diags, object_pos(o, "metadata.name"),
+						  "%s '%s' is defined twice", o->kind->name, o->name);
+			diag_related(run->diags, d, object_pos(*slot, "metadata.name"), "first defined here");
+			continue;
+		}
+		*slot = o;
+		config->objects[n++] = o;
+	}
+	config->n = n;
+}
+
+static size_t slot_of(const struct run *run, const struct object *object)
+{
+	return (size_t)(index_slot(&run->config, object->kind->name, object->name) - run->config.index);
+}
+
+struct ref_visit {
+	struct run *run;
+	const struct object *object;
+	bool report;
+	void (*fn)(struct run *run, const struct object *from, const struct object *to, const char *path);
+};
+
+static void report_dangling(const struct ref_visit *visit, const char *kind, const char *name, const char *path)
+{
+	struct run *run = visit->run;
+	char full[256];
+	snprintf(full, sizeof(full), "spec.%s", path);
+	struct diag *d = diag_add(run->diags, object_pos(visit->object, full), "there is no %s '%s'", kind, name);
+	const char *names[64];
+	size_t n = 0;
+	for (size_t i = 0; i < run->config.n && n < ARRAY_SIZE(names); i++)
+		if (streq(run->config.objects[i]->kind->name, kind))
+			names[n++] = run->config.objects[i]->name;
+	const char *near = nearest_name(name, names, n);
+	if (near)
+		diag_hint(run->diags, d, "did you mean '%s'?", near);
+	else
+		diag_hint(run->diags, d, "define it in the same files, or apply its manifest first");
+}
+
+/* A reference to "*" names a link that may also be nobody's object, so it orders nothing. */
+static void visit_ref(void *ctx, const char *kind, const char *name, const char *path)
+{
+	struct ref_visit *visit = ctx;
+	if (streq(kind, "*"))
+		return;
+	const struct object *to = configuration_find(&visit->run->config, kind, name);
+	if (to)
+		visit->fn(visit->run, visit->object, to, path);
+	else if (visit->report)
+		report_dangling(visit, kind, name, path);
+}
+
+static void each_ref(struct ref_visit *visit)
+{
+	table_refs(visit->object->kind->table, visit->object->spec, visit_ref, visit);
+}
+
+static void sort_object(struct run *run, const struct object *object);
+
+static void sort_target(struct run *run, const struct object *from, const struct object *to, const char *path)
+{
+	if (run->marks[slot_of(run, to)] != MARK_OPEN) {
+		sort_object(run, to);
+		return;
+	}
+	char full[256];
+	snprintf(full, sizeof(full), "spec.%s", path);
+	struct diag *d = diag_add(run->diags, object_pos(from, full), "%s '%s' and %s '%s' refer to each other in a circle",
+				  from->kind->name, from->name, to->kind->name, to->name);
+	diag_related(run->diags, d, object_pos(to, "metadata.name"), "the circle closes here");
+}
+
+/* Depth is bounded by the number of kinds that refer to each other, which is small, but for circles, which end at once. */
+static void sort_object(struct run *run, const struct object *object)
+{
+	size_t at = slot_of(run, object);
+	if (run->marks[at] != MARK_NEW)
+		return;
+	run->marks[at] = MARK_OPEN;
+	struct ref_visit visit = {run, object, true, sort_target};
+	size_t before = run->diags->n_total;
+	each_ref(&visit);
+	run->out[at] = run->diags->n_total > before;
+	run->marks[at] = MARK_DONE;
+	run->sorted[run->n_sorted++] = run->config.index[at];
+}
+
+static void sort_all(struct run *run)
+{
+	struct configuration *config = &run->config;
+	run->marks = arena_alloc(run->gen->arena, config->index_size * sizeof(*run->marks));
+	run->sorted = arena_alloc(run->gen->arena, (config->n + 1) * sizeof(*run->sorted));
+	run->out = arena_alloc(run->gen->arena, config->index_size);
+	for (size_t i = 0; i < config->n; i++)
+		sort_object(run, config->objects[i]);
+	config->objects = run->sorted;
+}
+
+static const struct object *check_find(const struct check *check, const char *kind, const char *name)
+{
+	const struct run *run = check->ctx;
+	return configuration_find(&run->config, kind, name);
+}
+
+static const struct object *check_at(const struct check *check, size_t i)
+{
+	const struct run *run = check->ctx;
+	return i < run->config.n ? run->config.objects[i] : NULL;
+}
+
+static void check_all(struct run *run)
+{
+	for (size_t i = 0; i < run->config.n; i++) {
+		const struct object *o = run->config.objects[i];
+		struct check check = {o, run->diags, check_find, check_at, run};
+		size_t before = run->diags->n_total;
+		if (o->kind->check)
+			o->kind->check(&check);
+		if (run->diags->n_total > before)
+			run->out[slot_of(run, o)] = true;
+	}
+}
+
+static void take_along(struct run *run, const struct object *from, const struct object *to, const char *path)
+{
+	if (run->out[slot_of(run, to)])
+		run->out[slot_of(run, from)] = true;
+}
+
+/* Lowers what is not out. Returns false when an object was refused on the way, which is then out. */
+static bool lower_round(struct run *run)
+{
+	bool clean = true;
+	for (size_t i = 0; i < run->config.n; i++) {
+		struct object *o = run->config.objects[i];
+		bool *out = &run->out[slot_of(run, o)];
+		if (!*out) {
+			struct ref_visit visit = {run, o, false, take_along};
+			each_ref(&visit);
+		}
+		if (*out)
+			continue;
+		struct lowering l = {run->gen, run->input, &run->config, run->diags, o, NULL, false};
+		o->kind->lower(&l, o);
+		if (l.refused) {
+			*out = true;
+			clean = false;
+		}
+	}
+	return clean;
+}
+
+static void publish(struct run *run)
+{
+	struct generation *gen = run->gen;
+	gen->objects = run->config.objects;
+	gen->n_objects = gen->cap_objects = run->config.n;
+	for (size_t i = 0; i < run->config.n; i++) {
+		if (!run->out[slot_of(run, run->config.objects[i])])
+			continue;
+		arena_grow(gen->arena, gen->refused, gen->n_refused, gen->cap_refused);
+		gen->refused[gen->n_refused++] = run->config.objects[i];
+	}
+	for (size_t i = 0; i < gen->n_wants; i++) {
+		struct want *w = gen->wants[i];
+		w->mark = arena_printf(gen->arena, "weft:%s:%s/%s", env.instance, w->owners[0]->kind->name,
+				       w->owners[0]->name);
+	}
+}
+
+int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags)
+{
+	struct run run = {.gen = gen, .input = input, .diags = diags};
+	size_t before = diags->n_total;
+	build_index(&run);
+	sort_all(&run);
+	check_all(&run);
+	/* A refused object's wants may have shaped others: start over without it, at most once an object. */
+	while (!lower_round(&run) && input->lenient)
+		generation_clear_wants(gen);
+	publish(&run);
+	return diags->n_total > before && !input->lenient ? -EINVAL : 0;
+}

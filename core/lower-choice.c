@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What lowering reads beside the objects: facts of the host, recorded as read, and allocations, kept once made. */
+#include "core/lower-internal.h"
+
+struct fact_source {
+	const char *prefix;
+	fact_fn *fn;
+	void *ctx;
+};
+static struct fact_source *sources;
+static size_t n_sources, cap_sources;
+
+void fact_register(const char *prefix, fact_fn *fn, void *ctx)
+{
+	for (size_t i = 0; i < n_sources; i++) {
+		if (streq(sources[i].prefix, prefix)) {
+			sources[i] = (struct fact_source){prefix, fn, ctx};
+			return;
+		}
+	}
+	grow(sources, n_sources, cap_sources);
+	sources[n_sources++] = (struct fact_source){prefix, fn, ctx};
+}
+
+int fact_read(const char *key, char **ret)
+{
+	const struct fact_source *best = NULL;
+	for (size_t i = 0; i < n_sources; i++)
+		if (str_starts(key, sources[i].prefix) && (!best || strlen(sources[i].prefix) > strlen(best->prefix)))
+			best = &sources[i];
+	*ret = NULL;
+	return best ? best->fn(best->ctx, key, ret) : -ENOENT;
+}
+
+static void record_fact(struct lowering *l, const char *key, const char *value)
+{
+	struct generation *gen = l->gen;
+	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
+	gen->facts[gen->n_facts++] = (struct fact_row){key, value, l->object};
+}
+
+const char *fact(struct lowering *l, const char *key_fmt, ...)
+{
+	va_list args;
+	va_start(args, key_fmt);
+	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
+	va_end(args);
+	const struct fact_row *known = NULL;
+	for (size_t i = 0; i < l->gen->n_facts; i++) {
+		if (!streq(l->gen->facts[i].key, key))
+			continue;
+		known = &l->gen->facts[i];
+		if (known->reader == l->object)
+			return known->value;
+	}
+	if (known) {
+		const char *value = known->value; /* record_fact() may move the rows */
+		record_fact(l, key, value);
+		return value;
+	}
+	cleanup_free char *text = NULL;
+	const char *value = fact_read(key, &text) == 0 ? arena_strdup(l->gen->arena, text) : NULL;
+	record_fact(l, key, value);
+	return value;
+}
+
+bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...)
+{
+	va_list args;
+	va_start(args, key_fmt);
+	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
+	va_end(args);
+	const char *text = fact(l, "%s", key);
+	if (!text || *text < '0' || *text > '9')
+		return false;
+	*ret = strtoull(text, NULL, 10);
+	return true;
+}
+
+static void take(struct lowering *l, const char *object, const char *space, const char *slot, const char *text)
+{
+	struct generation *gen = l->gen;
+	arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
+	gen->allocs[gen->n_allocs++] =
+		(struct alloc_row){object, arena_strdup(gen->arena, space), arena_strdup(gen->arena, slot), text};
+}
+
+/* Who holds a text in a space: objects lowered so far, then those that held it before and still exist. */
+static const struct alloc_row *holder(struct lowering *l, const char *space, const char *text, bool kept_too)
+{
+	for (size_t i = 0; i < l->gen->n_allocs; i++)
+		if (streq(l->gen->allocs[i].text, text) && streq(l->gen->allocs[i].space, space))
+			return &l->gen->allocs[i];
+	for (size_t i = 0; kept_too && i < l->input->n_allocs; i++)
+		if (streq(l->input->allocs[i].text, text) && streq(l->input->allocs[i].space, space))
+			return &l->input->allocs[i];
+	return NULL;
+}
+
+static const char *kept_choice(struct lowering *l, const char *object, const char *space, const char *slot)
+{
+	for (size_t i = 0; i < l->input->n_allocs; i++) {
+		const struct alloc_row *row = &l->input->allocs[i];
+		if (streq(row->object, object) && streq(row->space, space) && streq(row->slot, slot))
+			return row->text;
+	}
+	return NULL;
+}
+
+enum { MAX_ATTEMPTS = 4096 };
+
+const char *alloc(struct lowering *l, const char *space, const char *slot, alloc_propose_fn *propose, void *ctx)
+{
+	const char *object = lower_object_id(l);
+	const char *kept = kept_choice(l, object, space, slot);
+	if (kept && !holder(l, space, kept, false)) {
+		kept = arena_strdup(l->gen->arena, kept);
+		take(l, object, space, slot, kept);
+		return kept;
+	}
+	char buf[256];
+	for (unsigned attempt = 0; attempt < MAX_ATTEMPTS && propose(ctx, attempt, buf, sizeof(buf)); attempt++) {
+		if (holder(l, space, buf, true))
+			continue;
+		const char *text = arena_strdup(l->gen->arena, buf);
+		take(l, object, space, slot, text);
+		return text;
+	}
+	return NULL;
+}
+
+bool alloc_fixed(struct lowering *l, const char *space, const char *slot, const char *text, const char **ret_holder)
+{
+	const char *object = lower_object_id(l);
+	const struct alloc_row *other = holder(l, space, text, false);
+	if (other) {
+		if (ret_holder)
+			*ret_holder = other->object;
+		return false;
+	}
+	take(l, object, space, slot, arena_strdup(l->gen->arena, text));
+	return true;
+}
+
+struct mac_proposal {
+	const char *object, *slot;
+};
+
+static bool propose_mac(void *ctx, unsigned attempt, char *buf, size_t size)
+{
+	const struct mac_proposal *p = ctx;
+	char text[512];
+	snprintf(text, sizeof(text), "mac/%s/%s/%u", p->object, p->slot, attempt);
+	uint64_t h = host_hash(text);
+	snprintf(buf, size, "52:54:00:%02x:%02x:%02x", (unsigned)(h & 0xff), (unsigned)(h >> 8 & 0xff),
+		 (unsigned)(h >> 16 & 0xff));
+	return true;
+}
+
+const char *alloc_mac(struct lowering *l, const char *slot)
+{
+	struct mac_proposal proposal = {lower_object_id(l), slot};
+	return alloc(l, "mac", slot, propose_mac, &proposal);
+}
+
+enum { LINK_NAME_MAX = 15 };
+
+static bool propose_link_name(void *ctx, unsigned attempt, char *buf, size_t size)
+{
+	const char *preferred = ctx;
+	if (attempt == 0 && strlen(preferred) <= LINK_NAME_MAX) {
+		snprintf(buf, size, "%s", preferred);
+		return true;
+	}
+	char text[512];
+	snprintf(text, sizeof(text), "link/%s/%u", preferred, attempt);
+	snprintf(buf, size, "weft%08x", (unsigned)(host_hash(text) & 0xffffffff));
+	return true;
+}
+
+/* A name that a link of the manifests has verbatim is no candidate. */
+const char *alloc_link_name(struct lowering *l, const char *slot, const char *preferred)
+{
+	for (size_t i = 0; i < l->config->n; i++) {
+		const struct object *o = l->config->objects[i];
+		if ((o->kind->flags & KIND_NAME_IS_IFNAME) && streq(o->name, preferred))
+			preferred = arena_printf(l->gen->arena, "%s (a link of that name exists)", preferred);
+	}
+	return alloc(l, "link", slot, propose_link_name, (void *)preferred);
+}

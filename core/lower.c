@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions that a kind's lower() calls: wants and their edges, and what refuses an object. lower-all.c
+ * runs them over a configuration; lower-choice.c has facts and allocations. */
+#include "core/lower-internal.h"
+
+static const char *object_id(struct lowering *l, const struct object *object)
+{
+	return arena_printf(l->gen->arena, "%s/%s", object->kind->name, object->name);
+}
+
+const char *lower_object_id(struct lowering *l)
+{
+	return object_id(l, l->object);
+}
+
+static void add_owner(struct lowering *l, struct want *want)
+{
+	for (size_t i = 0; i < want->n_owners; i++)
+		if (want->owners[i] == l->object)
+			return;
+	arena_grow(l->gen->arena, want->owners, want->n_owners, want->cap_owners);
+	want->owners[want->n_owners++] = l->object;
+}
+
+static void report_conflict(struct lowering *l, const struct want *want, const void *spec, size_t row)
+{
+	const struct table *table = want->class->table;
+	const struct want_origin *first = &want->origins[row];
+	struct arena *arena = l->gen->arena;
+	struct diag *d = diag_add(l->diags, object_pos(l->object, l->path), "%s '%s': %s is to be %s here, %s by %s '%s'",
+				  want->class->name, want->key, table->fields[row].name,
+				  table_row_text(table, spec, row, arena), table_row_text(table, want->spec, row, arena),
+				  first->object ? first->object->kind->name : "?",
+				  first->object ? first->object->name : "?");
+	if (first->object)
+		diag_related(l->diags, d, object_pos(first->object, first->path), "the other one is here");
+	diag_hint(l->diags, d, "make both the same, or leave it out of one of them");
+	l->refused = true;
+}
+
+/* Adds the rows of `spec`, remembering where each came from. */
+static void merge_rows(struct lowering *l, struct want *want, const void *spec)
+{
+	const struct table *table = want->class->table;
+	uint64_t before = *present_of(want->spec);
+	uint64_t conflicts = table_merge(table, want->spec, spec, l->gen->arena);
+	for (size_t row = 0; row < table->n_fields; row++) {
+		uint64_t bit = (uint64_t)1 << row;
+		if (conflicts & bit)
+			report_conflict(l, want, spec, row);
+		else if (*present_of(want->spec) & ~before & bit)
+			want->origins[row] = (struct want_origin){l->object, l->path};
+	}
+}
+
+struct want *want(struct lowering *l, const struct resource_class *class, const void *spec, const char *key_fmt, ...)
+{
+	va_list args;
+	va_start(args, key_fmt);
+	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
+	va_end(args);
+	struct want *w = generation_find(l->gen, class->name, key);
+	if (!w) {
+		w = generation_add(l->gen, class, key, NULL);
+		w->origins = arena_alloc(l->gen->arena, class->table->n_fields * sizeof(*w->origins));
+	}
+	add_owner(l, w);
+	if (spec)
+		merge_rows(l, w, spec);
+	return w;
+}
+
+void want_set(struct lowering *l, struct want *w, const char *row, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *text = xvprintf(fmt, args);
+	va_end(args);
+	struct err err = {0};
+	if (want_set_text(l, w, row, text, &err) < 0) {
+		fprintf(stderr, "weft: %s/%s: %s\n", w->class->name, w->key, err.text);
+		abort();
+	}
+}
+
+int want_set_text(struct lowering *l, struct want *w, const char *row, const char *text, struct err *err)
+{
+	void *spec = arena_alloc(l->gen->arena, w->class->table->size);
+	int r = table_set_text(w->class->table, spec, row, text, l->gen->arena, err);
+	if (r == 0)
+		merge_rows(l, w, spec);
+	return r;
+}
+
+struct want *want_find(struct lowering *l, const char *class, const char *key)
+{
+	return generation_find(l->gen, class, key);
+}
+
+static void add_edge(struct lowering *l, struct want ***items, size_t *n, size_t *cap, struct want *to)
+{
+	for (size_t i = 0; i < *n; i++)
+		if ((*items)[i] == to)
+			return;
+	arena_grow(l->gen->arena, *items, *n, *cap);
+	(*items)[(*n)++] = to;
+}
+
+void needs(struct lowering *l, struct want *a, struct want *b)
+{
+	if (a && b && a != b)
+		add_edge(l, &a->needs, &a->n_needs, &a->cap_needs, b);
+}
+
+void handover(struct lowering *l, struct want *x, struct want *y)
+{
+	if (x && y && x != y)
+		add_edge(l, &x->handovers, &x->n_handovers, &x->cap_handovers, y);
+}
+
+void carried(struct lowering *l, struct want *x, struct want *y)
+{
+	x->carrier = y;
+}
+
+void lower_at(struct lowering *l, const char *path)
+{
+	l->path = arena_strdup(l->gen->arena, path);
+}
+
+struct diag *lower_refuse(struct lowering *l, const char *path, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *text = xvprintf(fmt, args);
+	va_end(args);
+	l->refused = true;
+	return diag_add(l->diags, object_pos(l->object, path ? path : "metadata.name"), "%s", text);
+}
+
+struct diags *lower_diags(struct lowering *l)
+{
+	return l->diags;
+}
+
+struct arena *lower_arena(struct lowering *l)
+{
+	return l->gen->arena;
+}
+
+const struct object *lower_object(struct lowering *l)
+{
+	return l->object;
+}
+
+const struct object *lower_find(struct lowering *l, const char *kind, const char *name)
+{
+	return configuration_find(l->config, kind, name);
+}
+
+const struct object *lower_object_at(struct lowering *l, size_t i)
+{
+	return i < l->config->n ? l->config->objects[i] : NULL;
+}
+
+const char *lower_override(struct lowering *l)
+{
+	const char *id = lower_object_id(l);
+	for (size_t i = 0; i < l->input->n_overrides; i++)
+		if (streq(l->input->overrides[i].object, id))
+			return l->input->overrides[i].text;
+	return NULL;
+}
