@@ -39,9 +39,13 @@ struct scalar {
 	const char *name; /* "size", "mac": what `weft explain` prints */
 	const char *doc;  /* how it is written: "bytes with KiB, MiB, GiB or TiB" */
 	const char *pattern; /* JSON Schema pattern, NULL if any */
+	const char *example; /* "64MiB" */
 	size_t size;      /* bytes of the C value */
 	enum json_form json;
-	/* Reads text into *out. On failure returns -EINVAL and says in err what was expected ("expected a size such as 64MiB"). */
+	bool text;        /* the value is a const char * that a deep copy has to duplicate */
+	bool zero;        /* a value with a unit of which a bare 0 is accepted */
+	/* Reads text into *out. On failure returns -EINVAL and says in err what was expected ("expected a size such as 64MiB"); after a
+	 * line break there may be a hint ("write a unit: 64MiB"). `field` may be NULL: no bounds. */
 	int (*parse)(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err);
 	const char *(*format)(const struct field *field, const void *value, struct arena *arena);
 	bool (*equal)(const void *a, const void *b); /* NULL: compares bytes */
