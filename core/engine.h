@@ -53,6 +53,7 @@ struct engine_record {
 	bool made;         /* we are about to create it, or have */
 	json_t *baseline;  /* as it was before us; NULL if there was nothing or nothing is kept */
 	bool forget;       /* drop the record */
+	bool old_boot;     /* given back by the store: written before the last boot; not read when it is put */
 };
 
 struct engine_host {

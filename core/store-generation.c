@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A generation as text: one line of JSON an object, fact, allocation or resource, so that one bad line costs that line.
+ *
+ *     {"object": {document}, "set": "default", "generation": 3, "file": "lan.yaml", "line": 4, "refused": true}
+ *     {"fact": "link/eth0/mtu", "value": "1500", "reader": 0}
+ *     {"alloc": ["Guest/web", "mac", "0", "52:54:00:..."]}
+ *     {"want": "link/lan", "class": "link", "spec": {...}, "mark": "...", "owners": [0], "needs": [], "handovers": [],
+ * "carrier": 7, "adopt": true}
+ *
+ * Objects and resources are referred to by their number in their order in the text. */
+#include "core/store-internal.h"
+
+#include "core/event.h"
+
+enum { LINE_MAX_BYTES = 16 * 1024 * 1024 };
+
+/* ---- writing ---- */
+
+struct buffer {
+	char *text;
+	size_t size, cap;
+};
+
+static int append(const char *bytes, size_t size, void *ctx)
+{
+	struct buffer *b = ctx;
+	if (b->cap - b->size < size) {
+		b->cap = (b->cap + size) * 2;
+		b->text = xrealloc(b->text, b->cap, 1);
+	}
+	memcpy(b->text + b->size, bytes, size);
+	b->size += size;
+	return 0;
+}
+
+/* Takes the line. */
+static void add_line(struct buffer *b, json_t *line)
+{
+	if (!line || json_dump_callback(line, append, b, JSON_COMPACT) < 0)
+		abort(); /* out of memory, or a text that is not UTF-8, which no parser of ours lets in */
+	append("\n", 1, b);
+	json_decref(line);
+}
+
+static void set_text(json_t *line, const char *key, const char *text)
+{
+	if (text)
+		json_object_set_new(line, key, json_string(text));
+}
+
+static bool is_refused(const struct generation *gen, const struct object *object)
+{
+	for (size_t i = 0; i < gen->n_refused; i++)
+		if (gen->refused[i] == object)
+			return true;
+	return false;
+}
+
+static json_t *object_line(const struct generation *gen, const struct object *object)
+{
+	json_t *line = json_object();
+	json_object_set_new(line, "object",
+			    object->node ? node_to_json(object->node) : object_to_json(object, EMIT_SECRETS));
+	set_text(line, "set", object->set);
+	set_text(line, "file", object->file);
+	json_object_set_new(line, "generation", json_integer((json_int_t)object->generation));
+	if (object->node && object->node->pos.line)
+		json_object_set_new(line, "line", json_integer(object->node->pos.line));
+	if (is_refused(gen, object))
+		json_object_set_new(line, "refused", json_true());
+	return line;
+}
+
+/* Objects by pointer, sorted, for their numbers. */
+struct numbered {
+	const struct object *object;
+	size_t number;
+};
+
+static int compare_numbered(const void *a, const void *b)
+{
+	const struct numbered *x = a, *y = b;
+	return x->object < y->object ? -1 : x->object > y->object;
+}
+
+static json_t *object_number(const struct numbered *numbers, size_t n, const struct object *object)
+{
+	struct numbered key = {.object = object};
+	const struct numbered *found = n ? bsearch(&key, numbers, n, sizeof(key), compare_numbered) : NULL;
+	return found ? json_integer((json_int_t)found->number) : NULL;
+}
+
+static int set_edges(const struct generation *gen, json_t *line, const char *key, struct want *const *wants, size_t n)
+{
+	json_t *list = json_array();
+	if (n)
+		json_object_set(line, key, list);
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (wants[i]->index >= gen->n_wants || gen->wants[wants[i]->index] != wants[i])
+			r = -EINVAL;
+		json_array_append_new(list, json_integer((json_int_t)wants[i]->index));
+	}
+	json_decref(list);
+	return r;
+}
+
+struct want_writer {
+	const struct generation *gen;
+	struct numbered *numbers;
+	struct buffer *buffer;
+};
+
+static int add_want(const struct want_writer *w, const struct want *want)
+{
+	json_t *line = json_object(), *owners = json_array();
+	json_object_set_new(line, "want", json_string(want->key));
+	json_object_set_new(line, "class", json_string(want->class->name));
+	json_object_set_new(line, "spec", table_to_json(want->class->table, want->spec, EMIT_SECRETS));
+	set_text(line, "mark", want->mark);
+	for (size_t i = 0; i < want->n_owners; i++)
+		json_array_append_new(owners, object_number(w->numbers, w->gen->n_objects, want->owners[i]));
+	json_object_set_new(line, "owners", owners);
+	int r = set_edges(w->gen, line, "needs", want->needs, want->n_needs);
+	if (r == 0)
+		r = set_edges(w->gen, line, "handovers", want->handovers, want->n_handovers);
+	if (r == 0 && want->carrier)
+		json_object_set_new(line, "carrier", json_integer((json_int_t)want->carrier->index));
+	if (want->adopt)
+		json_object_set_new(line, "adopt", json_true());
+	add_line(w->buffer, line);
+	return r;
+}
+
+static struct numbered *number_objects(const struct generation *gen)
+{
+	struct numbered *numbers = xcalloc(gen->n_objects, sizeof(*numbers));
+	for (size_t i = 0; i < gen->n_objects; i++)
+		numbers[i] = (struct numbered){gen->objects[i], i};
+	qsort(numbers, gen->n_objects, sizeof(*numbers), compare_numbered);
+	return numbers;
+}
+
+static void add_facts(struct buffer *b, const struct generation *gen, const struct numbered *numbers)
+{
+	for (size_t i = 0; i < gen->n_facts; i++) {
+		const struct fact_row *fact = &gen->facts[i];
+		json_t *line = json_object(), *reader = object_number(numbers, gen->n_objects, fact->reader);
+		json_object_set_new(line, "fact", json_string(fact->key));
+		set_text(line, "value", fact->value);
+		if (reader)
+			json_object_set_new(line, "reader", reader);
+		add_line(b, line);
+	}
+}
+
+int store_generation_write(const struct generation *gen, char **ret, size_t *ret_size, struct err *err)
+{
+	struct buffer b = {0};
+	cleanup_free struct numbered *numbers = number_objects(gen);
+	for (size_t i = 0; i < gen->n_objects; i++)
+		add_line(&b, object_line(gen, gen->objects[i]));
+	add_facts(&b, gen, numbers);
+	for (size_t i = 0; i < gen->n_allocs; i++) {
+		const struct alloc_row *a = &gen->allocs[i];
+		add_line(&b, json_pack("{s:[ssss]}", "alloc", a->object, a->space, a->slot, a->text));
+	}
+	struct want_writer w = {gen, numbers, &b};
+	for (size_t i = 0; i < gen->n_wants; i++) {
+		if (add_want(&w, gen->wants[i]) == 0)
+			continue;
+		free(b.text);
+		return err_set(err, EINVAL, "%s/%s refers to a resource of another generation",
+			       gen->wants[i]->class->name, gen->wants[i]->key);
+	}
+	append("", 1, &b); /* never NULL, and ends in NUL */
+	*ret = b.text;
+	*ret_size = b.size - 1;
+	return 0;
+}
+
+/* ---- reading ---- */
+
+struct reader {
+	struct generation *gen;
+	uint64_t rev;
+	struct object **objects; /* by their number; NULL where one was left out */
+	size_t n_objects, cap_objects;
+	struct want **wants;
+	json_t **want_lines; /* kept until all are known, for the edges */
+	size_t n_wants, cap_wants, cap_want_lines;
+};
+
+static void skipped(const struct reader *reader, const char *object, const char *what, const char *why)
+{
+	event_text("StoreDamaged", object, true, "revision %llu in the store: %s was left out: %s",
+		   (unsigned long long)reader->rev, what, why);
+}
+
+static const char *get_text(struct arena *arena, const json_t *line, const char *key)
+{
+	return arena_strdup(arena, json_string_value(json_object_get(line, key)));
+}
+
+/* What was read from a file long ago keeps where it stood, so that conflicts with it can name file and line. */
+static void set_position(struct node *node, const struct source *source, unsigned line)
+{
+	node->pos = (struct pos){.source = source, .line = line, .column = 1};
+	for (size_t i = 0; i < node->n; i++) {
+		set_position(node->items[i], source, line);
+		if (node->keys)
+			node->keys[i]->pos = node->pos;
+	}
+}
+
+static struct object *decode_object(struct reader *reader, const json_t *line, const char *id)
+{
+	struct arena *arena = reader->gen->arena;
+	struct node *node = node_from_json(json_object_get(line, "object"), arena);
+	struct diags diags = {.arena = arena};
+	const char *file = get_text(arena, line, "file");
+	if (node && file) {
+		struct source *source = arena_new_of(arena, struct source);
+		*source = (struct source){.name = file, .text = ""};
+		set_position(node, source, (unsigned)json_integer_value(json_object_get(line, "line")));
+	}
+	struct object *object = node ? object_decode(node, arena, &diags) : NULL;
+	if (!object || diags.n > 0)
+		skipped(reader, id, object ? "a part of it" : "it",
+			diags.n ? diags.items[0]->text : "it is no document");
+	if (!object)
+		return NULL;
+	object->file = file;
+	object->set = get_text(arena, line, "set");
+	object->generation = (uint64_t)json_integer_value(json_object_get(line, "generation"));
+	return object;
+}
+
+static void read_object(struct reader *reader, const json_t *line)
+{
+	struct generation *gen = reader->gen;
+	const json_t *doc = json_object_get(line, "object");
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
+	const char *name = json_string_value(json_object_get(json_object_get(doc, "metadata"), "name"));
+	cleanup_free char *id = xprintf("%s/%s", kind ? kind : "?", name ? name : "?");
+	struct object *object = decode_object(reader, line, id);
+	grow(reader->objects, reader->n_objects, reader->cap_objects);
+	reader->objects[reader->n_objects++] = object;
+	if (!object)
+		return;
+	arena_grow(gen->arena, gen->objects, gen->n_objects, gen->cap_objects);
+	gen->objects[gen->n_objects++] = object;
+	if (!json_is_true(json_object_get(line, "refused")))
+		return;
+	arena_grow(gen->arena, gen->refused, gen->n_refused, gen->cap_refused);
+	gen->refused[gen->n_refused++] = object;
+}
+
+static struct object *object_at(const struct reader *reader, const json_t *number)
+{
+	json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
+	return i >= 0 && (size_t)i < reader->n_objects ? reader->objects[i] : NULL;
+}
+
+static void read_fact(struct reader *reader, const json_t *line)
+{
+	struct generation *gen = reader->gen;
+	struct object *object = object_at(reader, json_object_get(line, "reader"));
+	if (!object)
+		return; /* it was left out; nobody is to be lowered anew for this fact */
+	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
+	gen->facts[gen->n_facts++] = (struct fact_row){
+		.key = get_text(gen->arena, line, "fact"),
+		.value = get_text(gen->arena, line, "value"),
+		.reader = object,
+	};
+}
+
+static void read_alloc(struct reader *reader, const json_t *line)
+{
+	struct generation *gen = reader->gen;
+	const char *t[4];
+	for (size_t i = 0; i < 4; i++) {
+		t[i] = arena_strdup(gen->arena, json_string_value(json_array_get(json_object_get(line, "alloc"), i)));
+		if (!t[i]) {
+			skipped(reader, NULL, "an allocation", "it is incomplete");
+			return;
+		}
+	}
+	arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
+	gen->allocs[gen->n_allocs++] = (struct alloc_row){.object = t[0], .space = t[1], .slot = t[2], .text = t[3]};
+}
+
+static struct want *decode_want(struct reader *reader, const json_t *line)
+{
+	struct generation *gen = reader->gen;
+	const char *key = json_string_value(json_object_get(line, "want"));
+	const char *class_name = json_string_value(json_object_get(line, "class"));
+	const struct resource_class *class = class_name ? class_find(class_name) : NULL;
+	cleanup_free char *id = xprintf("%s/%s", class_name ? class_name : "?", key ? key : "?");
+	if (!class || !key || generation_find(gen, class_name, key)) {
+		skipped(reader, NULL, id,
+			!class ? "this weft has no such class of resources" : "it is incomplete or there twice");
+		return NULL;
+	}
+	struct err err = {0};
+	void *spec = arena_alloc(gen->arena, class->table->size);
+	if (table_from_json(class->table, json_object_get(line, "spec"), gen->arena, spec, &err) < 0) {
+		skipped(reader, NULL, id, err.text);
+		return NULL;
+	}
+	struct want *want = generation_add(gen, class, key, spec);
+	want->mark = get_text(gen->arena, line, "mark");
+	want->adopt = json_is_true(json_object_get(line, "adopt"));
+	const json_t *number;
+	size_t i;
+	json_array_foreach(json_object_get(line, "owners"), i, number)
+	{
+		const struct object *owner = object_at(reader, number);
+		if (!owner)
+			continue;
+		arena_grow(gen->arena, want->owners, want->n_owners, want->cap_owners);
+		want->owners[want->n_owners++] = owner;
+	}
+	return want;
+}
+
+static void read_want(struct reader *reader, json_t *line)
+{
+	grow(reader->wants, reader->n_wants, reader->cap_wants);
+	grow(reader->want_lines, reader->n_wants, reader->cap_want_lines);
+	reader->wants[reader->n_wants] = decode_want(reader, line);
+	reader->want_lines[reader->n_wants++] = json_incref(line);
+}
+
+static struct want *want_at(const struct reader *reader, const json_t *number)
+{
+	json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
+	return i >= 0 && (size_t)i < reader->n_wants ? reader->wants[i] : NULL;
+}
+
+static void link_edges(const struct reader *reader, struct want *want, const json_t *line)
+{
+	struct arena *arena = reader->gen->arena;
+	const json_t *number;
+	size_t i;
+	json_array_foreach(json_object_get(line, "needs"), i, number)
+	{
+		arena_grow(arena, want->needs, want->n_needs, want->cap_needs);
+		if (want_at(reader, number))
+			want->needs[want->n_needs++] = want_at(reader, number);
+	}
+	json_array_foreach(json_object_get(line, "handovers"), i, number)
+	{
+		arena_grow(arena, want->handovers, want->n_handovers, want->cap_handovers);
+		if (want_at(reader, number))
+			want->handovers[want->n_handovers++] = want_at(reader, number);
+	}
+	want->carrier = want_at(reader, json_object_get(line, "carrier"));
+}
+
+static void read_line(struct reader *reader, const char *text, size_t size)
+{
+	json_error_t fault;
+	json_t *line = size <= LINE_MAX_BYTES ? json_loadb(text, size, 0, &fault) : NULL;
+	if (json_object_get(line, "object"))
+		read_object(reader, line);
+	else if (json_object_get(line, "fact"))
+		read_fact(reader, line);
+	else if (json_object_get(line, "alloc"))
+		read_alloc(reader, line);
+	else if (json_object_get(line, "want"))
+		read_want(reader, line);
+	else
+		skipped(reader, NULL, "a line", line ? "its meaning is not known" : "it is damaged");
+	json_decref(line);
+}
+
+struct generation *store_generation_read(const char *lines, size_t size, uint64_t rev)
+{
+	struct reader reader = {.gen = generation_new(NULL), .rev = rev};
+	for (const char *p = lines, *end = lines + size; p < end;) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = newline ? newline : end;
+		read_line(&reader, p, (size_t)(stop - p));
+		p = stop + 1;
+	}
+	for (size_t i = 0; i < reader.n_wants; i++) {
+		if (reader.wants[i])
+			link_edges(&reader, reader.wants[i], reader.want_lines[i]);
+		json_decref(reader.want_lines[i]);
+	}
+	free(reader.objects);
+	free(reader.wants);
+	free(reader.want_lines);
+	return reader.gen;
+}
