@@ -46,6 +46,8 @@ enum field_flag {
 /* How a row travels in a netlink attribute, where that is all there is to it. */
 enum nl_form { NL_NONE, NL_U8, NL_U16, NL_U32, NL_U64, NL_BE16, NL_BE32, NL_STRING, NL_MAC, NL_IP, NL_FLAG, NL_CENTI /* ms to clock_t 1/100 s */ };
 
+enum { FIELD_LIST_MAX = 1024 };
+
 struct field {
 	const char *name; /* camelCase, as in YAML */
 	enum field_shape shape;
@@ -55,7 +57,7 @@ struct field {
 	const struct table *(*choose)(const void *around); /* VARIANT; NULL result: the row must be absent */
 	size_t offset;
 	uint64_t min, max;        /* numbers: bounds when max > 0; strings: longest; lists: longest list is list_max */
-	size_t list_max;          /* 0: 1024 */
+	size_t list_max;          /* 0: FIELD_LIST_MAX */
 	const char *def;          /* default, as text read by the scalar's parse(); its presence bit stays clear */
 	const char *const *names; /* scalar_enum */
 	size_t n_names;
@@ -118,6 +120,9 @@ static inline bool is_present(const void *spec, const struct table *table, const
 const struct field *table_field(const struct table *table, const char *name); /* NULL if there is none */
 /* A row by path from this table down: "dhcp.hosts.ip" (no indexes). NULL if there is none. */
 const struct field *table_field_path(const struct table *table, const char *path);
+
+/* Text that the row accepts: its example, else one out of its default, choices, bounds or type; NULL for maps. */
+const char *field_example(const struct field *row, struct arena *arena);
 
 /* Decodes a map into a struct (zeroed by the callee, table->size bytes): sets defaults, presence bits and lists in `arena`. Queues a diagnostic for
  * every unknown, missing, repeated, ill-typed or out-of-range field and goes on. `node` may be NULL or NODE_NULL: an empty map at `where`.

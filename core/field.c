@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all uses of field tables share: finding rows, defaults, setting a row from text, references. See field.h. */
+#include "core/field-internal.h"
+
+const struct field *field_by_name(const struct table *table, const char *name, size_t len, bool *ret_singular)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		bool singular = row->singular && strlen(row->singular) == len && memcmp(row->singular, name, len) == 0;
+		if (!singular && (strlen(row->name) != len || memcmp(row->name, name, len) != 0))
+			continue;
+		if (ret_singular)
+			*ret_singular = singular;
+		return row;
+	}
+	return NULL;
+}
+
+const struct field *table_field(const struct table *table, const char *name)
+{
+	return field_by_name(table, name, strlen(name), NULL);
+}
+
+const struct field *table_field_path(const struct table *table, const char *path)
+{
+	const struct field *row = NULL;
+	while (table) {
+		size_t len = strcspn(path, ".");
+		row = field_by_name(table, path, len, NULL);
+		if (!row || !path[len])
+			return row;
+		path += len + 1;
+		table = row->shape == FIELD_STRUCT || row->shape == FIELD_STRUCTS ? row->table : NULL;
+	}
+	return NULL;
+}
+
+size_t field_item_size(const struct field *row)
+{
+	return row->shape == FIELD_STRUCTS ? row->table->size : row->scalar->size;
+}
+
+const struct table *field_variant(const struct field *row, const void *spec)
+{
+	return *(void *const *)row_const(row, spec) ? row->choose(spec) : NULL;
+}
+
+/* A default that its own type does not read is a fault of the table; tests walk all of them. */
+static void parse_default(const struct field *row, struct arena *arena, void *out)
+{
+	struct err err = {0};
+	if (row->scalar->parse(row, row->def, arena, out, &err) == 0)
+		return;
+	fprintf(stderr, "default of field '%s': %s\n", row->name, err.text);
+	abort();
+}
+
+void field_set_defaults(const struct table *table, void *spec, struct arena *arena)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		if (row->shape == FIELD_STRUCT)
+			field_set_defaults(row->table, row_value(row, spec), arena);
+		if (!row->def)
+			continue;
+		if (row->shape == FIELD_SCALAR) {
+			parse_default(row, arena, row_value(row, spec));
+		} else if (row->shape == FIELD_LIST) {
+			struct list *list = row_value(row, spec);
+			*list = (struct list){arena_alloc(arena, row->scalar->size), 1};
+			parse_default(row, arena, list->items);
+		}
+	}
+}
+
+const char *field_example(const struct field *row, struct arena *arena)
+{
+	if (row->example || row->def)
+		return row->example ? row->example : row->def;
+	if (!row->scalar)
+		return NULL;
+	if (row->n_names)
+		return row->names[0];
+	uint64_t least = row->min ? row->min : row->max;
+	if (row->scalar->json == JSON_FORM_NUMBER && least)
+		return arena_printf(arena, "%lld", (long long)least);
+	return row->scalar->example;
+}
+
+/* parse() for callers that show one line: the hint after the line break becomes a part of the sentence. */
+static int parse_text(const struct field *row, const char *text, struct arena *arena, void *out, struct err *err)
+{
+	struct err local = {0};
+	int r = row->scalar->parse(row, text, arena, out, &local);
+	if (r == 0)
+		return 0;
+	char *hint = strchr(local.text, '\n');
+	if (hint)
+		*hint++ = 0;
+	return err_set(err, EINVAL, "'%s': %s%s%s%s", row->name, local.text, hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+}
+
+/* Adds room for one item at the end of a list. */
+static void *append_item(const struct field *row, struct list *list, struct arena *arena)
+{
+	size_t size = field_item_size(row);
+	char *items = arena_alloc(arena, (list->n + 1) * size);
+	if (list->n)
+		memcpy(items, list->items, list->n * size);
+	list->items = items;
+	return items + size * list->n++;
+}
+
+static int append_text(const struct field *row, struct list *list, const char *text, struct arena *arena, struct err *err)
+{
+	if (list->n >= (row->list_max ? row->list_max : FIELD_LIST_MAX))
+		return err_set(err, EINVAL, "'%s' has %zu items, more are not allowed", row->name, list->n);
+	struct list longer = *list;
+	void *item = append_item(row, &longer, arena);
+	int r;
+	if (row->shape == FIELD_LIST) {
+		r = parse_text(row, text, arena, item, err);
+	} else {
+		field_set_defaults(row->table, item, arena);
+		r = table_set_text(row->table, item, row->table->fields[0].name, text, arena, err);
+	}
+	if (r == 0)
+		*list = longer;
+	return r;
+}
+
+static int set_row(const struct table *table, const struct field *row, void *spec, const char *text, struct arena *arena,
+		   struct err *err)
+{
+	int r;
+	if (row->shape == FIELD_SCALAR) {
+		r = parse_text(row, text, arena, row_value(row, spec), err);
+	} else if (row->shape == FIELD_LIST || row->shape == FIELD_STRUCTS) {
+		struct list *list = row_value(row, spec);
+		if (!is_present(spec, table, row)) /* a default is replaced, not added to */
+			*list = (struct list){0};
+		r = append_text(row, list, text, arena, err);
+	} else {
+		r = err_set(err, EINVAL, "'%s' of %s is a map: set its fields, as '%s.FIELD'", row->name, table->name, row->name);
+	}
+	if (r == 0)
+		*present_of(spec) |= row_bit(table, row);
+	return r;
+}
+
+/* The struct inside a STRUCT or VARIANT row, made if it is not there; its table in *ret_table. */
+static void *enter_row(const struct field *row, void *spec, struct arena *arena, const struct table **ret_table)
+{
+	if (row->shape == FIELD_STRUCT) {
+		*ret_table = row->table;
+		return row_value(row, spec);
+	}
+	*ret_table = row->shape == FIELD_VARIANT ? row->choose(spec) : NULL;
+	if (!*ret_table)
+		return NULL;
+	void **variant = row_value(row, spec);
+	if (!*variant) {
+		*variant = arena_alloc(arena, (*ret_table)->size);
+		field_set_defaults(*ret_table, *variant, arena);
+	}
+	return *variant;
+}
+
+int table_set_text(const struct table *table, void *spec, const char *path, const char *text, struct arena *arena, struct err *err)
+{
+	for (;;) {
+		size_t len = strcspn(path, ".");
+		const struct field *row = field_by_name(table, path, len, NULL);
+		if (!row)
+			return err_set(err, EINVAL, "there is no field '%.*s' in %s", (int)len, path, table->name);
+		if (!path[len])
+			return set_row(table, row, spec, text, arena, err);
+		const struct table *inner;
+		void *inside = enter_row(row, spec, arena, &inner);
+		if (!inside)
+			return err_set(err, EINVAL, "'%s' of %s has no fields", row->name, table->name);
+		*present_of(spec) |= row_bit(table, row);
+		spec = inside;
+		table = inner;
+		path += len + 1;
+	}
+}
+
+enum { REF_PATH = 256 };
+
+struct ref_walk {
+	table_ref_fn *fn;
+	void *ctx;
+	char path[REF_PATH];
+};
+
+static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len);
+
+/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a position. */
+static void walk_value(struct ref_walk *walk, const struct field *row, const void *value, size_t len, long index)
+{
+	int n = snprintf(walk->path + len, REF_PATH - len, index < 0 ? "%s%s" : "%s%s[%ld]", len ? "." : "", row->name, index);
+	len = (size_t)n < REF_PATH - len ? len + (size_t)n : REF_PATH - 1;
+	if (row->table) {
+		walk_table(walk, row->table, value, len);
+		return;
+	}
+	const char *name = row->ref && row->scalar->text ? *(const char *const *)value : NULL;
+	if (name)
+		walk->fn(walk->ctx, row->ref, name, walk->path);
+}
+
+static void walk_row(struct ref_walk *walk, const struct field *row, const void *spec, size_t len)
+{
+	const void *value = row_const(row, spec);
+	if (row->shape == FIELD_SCALAR || row->shape == FIELD_STRUCT) {
+		walk_value(walk, row, value, len, -1);
+	} else if (row->shape == FIELD_VARIANT) {
+		const struct table *inner = field_variant(row, spec);
+		struct field named = {.name = row->name, .table = inner};
+		if (inner)
+			walk_value(walk, &named, *(void *const *)value, len, -1);
+	} else {
+		const struct list *list = value;
+		for (size_t i = 0; i < list->n; i++)
+			walk_value(walk, row, (const char *)list->items + i * field_item_size(row), len, (long)i);
+	}
+}
+
+static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		if (is_present(spec, table, row) || row->def)
+			walk_row(walk, row, spec, len);
+		walk->path[len] = 0;
+	}
+}
+
+void table_refs(const struct table *table, const void *spec, table_ref_fn *fn, void *ctx)
+{
+	struct ref_walk walk = {.fn = fn, .ctx = ctx};
+	walk_table(&walk, table, spec, 0);
+}
