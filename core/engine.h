@@ -51,6 +51,8 @@ struct engine_notice {
 struct engine_record {
 	const char *class, *key;
 	bool made;         /* we are about to create it, or have */
+	uint64_t incarnation; /* which instance we made, 0 while unknown: with it a lost mark is drift, not somebody else's thing */
+	bool fresh;        /* made by a revision that is not final: taken back with it even where its class keeps things (a volume's bytes) */
 	json_t *baseline;  /* as it was before us; NULL if there was nothing or nothing is kept */
 	bool forget;       /* drop the record */
 	bool old_boot;     /* given back by the store: written before the last boot; not read when it is put */
@@ -110,10 +112,11 @@ struct plan_step {
 	const void *want, *seen;
 	const struct object *owner; /* NULL when leaving and its object is gone */
 	bool disruptive, restart_needed, irreversible;
+	const char *note; /* "exists and is not weft's"; NULL if none */
 };
 typedef void plan_fn(void *ctx, const struct plan_step *step);
 void engine_plan(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);
-/* Observes every resource of a generation without wanting any, then calls done. */
+/* Observes every resource of a generation without wanting any, then calls done (from engine_run()). Takes a reference. */
 typedef void engine_done_fn(void *ctx);
 void engine_probe(struct engine *engine, struct generation *gen, engine_done_fn *done, void *ctx);
 

@@ -41,6 +41,7 @@ struct op {
 	const struct resource_class *class;
 	const char *key;
 	const void *want;  /* desired spec; NULL when it is to go */
+	const void *was;   /* OP_REMOVE: the spec it was wanted with last; NULL if nobody knows */
 	const void *seen;  /* spec of the last observation; NULL if there is none or it does not exist */
 	uint64_t rows;     /* OP_UPDATE: the rows that differ */
 	const char *mark;  /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of what nobody wants */

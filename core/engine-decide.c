@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is to be done about one resource: a function of what is wanted, what was seen and how its neighbours stand. It changes
+ * nothing, so the engine can ask it again at any time and must get the same answer (engine_check). */
+#include "core/engine-internal.h"
+
+static void wait_for(struct decision *d, enum resource_state state, const char *fmt, ...) printf_like(3, 4);
+static void wait_for(struct decision *d, enum resource_state state, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(d->reason, sizeof(d->reason), fmt, args);
+	va_end(args);
+	d->state = state;
+}
+
+static void act(struct decision *d, enum op_verb verb, uint64_t rows, const void *spec)
+{
+	d->act = true;
+	d->state = RES_BUSY;
+	d->verb = verb;
+	d->rows = rows;
+	d->spec = spec;
+}
+
+static bool is_transactional(const struct res *res)
+{
+	return res->class->flags & CLASS_TRANSACTIONAL;
+}
+
+static const struct res *unmet_need(const struct res *res)
+{
+	for (size_t i = 0; i < res->n_needs; i++)
+		if (res->needs[i].res->state != RES_PRESENT || !res->needs[i].res->known)
+			return res->needs[i].res;
+	return NULL;
+}
+
+/* Is what is missing or different the doing of a need that went or was made anew, not of a rival? */
+bool caused_by_need(const struct res *res)
+{
+	for (size_t i = 0; i < res->n_needs; i++) {
+		const struct need *need = &res->needs[i];
+		if (need->res->state != RES_PRESENT || (need->bound && need->bound != need->res->obs.incarnation))
+			return true;
+	}
+	return false;
+}
+
+static bool is_rebound(const struct res *res)
+{
+	if (res->class->rebind == REBIND_OBSERVE)
+		return false;
+	for (size_t i = 0; i < res->n_needs; i++) {
+		const struct need *need = &res->needs[i];
+		if (need->bound && need->res->known && need->res->obs.exists &&
+		    need->bound != need->res->obs.incarnation)
+			return true;
+	}
+	return false;
+}
+
+/* Holds an operation back while a retry, a rival or an irreversible step asks for it. */
+static bool held(const struct engine *e, const struct res *res, struct decision *d)
+{
+	if (!res->retry_ms || res->retry_ms <= e->host.now_ms(e->host.ctx))
+		return false;
+	d->state = res->state == RES_CONTESTED ? RES_CONTESTED : RES_FAILED;
+	d->refused = res->refused;
+	snprintf(d->reason, sizeof(d->reason), "%s", res->reason.text);
+	return true;
+}
+
+static bool is_contested(const struct engine *e, const struct res *res)
+{
+	uint64_t now = e->host.now_ms(e->host.ctx);
+	unsigned recent = 0, hour = 0;
+	bool still = false;
+	for (size_t i = 0; i < REPAIR_RING; i++) {
+		if (!res->repaired_ms[i])
+			continue;
+		recent += now - res->repaired_ms[i] < 10 * 1000;
+		hour += now - res->repaired_ms[i] < 3600 * 1000;
+		still |= res->contests && now - res->repaired_ms[i] < 2 * LONGEST_BACKOFF_MS;
+	}
+	return recent >= 5 || hour >= REPAIR_RING || still;
+}
+
+static void decide_create(const struct engine *e, const struct res *res, struct decision *d)
+{
+	const struct resource_class *class = res->class;
+	bool creatable = !(class->flags & CLASS_INHERENT) && (!class->creatable || class->creatable(res->want->spec));
+	if (!creatable) {
+		wait_for(d, RES_WAITING, "%s %s does not exist", class->name, res->key);
+		d->refused = is_transactional(res);
+		return;
+	}
+	const struct res *need = unmet_need(res);
+	if (need) {
+		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
+		return;
+	}
+	if (res->carrier && (res->carrier->state != RES_PRESENT || !res->carrier->known)) {
+		wait_for(d, RES_WAITING, "comes with %s/%s", res->carrier->class->name, res->carrier->key);
+		return;
+	}
+	if (held(e, res, d))
+		return;
+	act(d, OP_CREATE, 0, res->want->spec);
+}
+
+static bool remove_held_by_dependent(const struct res *res, struct decision *d)
+{
+	for (size_t i = 0; i < res->dependents.n; i++) {
+		const struct res *dep = res->dependents.items[i];
+		bool going = !dep->want;
+		bool holds = going ? !dep->released
+				   : dep->op || dep->queued || !dep->known || dep->state == RES_FAILED;
+		if (!holds)
+			continue;
+		wait_for(d, RES_REMOVING, "is removed after %s/%s", dep->class->name, dep->key);
+		return true;
+	}
+	for (size_t i = 0; i < res->handovers.n; i++) {
+		const struct res *to = res->handovers.items[i];
+		if (!to->want || to->state == RES_PRESENT)
+			continue;
+		wait_for(d, RES_REMOVING, "is removed once %s/%s is there", to->class->name, to->key);
+		return true;
+	}
+	return false;
+}
+
+/* Removal on the way to being made anew: the kernel takes along what hangs on it, which is then repaired. */
+static void decide_recreate(const struct engine *e, const struct res *res, struct decision *d)
+{
+	const struct res *need = unmet_need(res);
+	if (need) {
+		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
+		return;
+	}
+	if (e->pending && (res->class->flags & CLASS_REMOVE_IRREVERSIBLE)) {
+		wait_for(d, RES_WAITING, "waits until the revision is final");
+		return;
+	}
+	if (!held(e, res, d))
+		act(d, OP_REMOVE, 0, res->obs.spec);
+}
+
+static const char *row_name(const struct resource_class *class, uint64_t rows)
+{
+	for (size_t i = 0; i < class->table->n_fields; i++)
+		if (rows >> i & 1)
+			return class->table->fields[i].name;
+	return "?";
+}
+
+static void host_keeps(const struct res *res, uint64_t rows, const void *spec, struct decision *d)
+{
+	struct arena *arena = arena_new();
+	size_t row = 0;
+	while (!(rows >> row & 1))
+		row++;
+	wait_for(d, RES_FAILED, "the host keeps %s %s (wanted %s)", res->class->table->fields[row].name,
+		 table_row_text(res->class->table, res->obs.spec, row, arena),
+		 table_row_text(res->class->table, spec, row, arena));
+	arena_free(arena);
+	d->refused = is_transactional(res);
+}
+
+enum { STUBBORN = 3 };
+
+static void decide_change(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
+{
+	const struct table *table = res->class->table;
+	unsigned flags = table_flags(table, rows);
+	if (flags & FIELD_REFUSE) {
+		wait_for(d, RES_FAILED, "%s of %s %s cannot be changed once it exists", row_name(res->class, rows),
+			 res->class->name, res->key);
+		d->refused = is_transactional(res);
+		return;
+	}
+	bool rebound = is_rebound(res);
+	if (!rows && res->stubborn >= STUBBORN) { /* binding or marking it does not help, and it works */
+		d->state = RES_PRESENT;
+		return;
+	}
+	if ((flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE)) {
+		decide_recreate(e, res, d);
+		return;
+	}
+	if (e->pending && (flags & FIELD_IRREVERSIBLE)) {
+		wait_for(d, RES_WAITING, "waits until the revision is final");
+		return;
+	}
+	const struct res *need = unmet_need(res);
+	if (need) {
+		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
+		return;
+	}
+	if (held(e, res, d))
+		return;
+	if (rows && res->stubborn >= STUBBORN && !(rows & ~res->written)) {
+		host_keeps(res, rows, res->want->spec, d);
+		return;
+	}
+	act(d, OP_UPDATE, rows, res->want->spec);
+}
+
+/* A thing that exists and that neither our records nor its mark call ours. */
+static bool is_foreign(const struct res *res)
+{
+	bool same = res->made && res->made_incarnation && res->made_incarnation == res->obs.incarnation;
+	return res->obs.owner == OWNER_FOREIGN && !same && !res->want->adopt && !res->baseline;
+}
+
+static bool lost_mark(const struct res *res)
+{
+	return res->obs.owner == OWNER_FOREIGN;
+}
+
+static void decide_wanted(const struct engine *e, const struct res *res, struct decision *d)
+{
+	if (!res->obs.exists) {
+		decide_create(e, res, d);
+		return;
+	}
+	if (is_foreign(res)) {
+		wait_for(d, RES_FOREIGN, "%s %s exists and is not weft's; remove or rename it, or set adopt: true",
+			 res->class->name, res->key);
+		d->refused = is_transactional(res);
+		return;
+	}
+	d->adopt = !res->made && !res->baseline && res->obs.owner != OWNER_OURS;
+	d->differs = table_diff(res->class->table, res->want->spec, res->obs.spec);
+	uint64_t rows = 0;
+	for (size_t i = 0; i < res->class->table->n_fields; i++)
+		if ((d->differs >> i & 1) && !(res->class->table->fields[i].flags & FIELD_RESTART))
+			rows |= (uint64_t)1 << i;
+	d->restart_needed = d->differs != rows;
+	if (rows || is_rebound(res) || lost_mark(res))
+		decide_change(e, res, rows, d);
+	else
+		d->state = RES_PRESENT;
+	bool licensed = res->state == RES_CONTESTED && res->retry_ms; /* its waiting time is over: once more */
+	if (d->act && res->settled && !licensed && !caused_by_need(res) && is_contested(e, res)) {
+		d->act = false;
+		d->contest = true;
+	}
+}
+
+/* Rows of the baseline that we had set and that are not back yet. */
+static uint64_t baseline_rows(const struct res *res)
+{
+	uint64_t ours = res->old ? *present_of(res->old->spec) : ~(uint64_t)0;
+	return table_diff(res->class->table, res->baseline_spec, res->obs.spec) & ours;
+}
+
+static void decide_unwanted(const struct engine *e, const struct res *res, struct decision *d)
+{
+	d->state = RES_ABSENT;
+	if (!res->obs.exists || (res->old == NULL && !res->made && !res->baseline)) {
+		d->released = true;
+		return;
+	}
+	uint64_t rows = res->baseline ? baseline_rows(res) : 0;
+	bool removable = !(res->class->flags & CLASS_INHERENT) && !res->baseline &&
+			 (res->made || res->obs.owner == OWNER_OURS) && res->obs.owner != OWNER_FOREIGN;
+	if (removable && (res->class->flags & CLASS_KEEP) && !res->fresh)
+		removable = res->old && res->class->disposable && res->class->disposable(res->old->spec);
+	if (!rows && !removable) {
+		d->released = true;
+		return;
+	}
+	if (remove_held_by_dependent(res, d))
+		return;
+	if (removable && e->pending && (res->class->flags & CLASS_REMOVE_IRREVERSIBLE)) {
+		wait_for(d, RES_REMOVING, "is removed once the revision is final");
+		return;
+	}
+	if (held(e, res, d))
+		return;
+	if (rows)
+		act(d, OP_UPDATE, rows, res->baseline_spec);
+	else
+		act(d, OP_REMOVE, 0, NULL);
+}
+
+void decide(const struct engine *e, const struct res *res, struct decision *d)
+{
+	*d = (struct decision){.state = RES_UNKNOWN};
+	if (!res->known) {
+		if (!res->observe_failed || !held(e, res, d))
+			act(d, OP_OBSERVE, 0, NULL);
+		return;
+	}
+	if (res->want)
+		decide_wanted(e, res, d);
+	else
+		decide_unwanted(e, res, d);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the engine share: nodes (one a resource, wanted or leaving) and their graph. Nobody else includes this.
+ *
+ *   engine.c        public calls: generations, lanes, events, the loop
+ *   engine-node.c   nodes, their index, their edges
+ *   engine-decide.c what is to be done about a node: a pure function of what is known
+ *   engine-op.c     carrying it out: records first, then lanes; what came of it
+ *   engine-view.c   outcome, views, plans, probes, the check of itself
+ */
+#ifndef WEFT_CORE_ENGINE_INTERNAL_H
+#define WEFT_CORE_ENGINE_INTERNAL_H
+
+#include "core/engine.h"
+
+struct res;
+
+struct res_list {
+	struct res **items;
+	size_t n, cap;
+};
+
+/* A need and the instance of it that this resource was bound to. */
+struct need {
+	struct res *res;
+	uint64_t bound; /* 0: not bound yet */
+};
+
+enum { REPAIR_RING = 10, LONGEST_BACKOFF_MS = 60 * 1000 };
+
+struct res {
+	const struct resource_class *class;
+	char *key;
+	struct res *hash_next;
+	size_t index; /* in engine->nodes */
+
+	struct want *want; /* in the current generation; NULL: it leaves */
+	struct want *old;  /* in the newest generation before that had it */
+	struct want *probe; /* of a generation that is only looked at */
+
+	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
+	struct observation obs;
+
+	bool made, released, fresh;
+	uint64_t made_incarnation;
+	json_t *baseline;
+	void *baseline_spec;
+	struct arena *baseline_arena;
+	bool record_changed; /* made or baseline is to be persisted before the next operation */
+
+	enum resource_state state;
+	struct err reason; /* text of the state */
+	bool refused;      /* the host will not have it */
+	bool restart_needed;
+	bool tried;        /* since the last switch */
+	bool settled;      /* has been as wanted since its want last changed: a difference now is drift */
+	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
+	bool observe_failed;
+	bool again; /* marked dirty while an operation was under way */
+	char *loss;        /* what drift was seen, for the event */
+	struct op *op;
+	bool queued;
+	struct res *queue_next;
+
+	unsigned attempts, stubborn;
+	uint64_t written;  /* rows of the last acknowledged update */
+	uint64_t retry_ms; /* 0: none */
+	uint64_t repaired_ms[REPAIR_RING];
+	unsigned n_repairs, contests;
+
+	struct need *needs; /* of want */
+	size_t n_needs, cap_needs;
+	struct res_list handovers;  /* of want or old: present before this goes */
+	struct res_list dependents; /* whose want or old needs this */
+	struct res_list followers;  /* whose handovers name this, or that are carried by it */
+	struct res *carrier;
+};
+
+struct poll {
+	const struct resource_class *class;
+	uint64_t next_ms;
+};
+
+struct probe {
+	struct generation *gen; /* owned */
+	engine_done_fn *done;
+	void *ctx;
+};
+
+struct engine {
+	struct engine_host host;
+	struct lane **lanes;
+	size_t n_lanes, cap_lanes;
+
+	struct generation *current;
+	struct generation **gens; /* those that nodes still point into, current one too */
+	size_t n_gens, cap_gens;
+	bool pending;
+
+	struct res **nodes;
+	size_t n_nodes, cap_nodes;
+	struct res **buckets;
+	size_t n_buckets;
+
+	struct res *queue, **queue_tail;
+	struct op **ready; /* decided, not yet with their lanes */
+	size_t n_ready, cap_ready;
+	size_t n_busy;
+	bool running;
+	uint64_t next_retry_ms; /* no node's retry_ms is earlier; UINT64_MAX: none */
+	struct poll *polls;
+	size_t n_polls, cap_polls;
+	struct engine_record *forgets; /* records to drop, keys owned */
+	size_t n_forgets, cap_forgets;
+	bool records_changed;
+
+	struct probe *probes;
+	size_t n_probes, cap_probes;
+};
+
+/* What is to be done about a node. */
+struct decision {
+	enum resource_state state; /* if nothing is done */
+	bool act;
+	enum op_verb verb;
+	uint64_t rows;
+	const void *spec;   /* what the operation aims at */
+	bool released;      /* nothing of it is left that is ours: the node can go */
+	bool refused;       /* transactional: the apply cannot stand */
+	bool restart_needed;
+	bool adopt;         /* keep a baseline first */
+	bool contest;       /* hold back: a rival undoes it */
+	uint64_t differs;
+	char reason[sizeof(((struct err *)0)->text)];
+};
+
+/* engine-node.c */
+struct res *res_find(const struct engine *e, const char *class, const char *key);
+struct res *res_obtain(struct engine *e, const struct resource_class *class, const char *key);
+void res_free(struct engine *e, struct res *res);
+void res_queue(struct engine *e, struct res *res);
+void res_forget_seen(struct engine *e, struct res *res); /* observe it anew */
+void res_link_all(struct engine *e); /* edges anew out of wants and olds */
+void res_neighbours_queue(struct engine *e, struct res *res, bool forget_dependents);
+bool res_is_there(const struct res *res);
+const struct want *res_want(const struct res *res);
+
+/* engine-decide.c */
+void decide(const struct engine *e, const struct res *res, struct decision *d);
+bool caused_by_need(const struct res *res);
+
+/* engine-op.c */
+void res_step(struct engine *e, struct res *res);
+void ops_start(struct engine *e);
+void ops_persist(struct engine *e);
+void res_set_retry(struct engine *e, struct res *res, uint64_t at_ms);
+void res_notice(struct engine *e, struct res *res, enum engine_notice_type type, const char *text);
+
+/* engine-view.c */
+void probe_check(struct engine *e);
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Carrying out decisions: what must be on disk first, handing operations to their lanes, and what came of them. */
+#include "core/engine-internal.h"
+
+enum { FIRST_BACKOFF_MS = 250, WAIT_MS = 200, CONTEST_MS = 5000, PATIENCE = 5 };
+
+void res_notice(struct engine *e, struct res *res, enum engine_notice_type type, const char *text)
+{
+	struct engine_notice notice = {type, res->class, res->key, res_want(res), text};
+	if (e->host.notice)
+		e->host.notice(e->host.ctx, &notice);
+}
+
+void res_set_retry(struct engine *e, struct res *res, uint64_t at_ms)
+{
+	res->retry_ms = at_ms;
+	if (at_ms && at_ms < e->next_retry_ms)
+		e->next_retry_ms = at_ms;
+}
+
+static uint64_t backoff(uint64_t first_ms, unsigned attempts)
+{
+	unsigned shift = attempts < 9 ? attempts : 9;
+	uint64_t ms = first_ms << shift;
+	return ms < LONGEST_BACKOFF_MS ? ms : LONGEST_BACKOFF_MS;
+}
+
+static void record_change(struct engine *e, struct res *res)
+{
+	res->record_changed = true;
+	e->records_changed = true;
+}
+
+/* ---- what is on disk before anything runs ---- */
+
+static void keep_baseline(struct engine *e, struct res *res)
+{
+	if (res->baseline || !res->obs.exists)
+		return;
+	const struct table *table = res->class->table;
+	res->baseline = table_to_json(table, res->obs.spec, EMIT_SECRETS | EMIT_NO_STATUS);
+	res->baseline_arena = arena_new();
+	res->baseline_spec = table_copy(table, res->obs.spec, res->baseline_arena);
+	record_change(e, res);
+}
+
+static size_t collect_records(struct engine *e, struct engine_record **ret)
+{
+	struct engine_record *records = NULL;
+	size_t n = 0, cap = 0;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->record_changed)
+			continue;
+		grow(records, n, cap);
+		records[n++] = (struct engine_record){.class = r->class->name,
+						      .key = r->key,
+						      .made = r->made,
+						      .incarnation = r->made_incarnation,
+						      .fresh = r->fresh,
+						      .baseline = r->baseline};
+	}
+	for (size_t i = 0; i < e->n_forgets; i++) {
+		grow(records, n, cap);
+		records[n++] = e->forgets[i];
+	}
+	*ret = records;
+	return n;
+}
+
+static void records_kept(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		e->nodes[i]->record_changed = false;
+	for (size_t i = 0; i < e->n_forgets; i++)
+		free((char *)e->forgets[i].key);
+	e->n_forgets = 0;
+	e->records_changed = false;
+}
+
+static int persist(struct engine *e, struct err *err)
+{
+	if (!e->records_changed)
+		return 0;
+	cleanup_free struct engine_record *records = NULL;
+	size_t n = collect_records(e, &records);
+	int r = n && e->host.persist ? e->host.persist(e->host.ctx, records, n, err) : 0;
+	if (r == 0)
+		records_kept(e);
+	return r;
+}
+
+void ops_persist(struct engine *e)
+{
+	struct err err = {0};
+	persist(e, &err); /* tried again before the next operation, which then says so */
+}
+
+static void forget_record(struct engine *e, struct res *res)
+{
+	grow(e->forgets, e->n_forgets, e->cap_forgets);
+	e->forgets[e->n_forgets++] =
+		(struct engine_record){.class = res->class->name, .key = xstrdup(res->key), .forget = true};
+	e->records_changed = true;
+}
+
+/* ---- what came of an operation ---- */
+
+static enum answer answer_to(const struct resource_class *class, enum op_verb verb, int code)
+{
+	for (size_t i = 0; i < class->n_rules; i++)
+		if (class->rules[i].verb == verb && class->rules[i].code == code)
+			return class->rules[i].answer;
+	switch (code) {
+	case EAGAIN:
+	case EINTR:
+	case EBUSY:
+	case ENOBUFS:
+	case ETIMEDOUT:
+		return ANSWER_RETRY;
+	}
+	return class->flags & CLASS_TRANSACTIONAL && verb != OP_OBSERVE ? ANSWER_REFUSE : ANSWER_RETRY;
+}
+
+static void fail(struct engine *e, struct res *res, const struct err *err, enum answer answer)
+{
+	uint64_t now = e->host.now_ms(e->host.ctx);
+	bool news = res->state != RES_FAILED || !streq(res->reason.text, err->text);
+	res_set_retry(e, res, now + backoff(FIRST_BACKOFF_MS, res->attempts++));
+	bool impatient = answer == ANSWER_RETRY && res->attempts >= PATIENCE;
+	res->refused = (res->class->flags & CLASS_TRANSACTIONAL) && (answer == ANSWER_REFUSE || impatient);
+	res->reason = *err;
+	res->state = RES_FAILED;
+	if (news)
+		res_notice(e, res, NOTICE_FAILED, err->text);
+}
+
+static void take_failure(struct engine *e, struct res *res, struct op *op)
+{
+	if (op->err.code == ECANCELED) {
+		res->known = false;
+		return;
+	}
+	enum answer answer = answer_to(res->class, op->verb, op->err.code);
+	if (op->verb == OP_CREATE && res->made && !res->made_incarnation && answer != ANSWER_DONE && op->err.code != ETIMEDOUT) {
+		/* A create that failed made nothing; what stands there now is somebody else's. */
+		res->made = res->fresh = false;
+		record_change(e, res);
+	}
+	switch (answer) {
+	case ANSWER_DONE:
+		res->known = res->known && op->obs.valid;
+		return;
+	case ANSWER_WAIT:
+		for (size_t i = 0; i < res->n_needs; i++)
+			res_forget_seen(e, res->needs[i].res);
+		res_set_retry(e, res, e->host.now_ms(e->host.ctx) + WAIT_MS);
+		res->reason = op->err;
+		res->state = RES_FAILED;
+		return;
+	case ANSWER_DEFAULT:
+	case ANSWER_RETRY:
+	case ANSWER_REFUSE:
+		res->observe_failed = op->verb == OP_OBSERVE;
+		fail(e, res, &op->err, answer);
+		return;
+	}
+}
+
+static void bind_needs(struct res *res)
+{
+	for (size_t i = 0; i < res->n_needs; i++)
+		if (res->needs[i].res->known && res->needs[i].res->obs.exists)
+			res->needs[i].bound = res->needs[i].res->obs.incarnation;
+}
+
+static void take_success(struct engine *e, struct res *res, const struct op *op)
+{
+	res->observe_failed = false;
+	switch (op->verb) {
+	case OP_OBSERVE:
+		return;
+	case OP_CREATE:
+		bind_needs(res);
+		res_notice(e, res, NOTICE_CREATED, NULL);
+		return;
+	case OP_UPDATE:
+		res->stubborn = op->rows & ~res->written ? 1 : res->stubborn + 1;
+		res->written = op->rows;
+		bind_needs(res);
+		res_notice(e, res, NOTICE_UPDATED, NULL);
+		return;
+	case OP_REMOVE:
+		res_notice(e, res, NOTICE_REMOVED, NULL);
+		return;
+	}
+}
+
+static void note_health(struct engine *e, struct res *res, const struct observation *before)
+{
+	const char *old = before->exists ? before->health : NULL, *new = res->obs.exists ? res->obs.health : NULL;
+	if (!streq(old, new))
+		res_notice(e, res, NOTICE_HEALTH, new ? new : "works again");
+}
+
+static void take_observation(struct engine *e, struct res *res, struct op *op)
+{
+	struct observation before = res->obs;
+	res->obs = op->obs;
+	op->obs = (struct observation){0};
+	res->known = true;
+	bool other = before.valid && before.exists &&
+		     (!res->obs.exists || before.incarnation != res->obs.incarnation);
+	note_health(e, res, &before);
+	observation_done(&before);
+	bool ours = op->verb == OP_CREATE || res->obs.owner == OWNER_OURS;
+	if (res->made && ours && res->obs.exists && res->made_incarnation != res->obs.incarnation) {
+		res->made_incarnation = res->obs.incarnation;
+		record_change(e, res);
+	}
+	if (!res->made && res->want && res->obs.exists && res->obs.owner == OWNER_OURS && !res->baseline) {
+		res->made = true; /* our mark, but no record: the store was lost */
+		res->made_incarnation = res->obs.incarnation;
+		record_change(e, res);
+	}
+	if (other)
+		res_neighbours_queue(e, res, true);
+}
+
+/* What leaves may have waited for this one to let go of it. */
+static void wake_leaving(struct engine *e, struct res *res)
+{
+	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
+		struct res *need = res_find(e, res->old->needs[i]->class->name, res->old->needs[i]->key);
+		if (need && !need->want)
+			res_queue(e, need);
+	}
+}
+
+static void wake_waiters(struct engine *e, struct res *res)
+{
+	for (size_t i = 0; i < res->dependents.n; i++)
+		if (res->dependents.items[i]->state != RES_PRESENT)
+			res_queue(e, res->dependents.items[i]);
+	for (size_t i = 0; i < res->followers.n; i++)
+		if (res->followers.items[i]->state != RES_PRESENT)
+			res_queue(e, res->followers.items[i]);
+	wake_leaving(e, res);
+}
+
+static void op_done(struct op *op)
+{
+	struct res *res = op->node;
+	struct engine *e = op->lane->engine;
+	res->op = NULL;
+	e->n_busy--;
+	bool fresh_look = op->obs.valid && (!op->err.code || op->verb != OP_OBSERVE);
+	if (op->verb != OP_OBSERVE || op->err.code)
+		res->tried = true;
+	if (fresh_look)
+		take_observation(e, res, op);
+	else
+		res->known = false;
+	if (op->err.code)
+		take_failure(e, res, op);
+	else
+		take_success(e, res, op);
+	if (res->again)
+		res->known = false;
+	res->again = false;
+	wake_waiters(e, res);
+	res_queue(e, res);
+	observation_done(&op->obs);
+	free(op);
+	if (!e->running)
+		e->host.wake(e->host.ctx);
+}
+
+/* ---- starting ---- */
+
+static char *describe_loss(const struct res *res, const struct decision *d)
+{
+	const char *by = res->obs.note ? res->obs.note : "";
+	const char *sep = *by ? "; " : "";
+	if (!res->obs.exists)
+		return xprintf("was gone%s%s", sep, by);
+	struct arena *arena = arena_new();
+	char *text = xstrdup("");
+	for (size_t i = 0; i < res->class->table->n_fields; i++) {
+		if (!(d->differs >> i & 1))
+			continue;
+		char *longer = xprintf("%s%s%s was %s instead of %s", text, *text ? ", " : "",
+				       res->class->table->fields[i].name,
+				       table_row_text(res->class->table, res->obs.spec, i, arena),
+				       table_row_text(res->class->table, res->want->spec, i, arena));
+		free(text);
+		text = longer;
+	}
+	arena_free(arena);
+	char *whole = xprintf("%s%s%s", *text ? text : "was bound to what is gone", sep, by);
+	free(text);
+	return whole;
+}
+
+static void note_repair(struct res *res, const struct decision *d)
+{
+	if (!res->settled || res->repairing || !res->want || d->verb == OP_OBSERVE)
+		return;
+	res->repairing = true;
+	res->repair_counts = !caused_by_need(res);
+	free(res->loss);
+	res->loss = describe_loss(res, d);
+}
+
+static const struct want *spec_owner(const struct res *res)
+{
+	return res->want ? res->want : res->probe;
+}
+
+static void op_make(struct engine *e, struct res *res, const struct decision *d)
+{
+	const struct want *w = spec_owner(res);
+	struct op *op = xcalloc(1, sizeof(*op));
+	op->verb = d->verb;
+	op->class = res->class;
+	op->key = res->key;
+	op->want = d->verb == OP_OBSERVE ? (w ? w->spec : NULL) : d->verb == OP_REMOVE ? NULL : d->spec;
+	op->was = d->verb == OP_REMOVE && res_want(res) ? res_want(res)->spec : NULL;
+	op->seen = res->obs.exists ? res->obs.spec : NULL;
+	op->rows = d->rows;
+	bool restoring = d->verb == OP_UPDATE && !res->want;
+	op->mark = w && !restoring ? w->mark : NULL;
+	op->done = op_done;
+	op->node = res;
+	op->started_ms = e->host.now_ms(e->host.ctx);
+	res->op = op;
+	e->n_busy++;
+	grow(e->ready, e->n_ready, e->cap_ready);
+	e->ready[e->n_ready++] = op;
+	if (d->verb == OP_CREATE && !res->made) {
+		res->made = true;
+		res->fresh = e->pending;
+		res->made_incarnation = 0;
+		record_change(e, res);
+	}
+	if (d->verb != OP_OBSERVE)
+		res->state = RES_BUSY;
+}
+
+/* What was decided in this round goes to the lanes, after its records are on disk. */
+void ops_start(struct engine *e)
+{
+	struct err err = {0};
+	bool safe = persist(e, &err) == 0;
+	size_t n = e->n_ready;
+	struct op **ops = take_ptr(e->ready);
+	e->n_ready = e->cap_ready = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct op *op = ops[i];
+		op->lane = engine_lane(e, op->class->lane);
+		if (!op->lane)
+			abort(); /* every class's lane is added before the first switch */
+		if (safe || op->verb == OP_OBSERVE) {
+			op->lane->ops->submit(op->lane, op);
+		} else {
+			op->err = err;
+			err_wrap(&op->err, "the store cannot be written, so nothing is changed");
+			op_complete(op);
+		}
+	}
+	free(ops);
+	for (size_t i = 0; n && i < e->n_lanes; i++)
+		if (e->lanes[i]->ops->flush)
+			e->lanes[i]->ops->flush(e->lanes[i]);
+}
+
+static void count_repair(struct engine *e, struct res *res)
+{
+	if (res->repair_counts) {
+		uint64_t now = e->host.now_ms(e->host.ctx);
+		uint64_t last = res->n_repairs ? res->repaired_ms[(res->n_repairs - 1) % REPAIR_RING] : 0;
+		if (now - last > 3600 * 1000)
+			res->contests = 0;
+		res->repaired_ms[res->n_repairs % REPAIR_RING] = now;
+		res->n_repairs++;
+	}
+	res->repairing = false;
+	res_notice(e, res, NOTICE_REPAIRED, res->loss);
+}
+
+static void arrive(struct engine *e, struct res *res, bool bound)
+{
+	if (res->repairing)
+		count_repair(e, res);
+	else if (res->state == RES_FAILED || res->state == RES_CONTESTED)
+		res_notice(e, res, NOTICE_RECOVERED, NULL);
+	res->settled = true;
+	res->attempts = 0;
+	res->retry_ms = 0;
+	if (bound) {
+		res->stubborn = 0;
+		res->written = 0;
+	}
+	bind_needs(res);
+}
+
+static void contest(struct engine *e, struct res *res)
+{
+	uint64_t now = e->host.now_ms(e->host.ctx);
+	char *what = describe_loss(res, &(struct decision){.differs = res->obs.exists ? table_diff(res->class->table, res->want->spec, res->obs.spec) : 0});
+	res_set_retry(e, res, now + backoff(CONTEST_MS, res->contests++));
+	snprintf(res->reason.text, sizeof(res->reason.text), "somebody else keeps changing it: it %s; tried again every %d s at most",
+		 what, LONGEST_BACKOFF_MS / 1000);
+	free(what);
+	bool news = res->state != RES_CONTESTED;
+	res->state = RES_CONTESTED;
+	if (news)
+		res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
+}
+
+static bool release(struct engine *e, struct res *res)
+{
+	if (res->want)
+		return false;
+	if (res->made || res->baseline || res->record_changed)
+		forget_record(e, res);
+	res->made = res->fresh = res->record_changed = false;
+	res->baseline = (json_decref(res->baseline), NULL);
+	res->released = true;
+	res_neighbours_queue(e, res, false);
+	if (res->probe)
+		return false;
+	res_free(e, res);
+	return true;
+}
+
+static void rest(struct engine *e, struct res *res, const struct decision *d)
+{
+	enum resource_state before = res->state;
+	if (d->state == RES_PRESENT)
+		arrive(e, res, d->differs == 0 || d->restart_needed);
+	if (before != RES_FOREIGN && d->state == RES_FOREIGN)
+		res_notice(e, res, NOTICE_FOREIGN, d->reason);
+	res->state = d->state;
+	res->reason.code = 0;
+	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
+	if (before != d->state)
+		res_neighbours_queue(e, res, false);
+	else
+		wake_leaving(e, res);
+}
+
+void res_step(struct engine *e, struct res *res)
+{
+	if (res->op)
+		return;
+	struct decision d;
+	decide(e, res, &d);
+	res->restart_needed = d.restart_needed;
+	res->released = d.released;
+	if (d.contest) {
+		contest(e, res);
+		return;
+	}
+	if (d.adopt && (d.act || d.state == RES_PRESENT))
+		keep_baseline(e, res);
+	if (d.act) {
+		note_repair(res, &d);
+		op_make(e, res, &d);
+		return;
+	}
+	res->refused = d.refused;
+	if (d.released && release(e, res))
+		return;
+	rest(e, res, &d);
+}

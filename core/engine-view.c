@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking at the engine: how a switch came out, what each resource is like, what another generation would change, and the
+ * engine's check of itself. */
+#include "core/engine-internal.h"
+
+static bool undecided(const struct res *r)
+{
+	return r->op || r->queued || (!r->known && !r->observe_failed);
+}
+
+static enum engine_outcome outcome_of(const struct res *r)
+{
+	bool transactional = r->class->flags & CLASS_TRANSACTIONAL;
+	if (transactional && (r->refused || r->state == RES_CONTESTED))
+		return ENGINE_REFUSED;
+	if (undecided(r) || (transactional && r->state == RES_FAILED))
+		return ENGINE_RUNNING;
+	return ENGINE_SETTLED;
+}
+
+enum engine_outcome engine_outcome(struct engine *e, struct err *why)
+{
+	enum engine_outcome outcome = e->queue ? ENGINE_RUNNING : ENGINE_SETTLED;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		enum engine_outcome one = r->want || r->old ? outcome_of(r) : ENGINE_SETTLED;
+		if (one == ENGINE_REFUSED) {
+			err_set(why, r->reason.code ? r->reason.code : EPERM, "%s/%s: %s", r->class->name, r->key,
+				r->reason.text);
+			return ENGINE_REFUSED;
+		}
+		if (one == ENGINE_RUNNING)
+			outcome = ENGINE_RUNNING;
+	}
+	return outcome;
+}
+
+bool engine_converged(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		if (!r->want && r->probe)
+			continue;
+		if (!r->want || undecided(r) || r->state != RES_PRESENT)
+			return false;
+	}
+	return true;
+}
+
+static void fill_view(const struct res *r, struct resource_view *view)
+{
+	*view = (struct resource_view){
+		.class = r->class,
+		.key = r->key,
+		.state = r->state,
+		.want = r->want,
+		.seen = r->obs.exists ? r->obs.spec : NULL,
+		.known = r->known,
+		.exists = r->obs.exists,
+		.made = r->made,
+		.restart_needed = r->restart_needed,
+		.incarnation = r->obs.incarnation,
+		.reason = r->reason.text[0] ? r->reason.text : NULL,
+		.health = r->obs.exists ? r->obs.health : NULL,
+		.note = r->obs.exists ? r->obs.note : NULL,
+		.retry_ms = r->retry_ms,
+		.n_repairs = r->n_repairs,
+	};
+	if (r->want && r->obs.exists)
+		view->differs = table_diff(r->class->table, r->want->spec, r->obs.spec);
+	view->disruptive = table_flags(r->class->table, view->differs) & FIELD_RECREATE;
+}
+
+bool engine_view(struct engine *e, size_t i, struct resource_view *view)
+{
+	if (i >= e->n_nodes)
+		return false;
+	fill_view(e->nodes[i], view);
+	return true;
+}
+
+bool engine_view_find(struct engine *e, const char *class, const char *key, struct resource_view *view)
+{
+	const struct res *r = res_find(e, class, key);
+	if (!r)
+		return false;
+	fill_view(r, view);
+	return true;
+}
+
+/* ---- plans ---- */
+
+static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void *ctx)
+{
+	const struct res *r = res_find(e, w->class->name, w->key);
+	struct plan_step step = {
+		.class = w->class, .key = w->key, .want = w->spec, .owner = w->n_owners ? w->owners[0] : NULL};
+	if (!r || !r->known) {
+		step.verb = OP_OBSERVE;
+		fn(ctx, &step);
+		return;
+	}
+	if (!r->obs.exists) {
+		bool creatable = !(w->class->flags & CLASS_INHERENT) &&
+				 (!w->class->creatable || w->class->creatable(w->spec));
+		step.verb = OP_CREATE;
+		step.note = creatable ? NULL : "does not exist, and is not weft's to make";
+		fn(ctx, &step);
+		return;
+	}
+	step.seen = r->obs.spec;
+	step.verb = OP_UPDATE;
+	if (r->obs.owner == OWNER_FOREIGN && !r->made && !w->adopt)
+		step.note = "exists and is not weft's; it would be refused";
+	step.rows = table_diff(w->class->table, w->spec, r->obs.spec);
+	unsigned flags = table_flags(w->class->table, step.rows);
+	step.disruptive = flags & FIELD_RECREATE;
+	step.restart_needed = flags & FIELD_RESTART;
+	step.irreversible = flags & FIELD_IRREVERSIBLE;
+	if (step.rows || step.note)
+		fn(ctx, &step);
+}
+
+static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
+{
+	const struct want *w = r->want ? r->want : r->old;
+	bool keeps = r->class->flags & (CLASS_INHERENT | CLASS_KEEP);
+	if (keeps && r->class->disposable && w && r->class->disposable(w->spec))
+		keeps = false;
+	bool ours = r->made || r->obs.owner == OWNER_OURS;
+	struct plan_step step = {
+		.class = r->class,
+		.key = r->key,
+		.verb = OP_REMOVE,
+		.seen = r->obs.spec,
+		.owner = w && w->n_owners ? w->owners[0] : NULL,
+		.irreversible = r->class->flags & CLASS_REMOVE_IRREVERSIBLE,
+	};
+	if (r->baseline) {
+		step.verb = OP_UPDATE;
+		step.want = r->baseline_spec;
+		step.rows = table_diff(r->class->table, r->baseline_spec, r->obs.spec);
+		if (w)
+			step.rows &= *present_of(w->spec);
+		step.note = "goes back to what it was";
+		if (step.rows)
+			fn(ctx, &step);
+	} else if (ours && !keeps) {
+		fn(ctx, &step);
+	}
+}
+
+void engine_plan(struct engine *e, struct generation *gen, plan_fn *fn, void *ctx)
+{
+	for (size_t i = 0; i < gen->n_wants; i++)
+		plan_want(e, gen->wants[i], fn, ctx);
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		bool of_ours = r->want || r->old;
+		if (of_ours && r->known && r->obs.exists && !generation_find(gen, r->class->name, r->key))
+			plan_leaving(r, fn, ctx);
+	}
+}
+
+/* ---- probes ---- */
+
+void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
+{
+	grow(e->probes, e->n_probes, e->cap_probes);
+	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), done, ctx};
+	for (size_t i = 0; i < gen->n_wants; i++) {
+		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
+		r->probe = gen->wants[i];
+		res_queue(e, r);
+	}
+	e->host.wake(e->host.ctx);
+}
+
+static bool probe_is_done(const struct engine *e, const struct probe *probe)
+{
+	for (size_t i = 0; i < probe->gen->n_wants; i++) {
+		const struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
+		if (r && !r->known && !r->observe_failed)
+			return false;
+	}
+	return true;
+}
+
+static struct want *other_probe(const struct engine *e, const struct res *r)
+{
+	for (size_t i = 0; i < e->n_probes; i++) {
+		struct want *w = generation_find(e->probes[i].gen, r->class->name, r->key);
+		if (w)
+			return w;
+	}
+	return NULL;
+}
+
+static void probe_end(struct engine *e, const struct probe *probe)
+{
+	for (size_t i = 0; i < probe->gen->n_wants; i++) {
+		struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
+		if (!r)
+			continue;
+		r->probe = other_probe(e, r);
+		if (!r->want && !r->probe)
+			res_queue(e, r);
+	}
+}
+
+/* An operation may still aim at the probed generation's specs (one that was re-observed): such a generation stays until it is done. */
+static bool probe_in_use(const struct engine *e, const struct probe *probe)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		if (e->nodes[i]->op && e->nodes[i]->probe &&
+		    generation_find(probe->gen, e->nodes[i]->class->name, e->nodes[i]->key) == e->nodes[i]->probe)
+			return true;
+	return false;
+}
+
+void probe_check(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_probes;) {
+		struct probe probe = e->probes[i];
+		if (!probe_is_done(e, &probe) || probe_in_use(e, &probe)) {
+			i++;
+			continue;
+		}
+		memmove(&e->probes[i], &e->probes[i + 1], (e->n_probes - i - 1) * sizeof(probe));
+		e->n_probes--;
+		probe.done(probe.ctx);
+		probe_end(e, &probe);
+		generation_unref(probe.gen);
+		if (e->queue)
+			e->host.wake(e->host.ctx);
+		i = 0;
+	}
+}
+
+/* ---- the check of itself ---- */
+
+static void check_failed(const struct res *r, const char *what)
+{
+	fprintf(stderr, "engine: %s/%s: %s (state %s)\n", r->class->name, r->key, what,
+		resource_state_names[r->state]);
+	abort();
+}
+
+static void check_edges(const struct res *r)
+{
+	for (size_t i = 0; i < r->n_needs; i++) {
+		const struct res_list *back = &r->needs[i].res->dependents;
+		bool found = false;
+		for (size_t k = 0; k < back->n; k++)
+			found |= back->items[k] == r;
+		if (!found)
+			check_failed(r, "is not among the dependents of its need");
+	}
+	if (r->want && r->n_needs != r->want->n_needs)
+		check_failed(r, "has other needs than its want");
+}
+
+/* Nodes at rest must be in the state that deciding anew gives. */
+void engine_check(struct engine *e)
+{
+	size_t n_busy = 0;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		n_busy += r->op != NULL;
+		check_edges(r);
+		if (r->op || r->queued || e->queue)
+			continue;
+		struct decision d;
+		decide(e, r, &d);
+		if (d.act && !(r->retry_ms && r->retry_ms <= e->host.now_ms(e->host.ctx)))
+			check_failed(r, "has something to do and is at rest");
+		if (!d.act && !d.contest && d.state != r->state)
+			check_failed(r, "would be in another state if decided anew");
+	}
+	if (n_busy != e->n_busy)
+		abort();
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's public calls: lanes, generations, events, and the loop. See engine.h and engine-internal.h. */
+#include "core/engine-internal.h"
+
+const char *const resource_state_names[] = {"Unknown",  "Absent", "Present",   "Busy",   "Waiting",
+					    "Removing", "Failed", "Contested", "Foreign"};
+
+struct engine *engine_new(const struct engine_host *host)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+	e->host = *host;
+	e->queue_tail = &e->queue;
+	e->next_retry_ms = UINT64_MAX;
+	return e;
+}
+
+struct engine *engine_free(struct engine *e)
+{
+	if (!e)
+		return NULL;
+	for (size_t i = 0; i < e->n_lanes; i++)
+		e->lanes[i]->ops->free(e->lanes[i]);
+	for (size_t i = 0; i < e->n_nodes; i++)
+		free(e->nodes[i]->op); /* its lane is gone */
+	while (e->n_nodes)
+		res_free(e, e->nodes[e->n_nodes - 1]);
+	for (size_t i = 0; i < e->n_gens; i++)
+		generation_unref(e->gens[i]);
+	for (size_t i = 0; i < e->n_forgets; i++)
+		free((char *)e->forgets[i].key);
+	free(e->forgets);
+	free(e->lanes);
+	free(e->gens);
+	free(e->nodes);
+	free(e->buckets);
+	free(e->ready);
+	free(e->polls);
+	free(e->probes);
+	free(e);
+	return NULL;
+}
+
+void engine_add_lane(struct engine *e, struct lane *lane)
+{
+	grow(e->lanes, e->n_lanes, e->cap_lanes);
+	e->lanes[e->n_lanes++] = lane;
+	lane->engine = e;
+}
+
+struct lane *engine_lane(struct engine *e, const char *name)
+{
+	for (size_t i = 0; i < e->n_lanes; i++)
+		if (streq(e->lanes[i]->name, name))
+			return e->lanes[i];
+	return NULL;
+}
+
+void engine_load_record(struct engine *e, const struct engine_record *record)
+{
+	const struct resource_class *class = class_find(record->class);
+	if (!class)
+		return;
+	struct res *r = res_obtain(e, class, record->key);
+	r->made = record->made;
+	r->fresh = record->fresh;
+	r->made_incarnation = record->incarnation;
+	if (!record->baseline)
+		return;
+	struct arena *arena = arena_new();
+	void *spec = arena_alloc(arena, class->table->size);
+	if (table_from_json(class->table, record->baseline, arena, spec, NULL) < 0) {
+		arena_free(arena);
+		return;
+	}
+	r->baseline = json_incref(record->baseline);
+	r->baseline_arena = arena;
+	r->baseline_spec = spec;
+}
+
+static void add_generation(struct engine *e, struct generation *gen)
+{
+	for (size_t i = 0; i < e->n_gens; i++)
+		if (e->gens[i] == gen)
+			return;
+	grow(e->gens, e->n_gens, e->cap_gens);
+	e->gens[e->n_gens++] = generation_ref(gen);
+}
+
+static bool same_want(const struct want *a, const struct want *b)
+{
+	const struct table *table = a->class->table;
+	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt && !table_diff(table, a->spec, b->spec) &&
+	       !table_diff(table, b->spec, a->spec);
+}
+
+static void add_poll(struct engine *e, const struct resource_class *class)
+{
+	for (size_t i = 0; i < e->n_polls; i++)
+		if (e->polls[i].class == class)
+			return;
+	grow(e->polls, e->n_polls, e->cap_polls);
+	e->polls[e->n_polls++] = (struct poll){class, e->host.now_ms(e->host.ctx) + class->period_ms};
+}
+
+static void adopt_want(struct engine *e, struct want *want)
+{
+	struct res *r = res_obtain(e, want->class, want->key);
+	const struct want *before = r->old;
+	bool same = before && same_want(before, want);
+	r->want = want;
+	r->released = false;
+	if (want->class->period_ms)
+		add_poll(e, want->class);
+	if (same)
+		return;
+	r->settled = r->repairing = false;
+	r->known = false;
+	r->stubborn = r->attempts = 0;
+	r->written = 0;
+	r->retry_ms = 0;
+}
+
+/* Operations that work against the new generation are asked to end. */
+static void cancel_stale(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->op || !r->op->lane || !r->op->lane->ops->cancel)
+			continue;
+		bool stale = r->want ? r->op->verb == OP_REMOVE : r->op->verb == OP_CREATE;
+		if (stale)
+			r->op->lane->ops->cancel(r->op->lane, r->op);
+	}
+}
+
+static void queue_all(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		res_queue(e, e->nodes[i]);
+	e->host.wake(e->host.ctx);
+}
+
+/* What a final generation wants is no longer taken back with the revision that made it. */
+static void settle_fresh(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->fresh || !r->want)
+			continue;
+		r->fresh = false;
+		r->record_changed = e->records_changed = true;
+	}
+}
+
+void engine_switch(struct engine *e, struct generation *gen, bool pending)
+{
+	add_generation(e, gen);
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (r->want)
+			r->old = r->want;
+		r->want = NULL;
+		r->tried = r->refused = false;
+	}
+	for (size_t i = 0; i < gen->n_wants; i++)
+		adopt_want(e, gen->wants[i]);
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		if (e->nodes[i]->want)
+			continue;
+		e->nodes[i]->known = e->nodes[i]->restart_needed = false;
+		e->nodes[i]->retry_ms = 0;
+	}
+	e->current = gen;
+	e->pending = pending;
+	if (!pending)
+		settle_fresh(e);
+	res_link_all(e);
+	cancel_stale(e);
+	queue_all(e);
+}
+
+void engine_leave(struct engine *e, struct generation *old)
+{
+	add_generation(e, old);
+	for (size_t i = 0; i < old->n_wants; i++) {
+		struct res *r = res_obtain(e, old->wants[i]->class, old->wants[i]->key);
+		if (!r->old)
+			r->old = old->wants[i];
+		r->known = false;
+	}
+	res_link_all(e);
+	queue_all(e);
+}
+
+struct generation *engine_generation(struct engine *e)
+{
+	return e->current;
+}
+
+void engine_final(struct engine *e)
+{
+	e->pending = false;
+	settle_fresh(e);
+	queue_all(e);
+}
+
+/* Generations that nothing points into any more are freed once everything has come to rest. */
+static void collect_generations(struct engine *e)
+{
+	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes)
+		return;
+	for (size_t i = 0; i < e->n_nodes; i++)
+		if (!e->nodes[i]->want)
+			return;
+	for (size_t i = 0; i < e->n_nodes; i++)
+		e->nodes[i]->old = NULL;
+	res_link_all(e);
+	size_t kept = 0;
+	for (size_t i = 0; i < e->n_gens; i++) {
+		if (e->gens[i] == e->current)
+			e->gens[kept++] = e->gens[i];
+		else
+			generation_unref(e->gens[i]);
+	}
+	e->n_gens = kept;
+}
+
+static void run_timers(struct engine *e)
+{
+	uint64_t now = e->host.now_ms(e->host.ctx);
+	for (size_t i = 0; i < e->n_polls; i++) {
+		if (e->polls[i].next_ms > now)
+			continue;
+		e->polls[i].next_ms = now + e->polls[i].class->period_ms;
+		engine_dirty(e, e->polls[i].class->name, NULL);
+	}
+	if (e->next_retry_ms > now)
+		return;
+	e->next_retry_ms = UINT64_MAX;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->retry_ms || r->op)
+			continue;
+		if (r->retry_ms <= now)
+			res_queue(e, r);
+		else if (r->retry_ms < e->next_retry_ms)
+			e->next_retry_ms = r->retry_ms;
+	}
+}
+
+static uint64_t next_timer(const struct engine *e)
+{
+	uint64_t next = e->next_retry_ms;
+	for (size_t i = 0; i < e->n_polls; i++)
+		if (e->polls[i].next_ms < next)
+			next = e->polls[i].next_ms;
+	return next;
+}
+
+static struct res *queue_pop(struct engine *e)
+{
+	struct res *r = e->queue;
+	if (!r)
+		return NULL;
+	e->queue = r->queue_next;
+	if (!e->queue)
+		e->queue_tail = &e->queue;
+	r->queued = false;
+	return r;
+}
+
+uint64_t engine_run(struct engine *e)
+{
+	e->running = true;
+	run_timers(e);
+	do {
+		for (struct res *r = queue_pop(e); r; r = queue_pop(e))
+			res_step(e, r);
+		ops_start(e);
+	} while (e->queue);
+	e->running = false;
+	if (e->records_changed)
+		ops_persist(e);
+	probe_check(e);
+	collect_generations(e);
+#ifdef WEFT_CHECKS
+	engine_check(e);
+#endif
+	return next_timer(e);
+}
+
+static void mark_dirty(struct engine *e, struct res *res)
+{
+	if (res->op)
+		res->again = true;
+	else
+		res_forget_seen(e, res);
+}
+
+void engine_dirty(struct engine *e, const char *class, const char *key)
+{
+	if (!e)
+		return;
+	if (key) {
+		struct res *r = res_find(e, class, key);
+		if (r)
+			mark_dirty(e, r);
+	} else {
+		for (size_t i = 0; i < e->n_nodes; i++)
+			if (streq(e->nodes[i]->class->name, class))
+				mark_dirty(e, e->nodes[i]);
+	}
+	if (e->queue && !e->running)
+		e->host.wake(e->host.ctx);
+}
+
+void engine_resync(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		mark_dirty(e, e->nodes[i]);
+	if (e->queue && !e->running)
+		e->host.wake(e->host.ctx);
+}
+
+static bool belongs_to(const struct res *res, const struct object *object)
+{
+	if (!object)
+		return true;
+	for (size_t i = 0; res->want && i < res->want->n_owners; i++)
+		if (res->want->owners[i]->kind == object->kind && streq(res->want->owners[i]->name, object->name))
+			return true;
+	return false;
+}
+
+void engine_retry(struct engine *e, const struct object *object)
+{
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->retry_ms || !belongs_to(r, object))
+			continue;
+		r->retry_ms = 0;
+		r->attempts = r->stubborn = r->contests = 0;
+		memset(r->repaired_ms, 0, sizeof(r->repaired_ms));
+		res_queue(e, r);
+	}
+	e->host.wake(e->host.ctx);
+}
