@@ -39,6 +39,7 @@ struct child {
 
 	pid_t pid;
 	int pidfd, input_fd;
+	int pass_fd; /* 0: none */
 	struct stream out, errs;
 	sd_event_source *exit_source, *time_source;
 	struct err failed; /* it could not be started, or was ended by us */
@@ -305,10 +306,12 @@ static void become_child(const struct child *child, int out_fd, int errs_fd, pid
 	for (int i = 1; i < NSIG; i++)
 		signal(i, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* All descriptors were opened above 2, so that none is overwritten before its turn. */
+	/* All descriptors of ours were opened above 2, so that none is overwritten before its turn. */
 	if (dup2(child->input_fd, 0) < 0 || dup2(out_fd, 1) < 0 || dup2(errs_fd, 2) < 0)
 		_exit(127);
-	close_range(3, ~0U, 0);
+	if (child->pass_fd && child->pass_fd != 3 && dup2(child->pass_fd, 3) < 0)
+		_exit(127);
+	close_range(child->pass_fd ? 4 : 3, ~0U, 0);
 	umask(022);
 	if (chdir("/") < 0)
 		_exit(127);
@@ -317,7 +320,7 @@ static void become_child(const struct child *child, int out_fd, int errs_fd, pid
 	char *environment[ENVIRONMENT_MAX];
 	make_environment(environment);
 	execve(child->program, child->argv, environment);
-	dprintf(2, "%s: cannot be executed: %s\n", child->argv[0], strerror(errno));
+	dprintf(2, "%s cannot be executed: %s\n", child->argv[0], strerror(errno));
 	_exit(127);
 }
 
@@ -431,6 +434,7 @@ struct child *child_run(const struct child_spec *spec)
 		child->max_output = spec->max_output;
 	const char *slash = strrchr(spec->argv[0], '/');
 	child->name = xstrdup(slash ? slash + 1 : spec->argv[0]);
+	child->pass_fd = spec->pass_fd;
 	size_t n = 0;
 	while (spec->argv[n])
 		n++;

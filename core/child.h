@@ -24,6 +24,7 @@ struct child_spec {
 	size_t input_size;
 	unsigned deadline_ms;    /* 0: 10 s */
 	size_t max_output;       /* 0: 16 MiB */
+	int pass_fd;             /* becomes descriptor 3; borrowed; 0: none */
 	child_fn *done;
 	void *ctx;
 };

@@ -40,7 +40,8 @@ int process_start_time(int pid, uint64_t *ret);
 /* A pidfd of this very process, or -ESRCH. */
 int process_open(const struct process_id *id);
 int process_signal(const struct process_id *id, int signal);
-/* Tells once when it has ended (works for processes that are not children: sd_event_add_io on a pidfd). The handle is freed by process_unwatch or after the call. */
+/* Tells once when it has ended (works for processes that are not children: sd_event_add_io on a pidfd). The handle is freed by process_unwatch, and before fn is called; NULL with ESRCH
+ * when it has ended already. */
 struct process_watch;
 typedef void process_exit_fn(void *ctx, const struct process_id *id);
 struct process_watch *process_watch(const struct process_id *id, process_exit_fn *fn, void *ctx, struct err *err);
