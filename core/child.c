@@ -457,6 +457,11 @@ struct child *child_call(int (*func)(void *ctx, int out_fd), void *func_ctx, uns
 	return launch_child(child);
 }
 
+int child_pid(const struct child *child)
+{
+	return child->pid > 0 ? child->pid : 0;
+}
+
 void child_kill(struct child *child)
 {
 	if (!child->done || child->failed.code)

@@ -30,6 +30,8 @@ struct child_spec {
 };
 /* Starts it; done is called later, exactly once, also when it could not be started. The handle is valid until then. Copies what it needs of the spec. */
 struct child *child_run(const struct child_spec *spec);
+/* Its process id, 0 if it could not be started: for telling our own changes from those of others. */
+int child_pid(const struct child *child);
 /* Kills it; done is still called, later, with ECANCELED. */
 void child_kill(struct child *child);
 /* Runs func(ctx, out_fd) in a forked child (for what may block: opening files on dead servers) with the same rules; its return value is the exit status, what it writes to out_fd is the
