@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which of the two iptables holds the host's rules; see firewall-backend.h. */
-#include "netd/firewall-backend.h"
-
 #include <libgen.h>
 #include <limits.h>
-#include <linux/netfilter_ipv4/ip_tables.h>
-#include <linux/netfilter_ipv6/ip6_tables.h>
-#include <netinet/in.h>
+#include <net/if.h>
+#include <netinet/in.h> /* the kernel's headers give way to it only when it comes first */
 #include <sys/socket.h>
 
+#include <linux/netfilter_ipv4/ip_tables.h>
+#include <linux/netfilter_ipv6/ip6_tables.h>
+
+#include "netd/firewall-backend.h"
 #include "netd/nft-dump.h"
 
 const char *const backend_names[N_BACKENDS] = {"nft", "legacy"};
