@@ -134,11 +134,11 @@ static void show_source(FILE *out, const struct pos *pos, const struct paint *pa
 	FILE *under = open_memstream(&carets, &carets_size);
 	if (!under)
 		abort();
-	fprintf(out, "%4u | ", pos->line);
+	int number_width = fprintf(out, "%4u", pos->line);
+	fputs(" | ", out);
 	show_window(out, under, line, size, pos);
 	fclose(under);
-	fprintf(out, "\n%*s | %s%s%s\n", pos->line > 9999 ? 5 + (pos->line > 99999) + (pos->line > 999999) : 4, "",
-		paint->caret, carets, paint->off);
+	fprintf(out, "\n%*s | %s%s%s\n", number_width, "", paint->caret, carets, paint->off);
 }
 
 static void show_diag(FILE *out, const struct diag *diag, const struct paint *paint)

@@ -6,6 +6,22 @@
 #include <ctype.h>
 #include <strings.h>
 
+/* Texts quote what people wrote, which may be of any length. */
+enum { TEXT_MAX = 600 };
+
+static const char *text_bounded(struct arena *arena, const char *fmt, va_list args)
+{
+	char text[TEXT_MAX + 4];
+	int len = vsnprintf(text, TEXT_MAX, fmt, args);
+	if (len < TEXT_MAX)
+		return arena_strdup(arena, text);
+	size_t end = TEXT_MAX - 1;
+	while (end > 0 && ((uint8_t)text[end] & 0xc0) == 0x80)
+		end--;
+	strcpy(text + end, "...");
+	return arena_strdup(arena, text);
+}
+
 struct diag *diag_add(struct diags *diags, struct pos pos, const char *fmt, ...)
 {
 	diags->n_total++;
@@ -16,7 +32,7 @@ struct diag *diag_add(struct diags *diags, struct pos pos, const char *fmt, ...)
 	struct diag *diag = arena_new_of(diags->arena, struct diag);
 	va_list args;
 	va_start(args, fmt);
-	diag->text = arena_vprintf(diags->arena, fmt, args);
+	diag->text = text_bounded(diags->arena, fmt, args);
 	va_end(args);
 	diag->pos = pos;
 	diags->items[diags->n++] = diag;
@@ -29,7 +45,7 @@ void diag_hint(struct diags *diags, struct diag *diag, const char *fmt, ...)
 		return;
 	va_list args;
 	va_start(args, fmt);
-	diag->hint = arena_vprintf(diags->arena, fmt, args);
+	diag->hint = text_bounded(diags->arena, fmt, args);
 	va_end(args);
 }
 
@@ -39,7 +55,7 @@ void diag_related(struct diags *diags, struct diag *diag, struct pos pos, const 
 		return;
 	va_list args;
 	va_start(args, fmt);
-	diag->related[diag->n_related].text = arena_vprintf(diags->arena, fmt, args);
+	diag->related[diag->n_related].text = text_bounded(diags->arena, fmt, args);
 	va_end(args);
 	diag->related[diag->n_related++].pos = pos;
 }

@@ -16,11 +16,11 @@ static void indent(FILE *out, unsigned depth)
 		fputs("  ", out);
 }
 
-/* Words that some version of YAML reads as a boolean, null or a special number. */
+/* Words that some version of YAML reads as a boolean or null. Special numbers (.inf, .nan) begin with what is no start.
+ */
 static bool is_word_of_yaml(const char *text)
 {
-	static const char *const words[] = {"y",     "n",    "yes", "no",  "on",  "off",  "true",
-					    "false", "null", "nan", "inf", "nil", "none", "undefined"};
+	static const char *const words[] = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcasecmp(text, words[i]) == 0)
 			return true;

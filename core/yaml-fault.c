@@ -11,6 +11,7 @@ struct fault {
 	const char *line;              /* the line of `at` */
 	size_t line_size, byte;        /* its size and the byte that `at` is at */
 	char here;                     /* the character at it; 0 at the end of the line */
+	bool ended;                    /* is that the end of the text */
 	struct diags *diags;
 };
 
@@ -70,15 +71,25 @@ static bool explain_mapping_value(struct fault *fault)
 static bool explain_block_key(struct fault *fault)
 {
 	struct diag *diag;
-	if (is_first_of_line(fault) && fault->here == '-') {
+	char before = fault->byte > 0 ? fault->line[fault->byte - 1] : 0;
+	if (fault->here == ':') {
+		diag_add(fault->diags, fault->at, "a key is expected before ':'");
+		return true;
+	}
+	if (fault->here == ']' || fault->here == '}') {
+		diag = diag_add(fault->diags, fault->at, "this '%c' closes nothing", fault->here);
+	} else if (is_first_of_line(fault) && fault->here == '-') {
 		diag = diag_add(fault->diags, fault->at, "a list item is not expected here, where keys of a map are");
 		diag_hint(fault->diags, diag, "check the indentation of this line");
-	} else if (is_first_of_line(fault) && !strchr("]},", fault->here ? fault->here : 'x')) {
+	} else if (is_first_of_line(fault)) {
 		diag = diag_add(fault->diags, fault->at, "the indentation of this line fits none of the lines above");
 		diag_hint(fault->diags, diag, "keys of one map start in the same column");
 	} else {
 		diag = diag_add(fault->diags, fault->at, "unexpected text after the value");
-		diag_hint(fault->diags, diag, "start a new line, or put the whole value in quotes");
+		diag_hint(fault->diags, diag, "%s",
+			  before == '\''  ? "inside of single quotes, write '' for a quote"
+			  : before == '"' ? "inside of double quotes, write \\\" for a quote"
+					  : "start a new line, or put the whole value in quotes");
 	}
 	diag_related(fault->diags, diag, fault->begun, "the map begins here");
 	return true;
@@ -93,12 +104,17 @@ static bool explain_flow(struct fault *fault)
 		return false;
 	struct diag *diag = diag_add(fault->diags, fault->begun, "this '%c' is not closed", list ? '[' : '{');
 	diag_hint(fault->diags, diag, "write '%c' at its end, and ',' between its items", list ? ']' : '}');
-	diag_related(fault->diags, diag, fault->at, "what is here does not belong to it");
+	diag_related(fault->diags, diag, fault->at,
+		     fault->ended ? "the text ends here" : "what is here does not belong to it");
 	return true;
 }
 
 static bool explain_flow_node(struct fault *fault)
 {
+	if (fault->here == '-' && is_first_of_line(fault)) {
+		diag_add(fault->diags, fault->at, "a '[' or '{' above is not closed before this line");
+		return true;
+	}
 	if (fault->here != ',' && fault->here != ']' && fault->here != '}')
 		return false;
 	diag_add(fault->diags, fault->at, "a value is expected before '%c'", fault->here);
@@ -182,6 +198,7 @@ static void find_here(struct fault *fault)
 	uint32_t c;
 	if (!source_line(fault->at.source, fault->at.line, &fault->line, &fault->line_size)) {
 		fault->line = "";
+		fault->ended = true;
 		return;
 	}
 	for (unsigned column = 1; column < fault->at.column && fault->byte < fault->line_size; column++) {
@@ -190,6 +207,7 @@ static void find_here(struct fault *fault)
 	}
 	if (fault->byte < fault->line_size)
 		fault->here = fault->line[fault->byte];
+	fault->ended = fault->line + fault->byte >= fault->at.source->text + fault->at.source->size;
 }
 
 static bool fits(const struct translation *row, const struct fault *fault)
@@ -227,14 +245,13 @@ unsigned yaml_fault_queue(const yaml_parser_t *parser, const struct source *sour
 		.begun = pos_of(source, parser->context_mark, base_line),
 		.diags = diags,
 	};
-	/* The reader has no marks, but what it would refuse was found before: yaml.c checks the encoding. */
-	if (parser->error == YAML_READER_ERROR)
-		fault.at = pos_of(source, parser->mark, base_line);
 	if (parser->error == YAML_MEMORY_ERROR)
 		abort();
+	/* The reader has no marks. What it would refuse was found before, in yaml.c. */
+	if (parser->error == YAML_READER_ERROR)
+		fault.at = pos_of(source, parser->mark, base_line);
+	unsigned stopped = fault.at.line;
 	find_here(&fault);
 	translate(&fault);
-	return base_line + (unsigned)parser->mark.line + 1 > fault.at.line
-		       ? fault.at.line
-		       : base_line + (unsigned)parser->mark.line + 1;
+	return stopped;
 }

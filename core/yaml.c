@@ -6,7 +6,13 @@
 #include "core/utf8.h"
 #include "core/yaml-fault.h"
 
-enum { SOURCE_MAX = 10 * 1024 * 1024, DEPTH_MAX = 32, NODES_MAX = 100000, BAD_CHARACTERS_MAX = 8 };
+enum {
+	SOURCE_MAX = 10 * 1024 * 1024,
+	DEPTH_MAX = 32,
+	NODES_MAX = 100000,
+	SOURCE_NODES_MAX = 1000000,
+	BAD_CHARACTERS_MAX = 8
+};
 
 /* One libyaml parser and what becomes of its events. It begins at some '---' of the source. */
 struct reader {
@@ -15,8 +21,11 @@ struct reader {
 	struct arena *arena;
 	struct diags *diags;
 	unsigned base_line; /* lines of the source before what this parser reads */
+	unsigned begun;     /* line that the present document begins at */
 	unsigned stopped;   /* line from which on nothing was read */
 	size_t n_nodes;     /* of the document */
+	size_t n_all_nodes; /* of the source */
+	bool full;          /* nothing more is to be read of the source */
 	bool incomplete;    /* something is missing in the document that was there in the text */
 };
 
@@ -55,6 +64,13 @@ static bool take_node(struct reader *r, const yaml_event_t *event, struct node *
 	if (++r->n_nodes > NODES_MAX) {
 		struct diag *diag = diag_add(r->diags, pos, "a document of more than %d values is not read", NODES_MAX);
 		diag_hint(r->diags, diag, "split it with '---'");
+		return give_up(r, event);
+	}
+	if (++r->n_all_nodes > SOURCE_NODES_MAX) {
+		diag_hint(r->diags,
+			  diag_add(r->diags, pos, "a file of more than %d values is not read", SOURCE_NODES_MAX),
+			  "split it");
+		r->full = true;
 		return give_up(r, event);
 	}
 	*ret = arena_new_of(r->arena, struct node);
@@ -148,7 +164,7 @@ static bool read_key(struct reader *r, const yaml_event_t *event, struct node **
 			  "write the fields out in each place");
 		return true;
 	}
-	if (key->text[0] == '\0') {
+	if (event->data.scalar.length == 0) {
 		diag_add(r->diags, pos, "a key is expected before ':'");
 		r->incomplete = true;
 		return true;
@@ -288,6 +304,7 @@ static bool read_documents(struct reader *r, struct documents *docs)
 			return true;
 		if (event.type != YAML_DOCUMENT_START_EVENT)
 			continue;
+		r->begun = r->base_line + (unsigned)event.start_mark.line + 1;
 		r->n_nodes = 0;
 		r->incomplete = false;
 		if (!next_event(r, &root_event) || !read_node(r, &root_event, 1, &root))
@@ -305,9 +322,9 @@ static bool is_document_start(const char *line, size_t size)
 	       (size == 3 || line[3] == ' ' || line[3] == '\t' || utf8_break(line + 3, size - 3));
 }
 
-/* Finds the next document that begins at `stopped` or later, from a line that is at *at and has the number *line (from
- * 0). Returns false if there is none. */
-static bool next_document(const char *end, unsigned stopped, const char **at, unsigned *line)
+/* Finds the next document that begins at the line `least` or later. Before and after, *at is the beginning of a
+ * document and *base_line the number of lines before it. Returns false if there is none. */
+static bool next_document(const char *end, unsigned least, const char **at, unsigned *base_line)
 {
 	for (const char *p = *at; p < end;) {
 		size_t len = utf8_break(p, (size_t)(end - p));
@@ -316,8 +333,8 @@ static bool next_document(const char *end, unsigned stopped, const char **at, un
 			continue;
 		}
 		p += len;
-		++*line;
-		if (*line + 1 < stopped || !is_document_start(p, (size_t)(end - p)))
+		++*base_line;
+		if (*base_line + 1 < least || !is_document_start(p, (size_t)(end - p)))
 			continue;
 		*at = p;
 		return true;
@@ -368,8 +385,8 @@ static bool check_characters(const struct source *source, char *text, size_t siz
 			bad_line = pos.line;
 			if (++n_bad > BAD_CHARACTERS_MAX)
 				return false;
-			memset(text + i, 'x', len ? len : 1);
-			len = 1;
+			/* Of the same length, so that columns stay what they are. */
+			memcpy(text + i, len == 3 ? "\xef\xbf\xbd" : len == 2 ? "\xc2\xb7" : "x", len ? len : 1);
 		}
 		pos.column++;
 		i += len ? len : 1;
@@ -385,7 +402,7 @@ static bool check_source(const struct source *source, struct diags *diags)
 		diag_hint(diags, diag_add(diags, pos, "the file is larger than %d MiB", SOURCE_MAX >> 20), "split it");
 		return false;
 	}
-	bool utf16 = source->size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 ||
+	bool utf16 = source->size >= 4 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 ||
 					   text[0] == '\0' || text[1] == '\0');
 	if (utf16)
 		diag_hint(diags, diag_add(diags, pos, "the file is not UTF-8 but looks like UTF-16"),
@@ -413,7 +430,11 @@ struct node **yaml_parse(const struct source *source, struct arena *arena, struc
 		yaml_parser_set_input_string(&r.yaml, (const unsigned char *)at, (size_t)(end - at));
 		whole = read_documents(&r, &docs);
 		yaml_parser_delete(&r.yaml);
-		whole = whole || !next_document(end, r.stopped, &at, &r.base_line);
+		/* With the queue full, the faults of further documents would only be counted, and each costs a parser.
+		 */
+		whole = whole || r.full || diags->n_total >= DIAGS_MAX;
+		unsigned least = r.stopped > r.begun ? r.stopped : r.begun + 1;
+		whole = whole || !next_document(end, least, &at, &r.base_line);
 	}
 	*ret_n = docs.n;
 	return docs.items;
