@@ -62,6 +62,8 @@ int kind_register(const struct kind *kind, struct err *err);
 /* Decodes a document (apiVersion, kind, metadata, spec) into an object in `arena`. Faults are queued; NULL if not even kind and name were
  * readable. Only the document itself is looked at. */
 struct object *object_decode(const struct node *doc, struct arena *arena, struct diags *diags);
+/* JSON Schema (draft-07) of a document of any kind, for editors. */
+json_t *kinds_schema(void);
 /* The object as a document that can be applied again. */
 json_t *object_to_json(const struct object *object, unsigned emit_flags);
 

@@ -14,7 +14,8 @@ struct unit {
 struct units {
 	const char *what; /* "a size" */
 	const char *example;
-	bool sums;        /* 1h30m */
+	const char *usual; /* the unit that a bare number most likely lacks */
+	bool sums;         /* 1h30m */
 	const struct unit *items; /* largest first */
 	size_t n;
 };
@@ -24,9 +25,9 @@ static const struct unit size_units[] = {
 static const struct unit duration_units[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit rate_units[] = {
 	{"tbit", 1000000000000}, {"gbit", 1000000000}, {"mbit", 1000000}, {"kbit", 1000}, {"bit", 1}};
-static const struct units sizes = {"a size", "64MiB", false, size_units, ARRAY_SIZE(size_units)};
-static const struct units durations = {"a duration", "90s", true, duration_units, ARRAY_SIZE(duration_units)};
-static const struct units rates = {"a rate", "100mbit", false, rate_units, ARRAY_SIZE(rate_units)};
+static const struct units sizes = {"a size", "64MiB", "MiB", false, size_units, ARRAY_SIZE(size_units)};
+static const struct units durations = {"a duration", "90s", "s", true, duration_units, ARRAY_SIZE(duration_units)};
+static const struct units rates = {"a rate", "100mbit", "mbit", false, rate_units, ARRAY_SIZE(rate_units)};
 
 /* Reads "2.5" and scales it. The fraction must come out whole; 10^15 is more digits than any unit needs. */
 static int scaled(const char *digits, size_t len, uint64_t factor, uint64_t *ret)
@@ -154,7 +155,8 @@ static int unit_fault(const struct units *units, const struct field *field, cons
 	for (size_t i = units->n, len = 0; i-- > 0;)
 		len += (size_t)snprintf(words + len, sizeof(words) - len, "%s%s", len ? i ? ", " : " or " : "", units->items[i].name);
 	if (*text && number_len(text) == strlen(text))
-		return err_set(err, EINVAL, "expected %s with its unit (%s)\nwrite a unit: %s", units->what, words, example);
+		return err_set(err, EINVAL, "expected %s with its unit (%s)\nwrite a unit: %.20s%s", units->what, words, text,
+			       units->usual);
 	if (*meant(units, text, probably, sizeof(probably)))
 		return err_set(err, EINVAL, "expected %s in %s\nwrite %s", units->what, words, probably);
 	return err_set(err, EINVAL, "expected %s such as %s (%s)", units->what, example, words);
@@ -221,8 +223,7 @@ static int parse_percent(const struct field *field, const char *text, struct are
 	size_t len = strspn(text, "0123456789");
 	if (!len || len > 7 || (len > 1 && text[0] == '0') || !streq(text + len, "%")) {
 		if (len && !text[len])
-			return err_set(err, EINVAL, "expected a share with its %%\nwrite a unit: %s",
-				       field && field->example ? field->example : "90%");
+			return err_set(err, EINVAL, "expected a share with its unit\nwrite a unit: %.10s%%", text);
 		return err_set(err, EINVAL, "expected a share such as %s", field && field->example ? field->example : "90%");
 	}
 	unsigned long value = strtoul(text, NULL, 10);
