@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A generation as text: one line of JSON an object, fact, allocation or resource, so that one bad line costs that line.
  *
- *     {"object": {document}, "set": "default", "generation": 3, "file": "lan.yaml", "line": 4, "refused": true}
+ *     {"object": {document}, "number": 0, "set": "default", "generation": 3, "file": "lan.yaml", "line": 4, "refused":
+ * true}
  *     {"fact": "link/eth0/mtu", "value": "1500", "reader": 0}
  *     {"alloc": ["Guest/web", "mac", "0", "52:54:00:..."]}
- *     {"want": "link/lan", "class": "link", "spec": {...}, "mark": "...", "owners": [0], "needs": [], "handovers": [],
- * "carrier": 7, "adopt": true}
+ *     {"want": "lan", "class": "link", "number": 0, "spec": {...}, "mark": "...", "owners": [0], "needs": [],
+ * "handovers": [], "carrier": 7, "adopt": true}
  *
- * Objects and resources are referred to by their number in their order in the text. */
+ * Objects and resources are referred to by their numbers. */
 #include "core/store-internal.h"
 
 #include "core/event.h"
@@ -56,11 +57,13 @@ static bool is_refused(const struct generation *gen, const struct object *object
 	return false;
 }
 
-static json_t *object_line(const struct generation *gen, const struct object *object)
+static json_t *object_line(const struct generation *gen, size_t number)
 {
+	const struct object *object = gen->objects[number];
 	json_t *line = json_object();
 	json_object_set_new(line, "object",
 			    object->node ? node_to_json(object->node) : object_to_json(object, EMIT_SECRETS));
+	json_object_set_new(line, "number", json_integer((json_int_t)number));
 	set_text(line, "set", object->set);
 	set_text(line, "file", object->file);
 	json_object_set_new(line, "generation", json_integer((json_int_t)object->generation));
@@ -116,6 +119,7 @@ static int add_want(const struct want_writer *w, const struct want *want)
 	json_t *line = json_object(), *owners = json_array();
 	json_object_set_new(line, "want", json_string(want->key));
 	json_object_set_new(line, "class", json_string(want->class->name));
+	json_object_set_new(line, "number", json_integer((json_int_t)want->index));
 	json_object_set_new(line, "spec", table_to_json(want->class->table, want->spec, EMIT_SECRETS));
 	set_text(line, "mark", want->mark);
 	for (size_t i = 0; i < want->n_owners; i++)
@@ -159,7 +163,7 @@ int store_generation_write(const struct generation *gen, char **ret, size_t *ret
 	struct buffer b = {0};
 	cleanup_free struct numbered *numbers = number_objects(gen);
 	for (size_t i = 0; i < gen->n_objects; i++)
-		add_line(&b, object_line(gen, gen->objects[i]));
+		add_line(&b, object_line(gen, i));
 	add_facts(&b, gen, numbers);
 	for (size_t i = 0; i < gen->n_allocs; i++) {
 		const struct alloc_row *a = &gen->allocs[i];
@@ -184,6 +188,7 @@ int store_generation_write(const struct generation *gen, char **ret, size_t *ret
 struct reader {
 	struct generation *gen;
 	uint64_t rev;
+	size_t numbers_max;      /* no text has more than this */
 	struct object **objects; /* by their number; NULL where one was left out */
 	size_t n_objects, cap_objects;
 	struct want **wants;
@@ -236,6 +241,13 @@ static struct object *decode_object(struct reader *reader, const json_t *line, c
 	return object;
 }
 
+/* The number of a line, which is not below `next`: lines before it may be damaged. */
+static size_t line_number(const struct reader *reader, const json_t *line, size_t next)
+{
+	json_int_t number = json_integer_value(json_object_get(line, "number"));
+	return number > 0 && (size_t)number > next && (size_t)number < reader->numbers_max ? (size_t)number : next;
+}
+
 static void read_object(struct reader *reader, const json_t *line)
 {
 	struct generation *gen = reader->gen;
@@ -244,8 +256,12 @@ static void read_object(struct reader *reader, const json_t *line)
 	const char *name = json_string_value(json_object_get(json_object_get(doc, "metadata"), "name"));
 	cleanup_free char *id = xprintf("%s/%s", kind ? kind : "?", name ? name : "?");
 	struct object *object = decode_object(reader, line, id);
-	grow(reader->objects, reader->n_objects, reader->cap_objects);
-	reader->objects[reader->n_objects++] = object;
+	size_t number = line_number(reader, line, reader->n_objects);
+	while (reader->n_objects <= number) {
+		grow(reader->objects, reader->n_objects, reader->cap_objects);
+		reader->objects[reader->n_objects++] = NULL;
+	}
+	reader->objects[number] = object;
 	if (!object)
 		return;
 	arena_grow(gen->arena, gen->objects, gen->n_objects, gen->cap_objects);
@@ -327,10 +343,15 @@ static struct want *decode_want(struct reader *reader, const json_t *line)
 
 static void read_want(struct reader *reader, json_t *line)
 {
-	grow(reader->wants, reader->n_wants, reader->cap_wants);
-	grow(reader->want_lines, reader->n_wants, reader->cap_want_lines);
-	reader->wants[reader->n_wants] = decode_want(reader, line);
-	reader->want_lines[reader->n_wants++] = json_incref(line);
+	size_t number = line_number(reader, line, reader->n_wants);
+	while (reader->n_wants <= number) {
+		grow(reader->wants, reader->n_wants, reader->cap_wants);
+		grow(reader->want_lines, reader->n_wants, reader->cap_want_lines);
+		reader->wants[reader->n_wants] = NULL;
+		reader->want_lines[reader->n_wants++] = NULL;
+	}
+	reader->wants[number] = decode_want(reader, line);
+	reader->want_lines[number] = json_incref(line);
 }
 
 static struct want *want_at(const struct reader *reader, const json_t *number)
@@ -378,7 +399,7 @@ static void read_line(struct reader *reader, const char *text, size_t size)
 
 struct generation *store_generation_read(const char *lines, size_t size, uint64_t rev)
 {
-	struct reader reader = {.gen = generation_new(NULL), .rev = rev};
+	struct reader reader = {.gen = generation_new(NULL), .rev = rev, .numbers_max = size};
 	for (const char *p = lines, *end = lines + size; p < end;) {
 		const char *newline = memchr(p, '\n', (size_t)(end - p));
 		const char *stop = newline ? newline : end;
