@@ -99,6 +99,11 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
 		return;
 	}
+	if ((class->flags & CLASS_PRECIOUS) && (res->made_incarnation || res->baseline)) {
+		wait_for(d, RES_FAILED, "%s %s was there and is gone; bring it back, or delete its object and apply it again to "
+			 "get a new one", class->name, res->key);
+		return;
+	}
 	if (res->carrier && (res->carrier->state != RES_PRESENT || !res->carrier->known)) {
 		wait_for(d, RES_WAITING, "comes with %s/%s", res->carrier->class->name, res->carrier->key);
 		return;

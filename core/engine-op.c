@@ -325,7 +325,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->class = res->class;
 	op->key = res->key;
 	op->want = d->verb == OP_OBSERVE ? (w ? w->spec : NULL) : d->verb == OP_REMOVE ? NULL : d->spec;
-	op->was = d->verb == OP_REMOVE && res_want(res) ? res_want(res)->spec : NULL;
+	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->rows = d->rows;
 	bool restoring = d->verb == OP_UPDATE && !res->want;

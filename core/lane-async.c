@@ -303,6 +303,7 @@ static void async_submit(struct lane *lane, struct op *client)
 		.key = arena_strdup(arena, client->key),
 		.want = client->want ? table_copy(table, client->want, arena) : NULL,
 		.seen = client->seen ? table_copy(table, client->seen, arena) : NULL,
+		.was = client->was ? table_copy(table, client->was, arena) : NULL,
 		.rows = client->rows,
 		.mark = arena_strdup(arena, client->mark),
 		.lane = lane,

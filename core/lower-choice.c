@@ -107,6 +107,11 @@ static const char *kept_choice(struct lowering *l, const char *object, const cha
 	return NULL;
 }
 
+const char *alloc_kept(struct lowering *l, const char *space, const char *slot)
+{
+	return kept_choice(l, lower_object_id(l), space, slot);
+}
+
 enum { MAX_ATTEMPTS = 4096 };
 
 const char *alloc(struct lowering *l, const char *space, const char *slot, alloc_propose_fn *propose, void *ctx)

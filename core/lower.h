@@ -75,6 +75,8 @@ typedef bool alloc_propose_fn(void *ctx, unsigned attempt, char *buf, size_t siz
 const char *alloc(struct lowering *l, const char *space, const char *slot, alloc_propose_fn *propose, void *ctx);
 /* Takes a text that the manifest fixes, so that no allocation gets it; false if another object holds it: `ret_holder` is then "Kind/name". */
 bool alloc_fixed(struct lowering *l, const char *space, const char *slot, const char *text, const char **ret_holder);
+/* What the configuration before had under a slot of this object, NULL if nothing: for fields that must not change while the thing exists. */
+const char *alloc_kept(struct lowering *l, const char *space, const char *slot);
 /* The two allocations everybody needs. A locally administered MAC 52:54:00:... derived from host id, object, slot; a link name: "preferred" if it
  * fits 15 characters and is free, else a short one. */
 const char *alloc_mac(struct lowering *l, const char *slot);

@@ -41,7 +41,7 @@ struct op {
 	const struct resource_class *class;
 	const char *key;
 	const void *want;  /* desired spec; NULL when it is to go */
-	const void *was;   /* OP_REMOVE: the spec it was wanted with last; NULL if nobody knows */
+	const void *was;   /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
 	const void *seen;  /* spec of the last observation; NULL if there is none or it does not exist */
 	uint64_t rows;     /* OP_UPDATE: the rows that differ */
 	const char *mark;  /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of what nobody wants */
@@ -86,6 +86,7 @@ enum class_flag {
 	CLASS_PERSISTENT = 1 << 2,    /* outlives a reboot (files, volumes) */
 	CLASS_KEEP = 1 << 3,          /* giving it up never calls remove() unless its spec says so by class->disposable */
 	CLASS_REMOVE_IRREVERSIBLE = 1 << 4, /* remove() runs only after the revision is final (stopping a guest) */
+	CLASS_PRECIOUS = 1 << 5,      /* what was there and is gone is not made anew: an empty one in its place would hide the loss (a disk) */
 };
 
 struct resource_class {
