@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See link.h: the table and the verbs of the class. */
+#include "netd/link.h"
+
+#include <linux/if_link.h>
+
+#include "core/env.h"
+
+static const struct table *choose_fixed(const void *around)
+{
+	const struct link_kind *kind = link_kind_find(((const struct link_spec *)around)->kind);
+	return kind ? kind->fixed : NULL;
+}
+
+static const struct table *choose_info(const void *around)
+{
+	const struct link_kind *kind = link_kind_find(((const struct link_spec *)around)->kind);
+	return kind ? kind->info : NULL;
+}
+
+static const struct field link_rows[] = {
+	[LINK_KIND] = F_STRING("kind", struct link_spec, kind, .max = 31, .flags = FIELD_RECREATE, .doc = "What sort of link it is."),
+	[LINK_MAC] = F_MAC("mac", struct link_spec, mac, .nl = IFLA_ADDRESS, .nl_form = NL_MAC, .doc = "Its MAC."),
+	[LINK_MTU] = F_U32("mtu", struct link_spec, mtu, .nl = IFLA_MTU, .nl_form = NL_U32, .doc = "Its MTU."),
+	[LINK_UP] = F_BOOL("up", struct link_spec, up, .doc = "Whether it is up."),
+	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15, .doc = "What it is a port of; empty for nothing."),
+	[LINK_FIXED] = F_VARIANT("fixed", struct link_spec, fixed, choose_fixed, .flags = FIELD_RECREATE,
+				 .doc = "What only its kind has and cannot change while it lives."),
+	[LINK_INFO] = F_VARIANT("info", struct link_spec, info, choose_info, .doc = "What only its kind has."),
+	[LINK_IFINDEX] = F_U32("ifindex", struct link_spec, ifindex, .flags = FIELD_STATUS, .doc = "The kernel's number of it."),
+	[LINK_OPERSTATE] = F_STRING("operstate", struct link_spec, operstate, .flags = FIELD_STATUS, .doc = "Its operational state."),
+	[LINK_CARRIER] = F_BOOL("carrier", struct link_spec, carrier, .flags = FIELD_STATUS, .doc = "Whether it has a carrier."),
+};
+const struct table link_table = TABLE("link", struct link_spec, link_rows);
+
+bool link_is_ours(const struct netlink_link *link)
+{
+	size_t size = strlen(env.instance);
+	return link->alias && str_starts(link->alias, "weft:") && strncmp(link->alias + 5, env.instance, size) == 0 &&
+	       link->alias[5 + size] == ':';
+}
+
+/* ---- observe ---- */
+
+static const char *operstate_text(uint8_t state)
+{
+	/* RFC 2863, in the order of IF_OPER_... */
+	static const char *const names[] = {"unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"};
+	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static enum owner owner_of(const struct netlink_link *link, const struct op *op)
+{
+	if (link_is_ours(link))
+		return OWNER_OURS;
+	if (!op->want)
+		return link->was_ours ? OWNER_OURS : OWNER_FOREIGN;
+	/* Whoever wants no kind wants rows of somebody else's link, and has his consent. */
+	return has_row(op->want, LINK_KIND) ? OWNER_FOREIGN : OWNER_UNKNOWN;
+}
+
+static void observe_variants(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen, struct arena *arena)
+{
+	const struct link_kind *kind = link_kind_of(link);
+	if (!kind)
+		return;
+	if (kind->fixed) {
+		seen->fixed = arena_alloc(arena, kind->fixed->size);
+		set_present(seen, LINK_FIXED);
+		netlink_get_rows(kind->fixed, link->info, link->info_size, arena, seen->fixed);
+	}
+	if (kind->info) {
+		seen->info = arena_alloc(arena, kind->info->size);
+		set_present(seen, LINK_INFO);
+		netlink_get_rows(kind->info, link->info, link->info_size, arena, seen->info);
+	}
+	if (kind->decode)
+		kind->decode(link, want, seen, arena);
+}
+
+static void observe_rows(const struct netlink_cache *cache, const struct netlink_link *link, const struct op *op,
+			 struct link_spec *seen, struct arena *arena)
+{
+	const struct link_kind *kind = link_kind_of(link);
+	const struct netlink_link *master = link->master ? netlink_link_by_index(cache, link->master) : NULL;
+	const struct link_spec *want = op->want;
+	if (kind || *link->kind) {
+		seen->kind = kind ? kind->name : arena_strdup(arena, link->kind);
+		set_present(seen, LINK_KIND);
+	}
+	if (link->has_mac) {
+		seen->mac = link->mac;
+		set_present(seen, LINK_MAC);
+	}
+	seen->mtu = link->mtu;
+	seen->up = link->flags & IFF_UP;
+	seen->master = master ? arena_strdup(arena, master->name) : "";
+	seen->ifindex = (uint32_t)link->index;
+	seen->operstate = operstate_text(link->operstate);
+	seen->carrier = link->carrier;
+	set_present(seen, LINK_MTU);
+	set_present(seen, LINK_UP);
+	set_present(seen, LINK_MASTER);
+	set_present(seen, LINK_IFINDEX);
+	set_present(seen, LINK_OPERSTATE);
+	set_present(seen, LINK_CARRIER);
+	observe_variants(link, want, seen, arena);
+}
+
+static void observe(struct netlink_cache *cache, struct op *op)
+{
+	struct netlink_link *link = netlink_link_by_name(cache, op->key);
+	struct link_spec *seen = observation_begin(&op->obs, op->class, link != NULL);
+	netlink_cache_watch(cache, op->key, NETLINK_WATCH_LINK);
+	if (!link)
+		return;
+	link->was_ours |= link_is_ours(link);
+	op->obs.owner = owner_of(link, op);
+	op->obs.incarnation = (uint64_t)link->index;
+	observe_rows(cache, link, op, seen, op->obs.arena);
+}
+
+/* ---- create ---- */
+
+static int find_master(const struct netlink_cache *cache, const struct link_spec *want, int *ret, struct err *err)
+{
+	*ret = 0;
+	if (!want->master || !*want->master)
+		return 0;
+	const struct netlink_link *master = netlink_link_by_name(cache, want->master);
+	if (!master)
+		return err_set(err, ENODEV, "link '%s', which it is to be a port of, does not exist", want->master);
+	*ret = master->index;
+	return 0;
+}
+
+static struct nlmsghdr *begin_link(struct netlink_batch *batch, struct op *op, uint16_t flags, struct ifinfomsg **ret)
+{
+	struct nlmsghdr *message = netlink_batch_begin(batch, op, RTM_NEWLINK, flags);
+	*ret = mnl_nlmsg_put_extra_header(message, sizeof(**ret));
+	return message;
+}
+
+/* Puts the rows that every link has. */
+static int put_common(struct nlmsghdr *message, struct ifinfomsg *header, const struct link_spec *want, uint64_t rows, int master)
+{
+	if (rows & 1 << LINK_UP && has_row(want, LINK_UP)) {
+		header->ifi_change = IFF_UP;
+		header->ifi_flags = want->up ? IFF_UP : 0;
+	}
+	if (rows & 1 << LINK_MASTER && has_row(want, LINK_MASTER))
+		mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)master);
+	return netlink_put_rows(message, &link_table, want, rows);
+}
+
+static int put_info(struct nlmsghdr *message, const struct link_kind *kind, const struct link_spec *want, uint64_t fixed, uint64_t info)
+{
+	bool has_fixed = fixed && kind->fixed && has_row(want, LINK_FIXED);
+	bool has_info = info && kind->info && has_row(want, LINK_INFO);
+	struct nlattr *nest = mnl_attr_nest_start(message, IFLA_LINKINFO);
+	int r = 0;
+	mnl_attr_put_strz(message, IFLA_INFO_KIND, kind->kernel_name);
+	struct nlattr *data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+	if (has_fixed)
+		r = netlink_put_rows(message, kind->fixed, want->fixed, fixed);
+	if (r == 0 && has_info)
+		r = netlink_put_rows(message, kind->info, want->info, info);
+	mnl_attr_nest_end(message, data);
+	mnl_attr_nest_end(message, nest);
+	return r;
+}
+
+/* The mark, and for links that a descriptor keeps all settings, in one message about the link of this name. */
+static int put_alias(struct netlink_batch *batch, struct op *op, uint64_t rows, int master)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
+	if (op->mark)
+		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);
+	int r = put_common(message, header, op->want, rows, master);
+	netlink_batch_end(batch, message);
+	return r;
+}
+
+/* What is kept from encode() to settle(). */
+struct making {
+	const struct link_kind *kind;
+	int fd; /* -1: made by rtnetlink */
+};
+
+static int create_by_descriptor(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
+{
+	cleanup_close int fd = -1;
+	int r = kind->open(op->key, op->want, &fd, &op->err);
+	if (r < 0)
+		return r;
+	struct making *making = xcalloc(1, sizeof(*making));
+	*making = (struct making){.kind = kind, .fd = take_fd(&fd)};
+	op->lane_data = making;
+	return put_alias(batch, op, UINT64_MAX, master);
+}
+
+/* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same sendmsg. */
+static int create_by_message(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
+{
+	struct ifinfomsg *header;
+	struct making *making = xcalloc(1, sizeof(*making));
+	*making = (struct making){.kind = kind, .fd = -1};
+	op->lane_data = making;
+	struct nlmsghdr *message = begin_link(batch, op, NLM_F_CREATE | NLM_F_EXCL, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
+	int r = put_common(message, header, op->want, UINT64_MAX, master);
+	if (r == 0)
+		r = put_info(message, kind, op->want, UINT64_MAX, UINT64_MAX);
+	netlink_batch_end(batch, message);
+	return r < 0 ? r : put_alias(batch, op, 0, 0);
+}
+
+static int encode_create(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
+{
+	const struct link_spec *want = op->want;
+	const struct link_kind *kind = has_row(want, LINK_KIND) ? link_kind_find(want->kind) : NULL;
+	int master;
+	if (!kind)
+		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
+	if (strlen(op->key) >= IFNAMSIZ)
+		return err_set(&op->err, EINVAL, "'%s' is too long for the name of a link", op->key);
+	if (netlink_link_by_name(cache, op->key))
+		return err_set(&op->err, EEXIST, "there is a link '%s' already", op->key);
+	int r = find_master(cache, want, &master, &op->err);
+	if (r < 0)
+		return r;
+	return kind->open ? create_by_descriptor(batch, op, kind, master) : create_by_message(batch, op, kind, master);
+}
+
+/* Somebody made a link of this name in the instant between our look and our message: ours failed, and the mark that followed went to his. It is taken back. */
+static void unmark(struct netlink_batch *batch, const char *name)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, NULL, 0, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, name);
+	mnl_attr_put_strz(message, IFLA_IFALIAS, "");
+	netlink_batch_end(batch, message);
+}
+
+static void settle(struct netlink_batch *batch, struct op *op)
+{
+	cleanup_free struct making *making = op->lane_data;
+	op->lane_data = NULL;
+	if (!making)
+		return;
+	if (making->fd < 0 && op->err.code == EEXIST)
+		unmark(batch, op->key);
+	if (making->fd >= 0 && !op->err.code)
+		making->kind->keep(making->fd, &op->err);
+	closep(&making->fd);
+}
+
+/* ---- update ---- */
+
+static uint64_t info_differences(const struct link_kind *kind, const struct op *op)
+{
+	const struct link_spec *want = op->want, *seen = op->seen;
+	if (!kind || !kind->info || !(op->rows & 1 << LINK_INFO) || !has_row(want, LINK_INFO))
+		return 0;
+	if (!seen || !has_row(seen, LINK_INFO) || !streq(seen->kind, want->kind))
+		return *(const uint64_t *)want->info;
+	return table_diff(kind->info, want->info, seen->info);
+}
+
+static int encode_update(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
+{
+	const struct link_spec *want = op->want;
+	const struct netlink_link *link = netlink_link_by_name(cache, op->key);
+	struct ifinfomsg *header;
+	int master, r;
+	if (!link)
+		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
+	if ((r = find_master(cache, want, &master, &op->err)) < 0)
+		return r;
+	const struct link_kind *kind = link_kind_of(link);
+	uint64_t info = info_differences(kind, op);
+	if (info && kind->change && (r = kind->change(op, info)) < 0)
+		return r;
+	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
+	header->ifi_index = link->index;
+	r = put_common(message, header, want, op->rows, master);
+	if (r == 0 && info && netlink_has_rows(kind->info, info))
+		r = put_info(message, kind, want, 0, info);
+	/* A link of ours whose mark was wiped off is marked again; an adopted one is not ours and stays unmarked. */
+	if (op->mark && !link->alias && link->was_ours)
+		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);
+	netlink_batch_end(batch, message);
+	return r;
+}
+
+/* ---- remove ---- */
+
+const struct netlink_link *link_to_remove(const struct netlink_cache *cache, const struct op *op)
+{
+	const struct netlink_link *link = netlink_link_by_name(cache, op->key);
+	const struct link_spec *seen = op->seen;
+	if (!link || link_is_ours(link) || (seen && seen->ifindex == (uint32_t)link->index))
+		return link;
+	return NULL;
+}
+
+int link_encode_remove(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
+{
+	const struct netlink_link *link = link_to_remove(cache, op);
+	struct ifinfomsg *header;
+	if (!link)
+		return 0;
+	struct nlmsghdr *message = netlink_batch_begin(batch, op, RTM_DELLINK, 0);
+	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+	header->ifi_index = link->index;
+	netlink_batch_end(batch, message);
+	return 0;
+}
+
+static int encode(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
+{
+	switch (op->verb) {
+	case OP_OBSERVE:
+		return 0;
+	case OP_CREATE:
+		return encode_create(batch, cache, op);
+	case OP_UPDATE:
+		return encode_update(batch, cache, op);
+	case OP_REMOVE:
+		return link_encode_remove(batch, cache, op);
+	}
+	return 0;
+}
+
+static const struct netlink_verbs link_verbs = {
+	.observe = observe,
+	.encode = encode,
+	.settle = settle,
+	.remove_many = link_remove_many,
+};
+
+static bool creatable(const void *spec)
+{
+	return has_row(spec, LINK_KIND);
+}
+
+/* EBUSY: the device is just being renamed, torn down, or moved by somebody else. */
+static const struct errno_rule link_errnos[] = {
+	{OP_CREATE, EEXIST, ANSWER_RETRY}, {OP_CREATE, ENODEV, ANSWER_WAIT},   {OP_CREATE, ENOBUFS, ANSWER_RETRY},
+	{OP_CREATE, EAGAIN, ANSWER_RETRY}, {OP_CREATE, ENOMEM, ANSWER_RETRY},  {OP_UPDATE, ENODEV, ANSWER_WAIT},
+	{OP_UPDATE, ENOBUFS, ANSWER_RETRY}, {OP_UPDATE, EAGAIN, ANSWER_RETRY}, {OP_UPDATE, ENOMEM, ANSWER_RETRY},
+	{OP_REMOVE, ENODEV, ANSWER_DONE},  {OP_REMOVE, ENOBUFS, ANSWER_RETRY}, {OP_REMOVE, EAGAIN, ANSWER_RETRY},
+	{OP_REMOVE, EBUSY, ANSWER_RETRY},  {OP_REMOVE, ENOMEM, ANSWER_RETRY},
+};
+
+const struct resource_class netd_link_class = {
+	.name = "link",
+	.doc = "A network interface; its key is its name.",
+	.table = &link_table,
+	.lane = "netlink",
+	.verbs = &link_verbs,
+	.flags = CLASS_TRANSACTIONAL,
+	.rules = link_errnos,
+	.n_rules = ARRAY_SIZE(link_errnos),
+	.creatable = creatable,
+};

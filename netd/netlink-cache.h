@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the kernel's links and addresses are, kept by events: dumped once, then followed; dumped anew when events were lost. Lives on the netlink
+ * lane's thread. Every change that somebody may mind is noted as a dirty mark, generously; the lane hands the marks to the engine. Only links that an operation has
+ * asked for are marked, so that a host where containers come and go does not wake the engine. */
+#ifndef WEFT_NETD_NETLINK_CACHE_H
+#define WEFT_NETD_NETLINK_CACHE_H
+
+#include <net/if.h>
+
+#include "core/value.h"
+#include "netd/netlink-batch.h"
+
+struct netlink_address {
+	struct netlink_address *next;
+	struct ip_prefix prefix; /* host bits kept */
+	uint32_t flags;          /* IFA_F_... */
+	uint8_t proto, scope;
+	uint32_t sweep;
+};
+
+struct netlink_link {
+	struct netlink_link *next_by_index, *next_by_name;
+	int index;
+	char name[IFNAMSIZ];
+	char kind[32];  /* IFLA_INFO_KIND; "" for hardware */
+	char *alias;    /* NULL: none */
+	struct mac mac;
+	bool has_mac, carrier;
+	bool was_ours;  /* it has carried our mark since we look: losing it is drift, and no change of hands */
+	uint8_t operstate;
+	uint32_t mtu, flags, group;
+	int master;     /* ifindex, 0: none */
+	void *info;     /* the attributes of IFLA_INFO_DATA */
+	size_t info_size;
+	struct netlink_address *addresses;
+	uint32_t sweep;
+};
+
+struct netlink_dirty {
+	const char *class;
+	char *key; /* NULL: the whole class */
+};
+
+enum { NETLINK_BUCKETS = 1024, NETLINK_DIRTY_MAX = 8192 };
+
+struct netlink_watched; /* a name that operations asked for */
+
+struct netlink_cache {
+	struct mnl_socket *events;
+	struct netlink_link *by_index[NETLINK_BUCKETS], *by_name[NETLINK_BUCKETS];
+	struct netlink_watched *watched[NETLINK_BUCKETS];
+	struct netlink_dirty *dirty;
+	size_t n_dirty, cap_dirty;
+	uint32_t sweep;
+	bool knows_proto;   /* the kernel tells who made an address */
+	unsigned n_resyncs; /* for tests */
+	char buf[NETLINK_BATCH_SIZE];
+};
+
+/* Subscribes and reads everything. `buffer_bytes`: of the event socket; 0: the usual. */
+int netlink_cache_open(struct netlink_cache *cache, struct netlink_batch *batch, int buffer_bytes, struct err *err);
+void netlink_cache_close(struct netlink_cache *cache);
+/* Takes all events that are there; after an overflow, everything is read anew through `batch` and all is marked dirty. */
+int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err);
+
+struct netlink_link *netlink_link_by_name(const struct netlink_cache *cache, const char *name);
+struct netlink_link *netlink_link_by_index(const struct netlink_cache *cache, int index);
+/* Is any link in this group? */
+bool netlink_group_used(const struct netlink_cache *cache, uint32_t group);
+
+enum netlink_watch { NETLINK_WATCH_LINK = 1, NETLINK_WATCH_ADDRESSES = 2 };
+/* From now on changes of the link of this name, or of what lives on it, are marked. */
+void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum netlink_watch what);
+
+void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key);
+void netlink_dirty_clear(struct netlink_cache *cache);
+
+/* For netlink-events.c. */
+struct netlink_link *netlink_cache_add(struct netlink_cache *cache, int index, const char *name);
+void netlink_cache_rename(struct netlink_cache *cache, struct netlink_link *link, const char *name);
+void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link);
+unsigned netlink_watches(const struct netlink_cache *cache, const char *name);
+/* Reads one message of a dump or an event into the cache (a netlink_message_fn; ctx is the cache). */
+void netlink_cache_message(void *ctx, const struct nlmsghdr *message);
+/* Takes out what the dump just read did not name. */
+void netlink_cache_sweep(struct netlink_cache *cache);
+
+#endif
