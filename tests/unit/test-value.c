@@ -204,7 +204,7 @@ static void test_random_text_never_breaks_a_scalar(void **state)
 	for (unsigned round = 0; round < 100000; round++) {
 		cleanup_arena struct arena *arena = arena_new();
 		const struct row *row = &rows[(unsigned)rand_r(&seed) % ARRAY_SIZE(rows)];
-		char text[64] = "";
+		char text[80] = "";
 		snprintf(text, sizeof(text), "%s", row->text);
 		for (int k = rand_r(&seed) % 4; k >= 0; k--) {
 			size_t len = strlen(text);
