@@ -91,7 +91,8 @@ static void underline(FILE *carets, size_t columns, bool is_tab, int where)
 
 static void show_window(FILE *out, FILE *carets, const char *line, size_t size, const struct pos *pos)
 {
-	size_t caret = pos->column - 1, width = pos->width ? pos->width : 1, n_line = utf8_count(line, size);
+	size_t caret = pos->column - 1, width = pos->width ? pos->width : 1;
+	size_t n_line = utf8_count(line, size);
 	if (caret > n_line)
 		caret = n_line;
 	struct window w = window_around(n_line, caret, width);

@@ -32,6 +32,10 @@ size_t utf8_count(const char *s, size_t size)
 	size_t n = 0;
 	for (size_t i = 0; i < size; n++) {
 		uint32_t c;
+		if ((uint8_t)s[i] < 0x80) {
+			i++;
+			continue;
+		}
 		size_t len = utf8_decode(s + i, size - i, &c);
 		i += len ? len : 1;
 	}
@@ -41,6 +45,9 @@ size_t utf8_count(const char *s, size_t size)
 size_t utf8_break(const char *s, size_t size)
 {
 	uint32_t c;
+	/* Asked at every byte of large texts, so what cannot begin one is sorted out first. */
+	if (size == 0 || (*s != '\n' && *s != '\r' && *s != '\xc2' && *s != '\xe2'))
+		return 0;
 	size_t len = utf8_decode(s, size, &c);
 	if (len == 0)
 		return 0;

@@ -121,6 +121,14 @@ static bool explain_flow_node(struct fault *fault)
 	return true;
 }
 
+static bool explain_unopened(struct fault *fault)
+{
+	if (fault->here != ']' && fault->here != '}')
+		return false;
+	diag_add(fault->diags, fault->at, "this '%c' closes nothing", fault->here);
+	return true;
+}
+
 static bool explain_missing_colon(struct fault *fault)
 {
 	struct diag *diag = diag_add(fault->diags, fault->begun, "a ':' is missing after this key");
@@ -179,7 +187,8 @@ static const struct translation translations[] = {
 	 "put the value in quotes if it begins with '!'"},
 	{"found undefined tag handle", NULL, false, "tags (!name) are not supported",
 	 "put the value in quotes if it begins with '!'"},
-	{"did not find expected <document start>", NULL, false, "'---' is expected before another document"},
+	{"did not find expected <document start>", NULL, false, "'---' is expected before another document",
+	 .explain = explain_unopened},
 	{"found incompatible YAML document", NULL, false, "this version of YAML is not supported",
 	 "leave the %YAML line out"},
 	{NULL, "while scanning a directive", false, "this directive is not understood", "leave the line out"},
