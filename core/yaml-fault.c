@@ -100,7 +100,7 @@ static bool explain_block_key(struct fault *fault)
 static bool explain_flow(struct fault *fault)
 {
 	bool list = strstr(fault->context, "sequence") != NULL;
-	if (fault->at.line == fault->begun.line)
+	if (fault->at.line == fault->begun.line && !fault->ended)
 		return false;
 	struct diag *diag = diag_add(fault->diags, fault->begun, "this '%c' is not closed", list ? '[' : '{');
 	diag_hint(fault->diags, diag, "write '%c' at its end, and ',' between its items", list ? ']' : '}');
@@ -196,9 +196,18 @@ static const struct translation translations[] = {
 	{NULL, "while scanning a %TAG directive", false, "this directive is not understood", "leave the line out"},
 };
 
+/* At the end of a text that does not end in a line break, libyaml counts one more line: that is the end of the last. */
 static struct pos pos_of(const struct source *source, yaml_mark_t mark, unsigned base_line)
 {
-	return (struct pos){source, base_line + (unsigned)mark.line + 1, (unsigned)mark.column + 1, 1};
+	struct pos pos = {source, base_line + (unsigned)mark.line + 1, (unsigned)mark.column + 1, 1};
+	const char *line;
+	size_t size;
+	if (pos.line > 1 && !source_line(source, pos.line, &line, &size) &&
+	    source_line(source, pos.line - 1, &line, &size)) {
+		pos.line--;
+		pos.column = (unsigned)utf8_count(line, size) + 1;
+	}
+	return pos;
 }
 
 /* Finds the byte that a column begins at. */
@@ -207,7 +216,6 @@ static void find_here(struct fault *fault)
 	uint32_t c;
 	if (!source_line(fault->at.source, fault->at.line, &fault->line, &fault->line_size)) {
 		fault->line = "";
-		fault->ended = true;
 		return;
 	}
 	for (unsigned column = 1; column < fault->at.column && fault->byte < fault->line_size; column++) {

@@ -201,6 +201,8 @@ static const struct refusal syntax_faults[] = {
 	{"a: 'it's'\n", "1:8 unexpected text after the value (1:1 the map begins here)"},
 	{"a: [1, 2\nb: c\n", "1:4 this '[' is not closed (2:2 what is here does not belong to it)"},
 	{"a: {x: 1\n", "1:4 this '{' is not closed (2:1 the text ends here)"},
+	{"a: [x", "1:4 this '[' is not closed (1:6 the text ends here)"},
+	{"a: [", "1:5 a value is expected here"},
 	{"a: {b: c d: e}\n", "1:11 ',' or '}' is expected here (1:4 the map begins here)"},
 	{"a: [b\n---\nc: 1\n", "1:4 this '[' is not closed (2:1 what is here does not belong to it)"},
 	{"a: [\n---\nc: 1\n", "2:1 a '[' or '{' above is not closed before this line"},
