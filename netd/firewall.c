@@ -13,11 +13,15 @@ enum { LEGACY_PERIOD_MS = 4000 };
 static struct engine *the_engine;
 static sd_event_source *legacy_timer;
 
-static int backend_fact(void *ctx, const char *key, char **ret)
+/* firewall/backend: "nft" or "legacy"; firewall/ipv6: "true" if the kernel has IPv6 at all. */
+static int firewall_fact(void *ctx, const char *key, char **ret)
 {
-	if (!streq(key, "firewall/backend"))
+	if (streq(key, "firewall/backend"))
+		*ret = xstrdup(backend_names[firewall_backend()]);
+	else if (streq(key, "firewall/ipv6") && access("/proc/self/net/if_inet6", F_OK) == 0)
+		*ret = xstrdup("true");
+	else
 		return -ENOENT;
-	*ret = xstrdup(backend_names[firewall_backend()]);
 	return 0;
 }
 
@@ -41,7 +45,7 @@ static int on_legacy_timer(sd_event_source *source, uint64_t usec, void *ctx)
 int netd_firewall_start(struct engine *engine, struct err *err)
 {
 	the_engine = engine;
-	fact_register("firewall/", backend_fact, NULL);
+	fact_register("firewall/", firewall_fact, NULL);
 	if (firewall_backend() == BACKEND_LEGACY) {
 		int r = sd_event_add_time(env.loop, &legacy_timer, CLOCK_BOOTTIME, 0, 500000, on_legacy_timer, NULL);
 		if (r >= 0)

@@ -20,11 +20,10 @@ struct netd_firewall_plan {
 	bool dhcp4, dhcp6, dns, ra; /* served on the bridge */
 	struct list forwards; /* struct netd_firewall_forward */
 };
-/* Wants everything that the network needs of the firewall: rules, sysctls, the zone of firewalld. Returns the rules of the filter table of IPv4 (or IPv6 if
- * there is no IPv4). What depends on the bridge needs link/BRIDGE by itself. */
+/* Wants everything that the network needs of the firewall: rules, sysctls, the zone of firewalld. Returns the rules of IPv4's filter table. What depends on the bridge needs link/BRIDGE by itself. */
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan);
 
-/* Registers the fact firewall/backend ("nft" or "legacy") and begins to listen to nftables. */
+/* Registers the facts firewall/backend ("nft" or "legacy") and firewall/ipv6, and begins to listen to nftables. */
 int netd_firewall_start(struct engine *engine, struct err *err);
 void netd_firewall_stop(void);
 /* Who last took rules away, "nft (pid 123)"; NULL if nobody did in the last ten seconds. */
