@@ -277,14 +277,6 @@ static void add_accepted_output(struct sheet *sheet)
 		add_icmp6(sheet, chain, 135);
 		add_icmp6(sheet, chain, 136);
 	}
-	/* The host calling its own forwarded ports. */
-	for (size_t i = 0; i < plan->forwards.n; i++) {
-		const struct netd_firewall_forward *forward = forward_at(side, i);
-		const char *proto = forward && forward->proto == FIREWALL_UDP ? "udp" : "tcp";
-		if (forward)
-			rule_add(sheet, chain, "-d %s -p %s -m conntrack --ctstate DNAT -m %s --dport %u -j ACCEPT",
-				 single(side, &forward->to.ip), proto, proto, forward->to.port);
-	}
 	if (chain->rules.n)
 		jump_add(sheet, "OUTPUT", chain, "-o");
 	drop_if_empty(sheet, chain);

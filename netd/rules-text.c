@@ -172,17 +172,16 @@ static int read_line(struct saved *saved, size_t *current, char *line, struct er
 	case '\0':
 		return 0;
 	case ':':
-		if (table)
-			read_chain(saved, table, line);
-		break;
+		if (!table)
+			break;
+		read_chain(saved, table, line);
+		return 0;
 	case '-':
-		if (table && str_starts(line, "-A "))
-			return read_rule(saved, table, line, err);
-		break;
+		if (!table || !str_starts(line, "-A "))
+			break;
+		return read_rule(saved, table, line, err);
 	}
-	if (!table || (line[0] != ':' && line[0] != '-'))
-		return err_set(err, EPROTO, "iptables-save printed a line that is not understood: '%.80s'", line);
-	return 0;
+	return err_set(err, EPROTO, "iptables-save printed a line that is not understood: '%.80s'", line);
 }
 
 int saved_parse(const char *text, struct saved **ret, struct err *err)

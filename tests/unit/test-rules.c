@@ -13,6 +13,7 @@
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "netd/firewall-backend.h"
+#include "firewall-plans.h"
 #include "netd/firewall.h"
 
 #define MARK "weft:00000000000000aa:Network/lan"
@@ -92,8 +93,17 @@ static int teardown(void **state)
 	rig->lane->ops->free(rig->lane);
 	arena_free(rig->arena);
 	nft_events_stop();
-	run("rm -rf /tmp/weft-test-rules.*/nft-made");
+	cleanup_free char *notes = xprintf("%s/nft-made", env.run_dir);
+	unlink(notes);
 	free(rig);
+	return 0;
+}
+
+static int teardown_all(void **state)
+{
+	if (env.run_dir)
+		rmdir(env.run_dir);
+	sd_event_unref(env.loop);
 	return 0;
 }
 
@@ -243,6 +253,35 @@ static void test_life(void **state)
 		observation_done(&ops[i].obs);
 }
 
+/* Whatever a network may want is printed back by the kernel's tools word by word, so that text can be compared. */
+static void test_plans(void **state)
+{
+	struct rig *rig = rig_of(state);
+	cleanup_free char *before = shell("nft list ruleset");
+	for (size_t p = 0; plan_names[p]; p++) {
+		struct generation *gen = plan_lower(plan_names[p]);
+		struct op ops[16] = {0};
+		int n = 0;
+		for (size_t i = 0; i < gen->n_wants; i++)
+			if (gen->wants[i]->class == &netd_rules_class)
+				ops[n++] = (struct op){.key = gen->wants[i]->key, .verb = OP_CREATE, .want = gen->wants[i]->spec};
+		assert_true(n >= 2);
+		do_ops(rig, ops, n);
+		for (int i = 0; i < n; i++)
+			check_equal(&ops[i]);
+		for (int i = 0; i < n; i++)
+			ops[i].verb = OP_REMOVE;
+		do_ops(rig, ops, n);
+		for (int i = 0; i < n; i++) {
+			assert_int_equal(ops[i].err.code, 0);
+			observation_done(&ops[i].obs);
+		}
+		generation_unref(gen);
+	}
+	cleanup_free char *after = shell("nft list ruleset");
+	assert_string_equal(before, after);
+}
+
 /* What the host refuses fails alone; what is wrong already in the text never gets there. */
 static void test_refusals(void **state)
 {
@@ -350,11 +389,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_life, setup_nft, teardown),
 		cmocka_unit_test_setup_teardown(test_life, setup_legacy, teardown),
+		cmocka_unit_test_setup_teardown(test_plans, setup_nft, teardown),
+		cmocka_unit_test_setup_teardown(test_plans, setup_legacy, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup_nft, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup_legacy, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_and_doubled, setup_nft, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_and_doubled, setup_legacy, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup_nft, teardown),
 	};
-	return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("rules", tests, NULL, teardown_all);
 }
