@@ -78,21 +78,22 @@ static bool take_node(struct reader *r, const yaml_event_t *event, struct node *
 	return true;
 }
 
-/* Anchors and tags are at the start of what they belong to. The value itself is read on, for the faults in it. */
+/* Anchors and tags are at the start of what they belong to. The value itself is read on, for the faults in it. Of both
+ * at one place only the anchor is named. */
 static void refuse_properties(struct reader *r, const struct node *node, const yaml_char_t *anchor,
 			      const yaml_char_t *tag)
 {
 	struct pos pos = node->pos;
+	struct diag *diag;
 	if (anchor) {
 		pos.width = (unsigned)utf8_count((const char *)anchor, strlen((const char *)anchor)) + 1;
-		struct diag *diag = diag_add(r->diags, pos, "anchors such as '&%s' are not supported", anchor);
+		diag = diag_add(r->diags, pos, "anchors such as '&%s' are not supported", anchor);
 		diag_hint(r->diags, diag, "write the value out wherever it is used; quote it if it begins with '&'");
+	} else if (tag) {
+		pos.width = 1;
+		diag = diag_add(r->diags, pos, "tags such as '!name' are not supported");
+		diag_hint(r->diags, diag, "leave it out; quote the value if it begins with '!'");
 	}
-	if (!tag)
-		return;
-	pos.width = 1;
-	struct diag *diag = diag_add(r->diags, pos, "tags such as '!name' are not supported");
-	diag_hint(r->diags, diag, "leave it out; quote the value if it begins with '!'");
 }
 
 static bool is_null_text(const char *text)
@@ -110,7 +111,7 @@ static void read_scalar(struct reader *r, const yaml_event_t *event, struct node
 	/* libyaml drops the tag "!" silently, but then the value is shorter than its place. */
 	if (!tag && style == YAML_PLAIN_SCALAR_STYLE && one_line && utf8_count(text, size) != node->pos.width)
 		tag = (const yaml_char_t *)"!";
-	refuse_properties(r, node, event->data.scalar.anchor, event->data.scalar.anchor ? NULL : tag);
+	refuse_properties(r, node, event->data.scalar.anchor, tag);
 	if (style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE)
 		node->pos.width = 1;
 	if (memchr(text, '\0', size)) {

@@ -155,6 +155,7 @@ static const struct refusal refusals[] = {
 	{"a: &x 1\n", "1:4 anchors such as '&x' are not supported"},
 	{"a: &x [1]\nb: &y {}\n",
 	 "1:4 anchors such as '&x' are not supported\n2:4 anchors such as '&y' are not supported"},
+	{"a: &x !t {}\n", "1:4 anchors such as '&x' are not supported"},
 	{"a: &\n", "1:4 anchors (&name) are not supported"},
 	{"a: *\n", "1:4 aliases (*name) are not supported"},
 	{"a: !x y\n", "1:4 tags such as '!name' are not supported"},
