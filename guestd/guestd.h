@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests from outside: starting this part, what a person orders of a guest, where its console is. */
+#ifndef WEFT_GUESTD_GUESTD_H
+#define WEFT_GUESTD_GUESTD_H
+
+#include "core/manager.h"
+
+/* Registers the facts kvm/usable, kvm/reason, vhost-net/usable; after the lanes exist, before anything is observed. */
+int guestd_start(struct engine *engine, struct err *err);
+void guestd_stop(void); /* forgets connections; the guests run on */
+
+/* start, stop, restart, kill, pause, resume. `done` is called once, perhaps from within, with the manager's answer ("failed" with a
+ * message when the action makes no sense). `m` is borrowed. */
+void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done, void *ctx);
+
+/* Where the serial console of a guest listens (a unix socket, for root). Freed by the caller. */
+char *guestd_console_path(const char *guest);
+/* What it has said so far. */
+char *guestd_console_log_path(const char *guest);
+
+#endif
