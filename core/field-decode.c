@@ -83,8 +83,9 @@ static void missing_field(const struct decoding *d, const struct map *map, const
 {
 	struct diag *diag = diag_add(d->diags, map->where, "missing field '%s' in %s", row->name, map->table->name);
 	const char *example = field_example(row, d->arena);
+	bool brackets = row->shape == FIELD_LIST && example && example[0] != '[';
 	if (example)
-		diag_hint(d->diags, diag, row->shape == FIELD_LIST ? "for example '%s: [%s]'" : "for example '%s: %s'", row->name, example);
+		diag_hint(d->diags, diag, brackets ? "for example '%s: [%s]'" : "for example '%s: %s'", row->name, example);
 }
 
 static const char *node_what(const struct node *node)

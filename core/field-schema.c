@@ -116,7 +116,7 @@ static json_t *row_schema(const struct field *row)
 	set_text(schema, "description", row->doc);
 	if (row->def && row->scalar)
 		json_object_set_new(schema, "default", default_json(row));
-	if (row->example)
+	if (row->example && row->shape == FIELD_SCALAR)
 		json_object_set_new(schema, "examples", json_pack("[s]", row->example));
 	return schema;
 }

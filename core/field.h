@@ -64,7 +64,7 @@ struct field {
 	const char *ref;          /* names an object of this kind; "*" any */
 	const char *singular;     /* a second spelling for lists of one: "remote" for "remotes" */
 	const char *doc;          /* one line, a sentence */
-	const char *example;
+	const char *example;      /* as a person writes it; of a list one item, or "[a, b]" */
 	uint16_t nl;              /* netlink attribute type */
 	enum nl_form nl_form;
 };

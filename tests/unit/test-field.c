@@ -85,7 +85,7 @@ static const struct field toy_rows[] = {
 	F_STRING("note", struct toy, note, .flags = FIELD_STATUS),
 	F_LIST("addresses", struct toy, addresses, scalar_prefix, .singular = "address", .flags = FIELD_UNORDERED, .list_max = 4),
 	F_STRUCTS("ports", struct toy, ports, port_table, .singular = "port", .flags = FIELD_UNION),
-	F_LIST("links", struct toy, links, scalar_ifname),
+	F_LIST("links", struct toy, links, scalar_ifname, .example = "[eth0, \"eth1\"]"),
 	F_STRUCT("timers", struct toy, timers, timers_table),
 	F_SIZE("size", struct toy, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE),
 	F_U64("seen", struct toy, seen, .flags = FIELD_STATUS),

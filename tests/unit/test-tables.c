@@ -31,13 +31,33 @@ static bool is_camel_case(const char *name)
 	return true;
 }
 
+/* The next item of a list written as "[a, \"b\"]", or the text itself if it is none; NULL when there are no more. */
+static const char *next_item(const struct field *row, const char **text, struct arena *arena)
+{
+	size_t len = *text ? strlen(*text) : 0;
+	const char *start = *text;
+	if (!len)
+		return NULL;
+	if (row->shape == FIELD_LIST && (start[0] == '[' || start[0] == ',')) {
+		start += 1 + strspn(start + 1, " \"");
+		len = strcspn(start, "\",]");
+		*text = strpbrk(start + len, ",");
+	} else {
+		*text = NULL;
+	}
+	return arena_strndup(arena, start, len);
+}
+
 static void check_text(const struct table *table, const struct field *row, const char *text, const char *what)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct err err = {0};
 	_Alignas(16) char value[256];
-	if (text && row->scalar && row->scalar->parse(row, text, arena, value, &err) < 0) {
-		print_error("%s: %s\n", text, err.text);
+	const char *item;
+	while (row->scalar && (item = next_item(row, &text, arena))) {
+		if (row->scalar->parse(row, item, arena, value, &err) == 0)
+			continue;
+		print_error("%s: %s\n", item, err.text);
 		fault(table, row, what);
 	}
 }
@@ -85,10 +105,18 @@ static void check_table(const struct table *table, unsigned depth)
 	}
 }
 
+static void fill_scalars(const struct table *table, const struct field *row, void *spec, const char *text, struct arena *arena)
+{
+	struct err err = {0};
+	const char *item;
+	while ((item = next_item(row, &text, arena)))
+		if (table_set_text(table, spec, row->name, item, arena, &err) < 0)
+			fail_msg("%s: %s", table->name, err.text);
+}
+
 /* Sets every row from its example; of choices, the pick-th. */
 static void fill(const struct table *table, void *spec, unsigned pick, struct arena *arena)
 {
-	struct err err = {0};
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
 		const char *text = row->n_names ? row->names[pick % row->n_names] : field_example(row, arena);
@@ -100,8 +128,8 @@ static void fill(const struct table *table, void *spec, unsigned pick, struct ar
 			struct list *list = (struct list *)((char *)spec + row->offset);
 			*list = (struct list){arena_alloc(arena, row->table->size), 1};
 			fill(row->table, list->items, pick, arena);
-		} else if (table_set_text(table, spec, row->name, text, arena, &err) < 0) {
-			fail_msg("%s: %s", table->name, err.text);
+		} else {
+			fill_scalars(table, row, spec, text, arena);
 		}
 		*present_of(spec) |= 1ULL << i;
 	}
