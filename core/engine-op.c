@@ -206,6 +206,10 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		res_notice(e, res, NOTICE_UPDATED, NULL);
 		return;
 	case OP_REMOVE:
+		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted again */
+			res->made_incarnation = 0;
+			record_change(e, res);
+		}
 		res_notice(e, res, NOTICE_REMOVED, NULL);
 		return;
 	}
