@@ -211,6 +211,21 @@ static bool lower_round(struct run *run)
 	return clean;
 }
 
+/* Whoever set the first row of all says what the thing is (a link's kind); others only add to it. The mark names him. */
+static void main_owner_first(struct want *w)
+{
+	size_t row = 0;
+	while (row < w->class->table->n_fields && !w->origins[row].object)
+		row++;
+	for (size_t i = 1; row < w->class->table->n_fields && i < w->n_owners; i++) {
+		if (w->owners[i] != w->origins[row].object)
+			continue;
+		w->owners[i] = w->owners[0];
+		w->owners[0] = w->origins[row].object;
+		return;
+	}
+}
+
 static void publish(struct run *run)
 {
 	struct generation *gen = run->gen;
@@ -224,6 +239,7 @@ static void publish(struct run *run)
 	}
 	for (size_t i = 0; i < gen->n_wants; i++) {
 		struct want *w = gen->wants[i];
+		main_owner_first(w);
 		w->mark = arena_printf(gen->arena, "weft:%s:%s/%s", env.instance, w->owners[0]->kind->name,
 				       w->owners[0]->name);
 	}

@@ -83,9 +83,23 @@ void want_set(struct lowering *l, struct want *w, const char *row, const char *f
 	}
 }
 
+/* A struct for one row. What a variant holds depends on rows around it, so those wanted so far are lent to it; they are not present. */
+static void *single_row(struct lowering *l, const struct want *w, const char *path)
+{
+	const struct table *table = w->class->table;
+	char *spec = arena_alloc(l->gen->arena, table->size);
+	const struct field *row = table_field(table, arena_strndup(l->gen->arena, path, strcspn(path, ".")));
+	if (row && row->shape == FIELD_VARIANT) {
+		memcpy(spec, w->spec, table->size);
+		*present_of(spec) = 0;
+		memset(spec + row->offset, 0, sizeof(void *));
+	}
+	return spec;
+}
+
 int want_set_text(struct lowering *l, struct want *w, const char *row, const char *text, struct err *err)
 {
-	void *spec = arena_alloc(l->gen->arena, w->class->table->size);
+	void *spec = single_row(l, w, row);
 	int r = table_set_text(w->class->table, spec, row, text, l->gen->arena, err);
 	if (r == 0)
 		merge_rows(l, w, spec);

@@ -1,4 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Placeholder until the first file of this directory lands. */
-extern int weft_netd_placeholder;
-int weft_netd_placeholder;
+/* Starts the parts of netd, in the order in which they rely on each other. See netd.h. */
+#include "netd/netd.h"
+
+#include "netd/firewall.h"
+
+int netd_start(struct engine *engine, struct err *err)
+{
+	int r = netd_links_start(engine, err);
+	if (r == 0)
+		r = netd_firewall_start(engine, err);
+	return r;
+}
+
+void netd_stop(void)
+{
+	netd_firewall_stop();
+}

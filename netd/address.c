@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The class "address": an address of a link, key LINK/ADDRESS/LENGTH. What we made carries a protocol number of ours where the kernel keeps one; elsewhere the
+ * engine's records have to do. */
+#include <fcntl.h>
+#include <linux/if_addr.h>
+
+#include "netd/netlink-lane.h"
+#include "netd/netlink-rows.h"
+
+enum {
+	ADDRESS_PROTO = 11,   /* IFA_PROTO, not in every kernel's headers */
+	PROTO_OF_WEFT = 0x77, /* 'w' */
+};
+
+enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_TENTATIVE };
+struct address_spec {
+	uint64_t present;
+	bool dad, no_prefix_route, tentative;
+};
+
+/* Without `dad` an IPv6 address works at once; a bridge without ports has no carrier, and detection would not even begin. */
+static const struct field address_rows[] = {
+	[ADDRESS_DAD] = F_BOOL("dad", struct address_spec, dad, .flags = FIELD_WEAK,
+			       .doc = "Whether an IPv6 address is used only when no other host has answered for it."),
+	[ADDRESS_NO_PREFIX_ROUTE] = F_BOOL("noPrefixRoute", struct address_spec, no_prefix_route,
+					   .doc = "Whether the route to its subnet is left out."),
+	[ADDRESS_TENTATIVE] = F_BOOL("tentative", struct address_spec, tentative, .flags = FIELD_STATUS,
+				     .doc = "Whether it is not in use yet, since duplicates are still looked for."),
+};
+static const struct table address_table = TABLE("address", struct address_spec, address_rows);
+
+struct address_key {
+	char link[IFNAMSIZ];
+	struct ip_prefix prefix;
+};
+
+static int parse_key(const char *key, struct address_key *ret, struct err *err)
+{
+	const char *slash = strchr(key, '/');
+	if (!slash || slash == key || slash - key >= IFNAMSIZ || prefix_parse(slash + 1, &ret->prefix) < 0)
+		return err_set(err, EINVAL, "'%s' is not LINK/ADDRESS/LENGTH", key);
+	snprintf(ret->link, sizeof(ret->link), "%.*s", (int)(slash - key), key);
+	return 0;
+}
+
+static struct netlink_address *find(const struct netlink_link *link, const struct ip_prefix *prefix)
+{
+	struct netlink_address *a = link ? link->addresses : NULL;
+	while (a && (a->prefix.len != prefix->len || !ip_equal(&a->prefix.ip, &prefix->ip)))
+		a = a->next;
+	return a;
+}
+
+static enum owner owner_of(const struct netlink_cache *cache, const struct netlink_address *address)
+{
+	if (address->proto == PROTO_OF_WEFT)
+		return OWNER_OURS;
+	return cache->knows_proto ? OWNER_FOREIGN : OWNER_UNKNOWN;
+}
+
+static void observe(struct netlink_cache *cache, struct op *op)
+{
+	struct address_key key;
+	if (parse_key(op->key, &key, &op->err) < 0)
+		return;
+	netlink_cache_watch(cache, key.link, NETLINK_WATCH_ADDRESSES);
+	const struct netlink_link *link = netlink_link_by_name(cache, key.link);
+	const struct netlink_address *address = find(link, &key.prefix);
+	struct address_spec *seen = observation_begin(&op->obs, op->class, address != NULL);
+	if (!address)
+		return;
+	op->obs.owner = owner_of(cache, address);
+	op->obs.incarnation = (uint64_t)link->index;
+	seen->no_prefix_route = address->flags & IFA_F_NOPREFIXROUTE;
+	seen->tentative = address->flags & IFA_F_TENTATIVE;
+	set_present(seen, ADDRESS_NO_PREFIX_ROUTE);
+	set_present(seen, ADDRESS_TENTATIVE);
+	if (address->flags & IFA_F_DADFAILED)
+		op->obs.health = "another host on the link has this address; give one of them another";
+}
+
+static struct nlmsghdr *begin_address(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags,
+				      const struct netlink_link *link, const struct ip_prefix *prefix)
+{
+	bool ip4 = prefix->ip.family == 4;
+	struct nlmsghdr *message = netlink_batch_begin(batch, op, type, flags);
+	struct ifaddrmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+	header->ifa_family = ip4 ? AF_INET : AF_INET6;
+	header->ifa_prefixlen = prefix->len;
+	header->ifa_index = (uint32_t)link->index;
+	mnl_attr_put(message, IFA_LOCAL, ip4 ? 4 : 16, prefix->ip.b);
+	return message;
+}
+
+static void put_broadcast(struct nlmsghdr *message, const struct ip_prefix *prefix)
+{
+	uint8_t b[4];
+	memcpy(b, prefix->ip.b, sizeof(b));
+	for (unsigned bit = prefix->len; bit < 32; bit++)
+		b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	mnl_attr_put(message, IFA_BROADCAST, sizeof(b), b);
+}
+
+static void put_address(struct netlink_batch *batch, struct op *op, uint16_t flags, const struct netlink_link *link,
+			const struct ip_prefix *prefix)
+{
+	const struct address_spec *want = op->want;
+	uint32_t address_flags = 0;
+	struct nlmsghdr *message = begin_address(batch, op, RTM_NEWADDR, flags, link, prefix);
+	if (prefix->ip.family == 6 && !(has_row(want, ADDRESS_DAD) && want->dad))
+		address_flags |= IFA_F_NODAD;
+	if (has_row(want, ADDRESS_NO_PREFIX_ROUTE) && want->no_prefix_route)
+		address_flags |= IFA_F_NOPREFIXROUTE;
+	mnl_attr_put_u32(message, IFA_FLAGS, address_flags);
+	if (prefix->ip.family == 4 && prefix->len < 31)
+		put_broadcast(message, prefix);
+	if (op->mark)
+		mnl_attr_put_u8(message, ADDRESS_PROTO, PROTO_OF_WEFT);
+	netlink_batch_end(batch, message);
+}
+
+/* A setting under /proc/sys that is changed for a moment. */
+struct promotion {
+	char path[96];
+	char before;
+};
+
+/* Removing the first address of a subnet takes the others of it along, whoever made them, unless the link promotes them. */
+static bool has_secondaries(const struct netlink_link *link, const struct netlink_address *address)
+{
+	if (address->prefix.ip.family != 4 || (address->flags & IFA_F_SECONDARY))
+		return false;
+	for (const struct netlink_address *a = link->addresses; a; a = a->next)
+		if (a->prefix.len == address->prefix.len && (a->flags & IFA_F_SECONDARY) &&
+		    prefix_contains(&address->prefix, &a->prefix.ip))
+			return true;
+	return false;
+}
+
+static bool swap_setting(const char *path, char value, char *ret_before)
+{
+	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || read(fd, ret_before, 1) != 1 || lseek(fd, 0, SEEK_SET) != 0)
+		return false;
+	return *ret_before != value && write(fd, &value, 1) == 1;
+}
+
+static int encode_remove(struct netlink_batch *batch, struct op *op, const struct netlink_link *link, const struct ip_prefix *prefix)
+{
+	const struct netlink_address *address = find(link, prefix);
+	if (!address)
+		return 0;
+	if (has_secondaries(link, address)) {
+		cleanup_free struct promotion *promotion = xcalloc(1, sizeof(*promotion));
+		snprintf(promotion->path, sizeof(promotion->path), "/proc/sys/net/ipv4/conf/%s/promote_secondaries", link->name);
+		if (swap_setting(promotion->path, '1', &promotion->before))
+			op->lane_data = take_ptr(promotion);
+	}
+	netlink_batch_end(batch, begin_address(batch, op, RTM_DELADDR, 0, link, prefix));
+	return 0;
+}
+
+static void settle(struct netlink_batch *batch, struct op *op)
+{
+	cleanup_free struct promotion *promotion = op->lane_data;
+	char before;
+	op->lane_data = NULL;
+	if (promotion)
+		(void)swap_setting(promotion->path, promotion->before, &before);
+}
+
+static int encode(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
+{
+	struct address_key key;
+	int r = parse_key(op->key, &key, &op->err);
+	if (r < 0)
+		return r;
+	const struct netlink_link *link = netlink_link_by_name(cache, key.link);
+	if (op->verb == OP_REMOVE)
+		return link ? encode_remove(batch, op, link, &key.prefix) : 0;
+	if (!link)
+		return err_set(&op->err, ENODEV, "link '%s' does not exist", key.link);
+	put_address(batch, op, op->verb == OP_CREATE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE, link, &key.prefix);
+	return 0;
+}
+
+static const struct netlink_verbs address_verbs = {.observe = observe, .encode = encode, .settle = settle};
+
+/* EACCES: IPv6 is switched off on the link, as long as the sysctl that the address needs has not been written again. */
+static const struct errno_rule address_errnos[] = {
+	{OP_CREATE, ENODEV, ANSWER_WAIT},  {OP_CREATE, EEXIST, ANSWER_RETRY},      {OP_CREATE, EACCES, ANSWER_RETRY},
+	{OP_CREATE, ENOMEM, ANSWER_RETRY}, {OP_UPDATE, ENODEV, ANSWER_WAIT},       {OP_UPDATE, ENOENT, ANSWER_RETRY},
+	{OP_UPDATE, ENOMEM, ANSWER_RETRY}, {OP_REMOVE, EADDRNOTAVAIL, ANSWER_DONE}, {OP_REMOVE, ENODEV, ANSWER_DONE},
+	{OP_REMOVE, ENOMEM, ANSWER_RETRY},
+};
+
+extern const struct resource_class netd_address_class;
+const struct resource_class netd_address_class = {
+	.name = "address",
+	.doc = "An IP address of a link; its key is LINK/ADDRESS/LENGTH.",
+	.table = &address_table,
+	.lane = "netlink",
+	.verbs = &address_verbs,
+	.flags = CLASS_TRANSACTIONAL,
+	.rules = address_errnos,
+	.n_rules = ARRAY_SIZE(address_errnos),
+};

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kind Bridge: a link of the kind bridge, its addresses, and its ports. A port that is an object of its own (a Tap) says itself what it is; any other link
+ * is taken as it is found, for its master and its being up, and given back as it was. */
+#include "netd/bridge.h"
+
+#include "netd/link.h"
+
+struct bridge_port {
+	uint64_t present;
+	const char *name;
+};
+struct bridge_stp {
+	uint64_t present;
+	bool enabled;
+	uint64_t forward_delay_ms, hello_time_ms, max_age_ms;
+	uint32_t priority;
+};
+struct bridge_spec {
+	uint64_t present;
+	struct list ports;     /* struct bridge_port */
+	struct list addresses; /* struct ip_prefix */
+	uint32_t mtu;
+	struct mac mac;
+	struct bridge_stp stp;
+	uint64_t ageing_time_ms;
+	bool multicast_snooping, up, adopt;
+};
+
+static const struct field port_rows[] = {
+	F_IFNAME("name", struct bridge_port, name, .flags = FIELD_REQUIRED, .ref = "*", .doc = "Name of the link.", .example = "eth1"),
+};
+static const struct table port_table = TABLE("Bridge.ports", struct bridge_port, port_rows);
+
+static const struct field stp_rows[] = {
+	F_BOOL("enabled", struct bridge_stp, enabled, .def = "false", .doc = "Whether the spanning tree protocol runs."),
+	F_DURATION("forwardDelay", struct bridge_stp, forward_delay_ms, .def = "15s", .min = 0, .max = 30000,
+		   .doc = "Time that a port listens, and then learns, before it forwards; 2s to 30s when enabled.", .example = "4s"),
+	F_DURATION("helloTime", struct bridge_stp, hello_time_ms, .def = "2s", .min = 1000, .max = 10000,
+		   .doc = "Time between the messages of the root bridge.", .example = "2s"),
+	F_DURATION("maxAge", struct bridge_stp, max_age_ms, .def = "20s", .min = 6000, .max = 40000,
+		   .doc = "Time after which a silent root bridge is given up.", .example = "20s"),
+	F_U32("priority", struct bridge_stp, priority, .def = "32768", .max = 65535,
+	      .doc = "Priority in the election of the root bridge; the lowest wins.", .example = "4096"),
+};
+static const struct table stp_table = TABLE("Bridge.stp", struct bridge_stp, stp_rows);
+
+enum { BRIDGE_PORTS, BRIDGE_ADDRESSES, BRIDGE_MTU, BRIDGE_MAC };
+static const struct field bridge_rows[] = {
+	[BRIDGE_PORTS] = F_STRUCTS("ports", struct bridge_spec, ports, port_table, .singular = "port",
+				   .doc = "Links that are its ports: Taps, or links that are there already."),
+	[BRIDGE_ADDRESSES] = F_LIST("addresses", struct bridge_spec, addresses, scalar_prefix, .singular = "address",
+				    .doc = "The host's addresses on it.", .example = "10.7.0.1/24"),
+	[BRIDGE_MTU] = F_U32("mtu", struct bridge_spec, mtu, .min = 68, .max = 65535, .def = "1500",
+			     .doc = "Its MTU; when written, also that of its ports.", .example = "1400"),
+	[BRIDGE_MAC] = F_MAC("mac", struct bridge_spec, mac,
+			     .doc = "Its MAC; else one derived from the host and the name, which ports do not change.", .example = "52:54:00:07:00:01"),
+	F_STRUCT("stp", struct bridge_spec, stp, stp_table, .doc = "Spanning tree."),
+	F_DURATION("ageingTime", struct bridge_spec, ageing_time_ms, .def = "5m", .max = 1000000000,
+		   .doc = "Time that a learnt address is kept.", .example = "5m"),
+	F_BOOL("multicastSnooping", struct bridge_spec, multicast_snooping, .def = "true",
+	       .doc = "Whether multicast goes only to ports that asked for it."),
+	F_BOOL("up", struct bridge_spec, up, .def = "true", .doc = "Whether it is up."),
+	F_BOOL("adopt", struct bridge_spec, adopt, .def = "false",
+	       .doc = "Whether a bridge of this name that weft did not make may be taken over."),
+};
+static const struct table bridge_table = TABLE("Bridge", struct bridge_spec, bridge_rows);
+
+static const char *port_name(const struct bridge_spec *spec, size_t i)
+{
+	return list_at(&spec->ports, struct bridge_port, i).name;
+}
+
+static void check_ports(const struct check *check, const struct bridge_spec *spec)
+{
+	char path[48];
+	for (size_t i = 0; i < spec->ports.n; i++) {
+		const char *name = port_name(spec, i);
+		snprintf(path, sizeof(path), "spec.ports[%zu]", i);
+		if (!name)
+			continue;
+		if (streq(name, check->object->name) || check->find(check, "Bridge", name))
+			check_fault(check, path, "bridge '%s' cannot be a port of a bridge", name);
+		for (size_t k = 0; k < i; k++) {
+			if (!streq(port_name(spec, k), name))
+				continue;
+			check_fault(check, path, "port '%s' is named twice", name);
+			break;
+		}
+	}
+}
+
+static void check_addresses(const struct check *check, const struct bridge_spec *spec)
+{
+	char path[48];
+	for (size_t i = 1; i < spec->addresses.n; i++) {
+		const struct ip_prefix *a = &list_at(&spec->addresses, struct ip_prefix, i);
+		for (size_t k = 0; k < i; k++) {
+			if (!ip_equal(&a->ip, &list_at(&spec->addresses, struct ip_prefix, k).ip))
+				continue;
+			snprintf(path, sizeof(path), "spec.addresses[%zu]", i);
+			check_fault(check, path, "this address is named twice");
+			break;
+		}
+	}
+}
+
+/* What the kernel asks of a spanning tree's times, and what the standard does beyond that. */
+static void check_stp(const struct check *check, const struct bridge_stp *stp)
+{
+	if (!stp->enabled)
+		return;
+	if (stp->forward_delay_ms < 2000)
+		check_fault(check, "spec.stp.forwardDelay", "forwardDelay lies between 2s and 30s when the spanning tree is enabled");
+	else if (2 * (stp->forward_delay_ms - 1000) < stp->max_age_ms)
+		check_fault(check, "spec.stp.maxAge", "maxAge is at most twice forwardDelay less 1s, else loops are possible");
+	if (stp->max_age_ms < 2 * (stp->hello_time_ms + 1000))
+		check_fault(check, "spec.stp.maxAge", "maxAge is at least twice helloTime and 1s, else the root is given up too soon");
+}
+
+static void bridge_check(const struct check *check)
+{
+	const struct bridge_spec *spec = check->object->spec;
+	check_ports(check, spec);
+	check_addresses(check, spec);
+	check_stp(check, &spec->stp);
+}
+
+const struct object *netd_bridge_of_port(struct lowering *l, const char *port)
+{
+	const struct object *o;
+	for (size_t i = 0; (o = lower_object_at(l, i)); i++) {
+		const struct bridge_spec *spec = o->spec;
+		for (size_t k = 0; o->kind == &netd_bridge_kind && k < spec->ports.n; k++)
+			if (streq(port_name(spec, k), port))
+				return o;
+	}
+	return NULL;
+}
+
+uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name)
+{
+	const struct object *o = lower_find(l, "Bridge", switch_name);
+	if (!o)
+		o = lower_find(l, "Network", switch_name);
+	const struct field *row = o ? table_field(o->kind->table, "mtu") : NULL;
+	return row && row->scalar == &scalar_u32 ? *(const uint32_t *)((const char *)o->spec + row->offset) : 0;
+}
+
+static void set_info(struct lowering *l, struct want *link, const struct bridge_spec *spec)
+{
+	want_set(l, link, "info.stp", "%s", spec->stp.enabled ? "true" : "false");
+	want_set(l, link, "info.forwardDelay", "%ums", (unsigned)spec->stp.forward_delay_ms);
+	want_set(l, link, "info.helloTime", "%ums", (unsigned)spec->stp.hello_time_ms);
+	want_set(l, link, "info.maxAge", "%ums", (unsigned)spec->stp.max_age_ms);
+	want_set(l, link, "info.priority", "%u", spec->stp.priority);
+	want_set(l, link, "info.ageingTime", "%ums", (unsigned)spec->ageing_time_ms);
+	want_set(l, link, "info.multicastSnooping", "%s", spec->multicast_snooping ? "true" : "false");
+}
+
+/* Every row is said, also where it is the kernel's default: going back to a manifest without a row must undo it. */
+static struct want *want_link(struct lowering *l, const struct object *object)
+{
+	const struct bridge_spec *spec = object->spec;
+	struct mac mac = has_row(spec, BRIDGE_MAC) ? spec->mac : link_stable_mac(object->name);
+	const char *holder = NULL;
+	char text[IP_TEXT];
+	if (!alloc_fixed(l, "link", "name", object->name, &holder))
+		lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder);
+	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
+	link->adopt = spec->adopt;
+	want_set(l, link, "kind", "bridge");
+	want_set(l, link, "mac", "%s", mac_text(&mac, text));
+	lower_at(l, "spec.mtu");
+	want_set(l, link, "mtu", "%u", spec->mtu);
+	lower_at(l, NULL);
+	want_set(l, link, "up", "%s", spec->up ? "true" : "false");
+	set_info(l, link, spec);
+	return link;
+}
+
+static void want_port(struct lowering *l, const struct object *object, struct want *bridge, size_t i)
+{
+	const struct bridge_spec *spec = object->spec;
+	const char *name = port_name(spec, i);
+	lower_at(l, arena_printf(lower_arena(l), "spec.ports[%zu]", i));
+	struct want *port = want(l, &netd_link_class, NULL, "%s", name);
+	want_set(l, port, "master", "%s", object->name);
+	if (!lower_find(l, "Tap", name))
+		want_set(l, port, "up", "true");
+	if (has_row(spec, BRIDGE_MTU)) {
+		lower_at(l, "spec.mtu");
+		want_set(l, port, "mtu", "%u", spec->mtu);
+	}
+	needs(l, port, bridge);
+}
+
+static void bridge_lower(struct lowering *l, const struct object *object)
+{
+	const struct bridge_spec *spec = object->spec;
+	struct want *link = want_link(l, object);
+	for (size_t i = 0; i < spec->addresses.n; i++) {
+		char text[IP_TEXT];
+		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
+		struct want *address = want(l, class_find("address"), NULL, "%s/%s", object->name,
+					    prefix_text(&list_at(&spec->addresses, struct ip_prefix, i), text));
+		address->adopt = spec->adopt;
+		needs(l, address, link);
+	}
+	for (size_t i = 0; i < spec->ports.n; i++)
+		want_port(l, object, link, i);
+	lower_at(l, NULL);
+}
+
+const struct kind netd_bridge_kind = {
+	.name = "Bridge",
+	.plural = "bridges",
+	.shorts = "br",
+	.doc = "A bridge of the kernel, named as the object. Links that are its ports may be Taps or links that are there already, which are given back as "
+	       "they were when the Bridge goes.",
+	.flags = KIND_NAME_IS_IFNAME,
+	.table = &bridge_table,
+	.check = bridge_check,
+	.lower = bridge_lower,
+	.columns = "spec.ports,spec.addresses,spec.mtu",
+};
