@@ -52,8 +52,8 @@ static bool is_rebound(const struct res *res)
 		return false;
 	for (size_t i = 0; i < res->n_needs; i++) {
 		const struct need *need = &res->needs[i];
-		if (need->bound && need->res->known && need->res->obs.exists &&
-		    need->bound != need->res->obs.incarnation)
+		uint64_t bound = i == 0 && res->obs.bound ? res->obs.bound : need->bound;
+		if (bound && need->res->obs.exists && bound != need->res->obs.incarnation)
 			return true;
 	}
 	return false;
@@ -147,6 +147,13 @@ static void decide_recreate(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_WAITING, "waits until the revision is final");
 		return;
 	}
+	for (size_t i = 0; i < res->dependents.n; i++) {
+		const struct res *dep = res->dependents.items[i];
+		if (!dep->op || dep->op->verb == OP_OBSERVE)
+			continue;
+		wait_for(d, RES_WAITING, "waits for %s/%s to be done", dep->class->name, dep->key);
+		return;
+	}
 	if (!held(e, res, d))
 		act(d, OP_REMOVE, 0, res->obs.spec);
 }
@@ -169,7 +176,7 @@ static void host_keeps(const struct res *res, uint64_t rows, const void *spec, s
 		 table_row_text(res->class->table, res->obs.spec, row, arena),
 		 table_row_text(res->class->table, spec, row, arena));
 	arena_free(arena);
-	d->refused = is_transactional(res);
+	d->fails = true;
 }
 
 enum { STUBBORN = 3 };
@@ -187,6 +194,7 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 	bool rebound = is_rebound(res);
 	if (!rows && res->stubborn >= STUBBORN) { /* binding or marking it does not help, and it works */
 		d->state = RES_PRESENT;
+		d->stubborn = true;
 		return;
 	}
 	if ((flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE)) {
@@ -215,7 +223,7 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 static bool is_foreign(const struct res *res)
 {
 	bool same = res->made && res->made_incarnation && res->made_incarnation == res->obs.incarnation;
-	return res->obs.owner == OWNER_FOREIGN && !same && !res->want->adopt && !res->baseline;
+	return res->obs.owner == OWNER_FOREIGN && !same && !res->want->adopt;
 }
 
 static bool lost_mark(const struct res *res)

@@ -128,6 +128,8 @@ struct decision {
 	bool refused;       /* transactional: the apply cannot stand */
 	bool restart_needed;
 	bool adopt;         /* keep a baseline first */
+	bool stubborn;      /* present, though it keeps another binding or loses its mark */
+	bool fails;         /* for `reason`, as an operation fails: again with backoff */
 	bool contest;       /* hold back: a rival undoes it */
 	uint64_t differs;
 	char reason[sizeof(((struct err *)0)->text)];

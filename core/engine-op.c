@@ -44,6 +44,15 @@ static void keep_baseline(struct engine *e, struct res *res)
 	record_change(e, res);
 }
 
+static void drop_baseline(struct res *res)
+{
+	json_decref(res->baseline);
+	arena_free(res->baseline_arena);
+	res->baseline = NULL;
+	res->baseline_spec = NULL;
+	res->baseline_arena = NULL;
+}
+
 static size_t collect_records(struct engine *e, struct engine_record **ret)
 {
 	struct engine_record *records = NULL;
@@ -137,7 +146,7 @@ static void fail(struct engine *e, struct res *res, const struct err *err, enum 
 
 static void take_failure(struct engine *e, struct res *res, struct op *op)
 {
-	if (op->err.code == ECANCELED) {
+	if (op->err.code == ECANCELED || op->err.code == ESTALE) {
 		res->known = false;
 		return;
 	}
@@ -167,11 +176,18 @@ static void take_failure(struct engine *e, struct res *res, struct op *op)
 	}
 }
 
-static void bind_needs(struct res *res)
+/* Returns whether it was bound to other instances before. */
+static bool bind_needs(struct res *res)
 {
-	for (size_t i = 0; i < res->n_needs; i++)
-		if (res->needs[i].res->known && res->needs[i].res->obs.exists)
-			res->needs[i].bound = res->needs[i].res->obs.incarnation;
+	bool changed = false;
+	for (size_t i = 0; i < res->n_needs; i++) {
+		struct need *need = &res->needs[i];
+		if (!need->res->known || !need->res->obs.exists || need->bound == need->res->obs.incarnation)
+			continue;
+		need->bound = need->res->obs.incarnation;
+		changed = true;
+	}
+	return changed;
 }
 
 static void take_success(struct engine *e, struct res *res, const struct op *op)
@@ -185,12 +201,15 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		res_notice(e, res, NOTICE_CREATED, NULL);
 		return;
 	case OP_UPDATE:
-		res->stubborn = op->rows & ~res->written ? 1 : res->stubborn + 1;
+		res->stubborn = bind_needs(res) || (op->rows & ~res->written) ? 1 : res->stubborn + 1;
 		res->written = op->rows;
-		bind_needs(res);
 		res_notice(e, res, NOTICE_UPDATED, NULL);
 		return;
 	case OP_REMOVE:
+		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted again */
+			res->made_incarnation = 0;
+			record_change(e, res);
+		}
 		res_notice(e, res, NOTICE_REMOVED, NULL);
 		return;
 	}
@@ -209,11 +228,11 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 	res->obs = op->obs;
 	op->obs = (struct observation){0};
 	res->known = true;
-	bool other = before.valid && before.exists &&
-		     (!res->obs.exists || before.incarnation != res->obs.incarnation);
+	bool other = !before.valid || before.exists != res->obs.exists || before.incarnation != res->obs.incarnation;
+	bool was_there = before.exists;
 	note_health(e, res, &before);
 	observation_done(&before);
-	bool ours = op->verb == OP_CREATE || res->obs.owner == OWNER_OURS;
+	bool ours = (op->verb == OP_CREATE && !op->err.code) || res->obs.owner == OWNER_OURS;
 	if (res->made && ours && res->obs.exists && res->made_incarnation != res->obs.incarnation) {
 		res->made_incarnation = res->obs.incarnation;
 		record_change(e, res);
@@ -223,16 +242,16 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 		res->made_incarnation = res->obs.incarnation;
 		record_change(e, res);
 	}
-	if (other)
-		res_neighbours_queue(e, res, true);
+	if (other) /* what hung on the instance that went may be gone with it */
+		res_neighbours_queue(e, res, was_there);
 }
 
-/* What leaves may have waited for this one to let go of it. */
+/* What leaves, or is made anew, may have waited for this one to let go of it. */
 static void wake_leaving(struct engine *e, struct res *res)
 {
 	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
 		struct res *need = res_find(e, res->old->needs[i]->class->name, res->old->needs[i]->key);
-		if (need && !need->want)
+		if (need && (!need->want || need->state == RES_WAITING))
 			res_queue(e, need);
 	}
 }
@@ -245,6 +264,9 @@ static void wake_waiters(struct engine *e, struct res *res)
 	for (size_t i = 0; i < res->followers.n; i++)
 		if (res->followers.items[i]->state != RES_PRESENT)
 			res_queue(e, res->followers.items[i]);
+	for (size_t i = 0; i < res->n_needs; i++)
+		if (res->needs[i].res->state == RES_WAITING)
+			res_queue(e, res->needs[i].res);
 	wake_leaving(e, res);
 }
 
@@ -328,6 +350,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->rows = d->rows;
+	op->incarnation = res->obs.exists ? res->obs.incarnation : 0;
 	bool restoring = d->verb == OP_UPDATE && !res->want;
 	op->mark = w && !restoring ? w->mark : NULL;
 	op->done = op_done;
@@ -337,7 +360,8 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	e->n_busy++;
 	grow(e->ready, e->n_ready, e->cap_ready);
 	e->ready[e->n_ready++] = op;
-	if (d->verb == OP_CREATE && !res->made) {
+	if (d->verb == OP_CREATE && (!res->made || res->baseline || res->fresh != e->pending)) {
+		drop_baseline(res); /* what was there before us has been taken away by others */
 		res->made = true;
 		res->fresh = e->pending;
 		res->made_incarnation = 0;
@@ -425,7 +449,7 @@ static bool release(struct engine *e, struct res *res)
 	if (res->made || res->baseline || res->record_changed)
 		forget_record(e, res);
 	res->made = res->fresh = res->record_changed = false;
-	res->baseline = (json_decref(res->baseline), NULL);
+	drop_baseline(res);
 	res->released = true;
 	res_neighbours_queue(e, res, false);
 	if (res->probe)
@@ -438,7 +462,7 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 {
 	enum resource_state before = res->state;
 	if (d->state == RES_PRESENT)
-		arrive(e, res, d->differs == 0 || d->restart_needed);
+		arrive(e, res, !d->stubborn);
 	if (before != RES_FOREIGN && d->state == RES_FOREIGN)
 		res_notice(e, res, NOTICE_FOREIGN, d->reason);
 	res->state = d->state;
@@ -462,6 +486,14 @@ void res_step(struct engine *e, struct res *res)
 		contest(e, res);
 		return;
 	}
+	if (d.fails) {
+		struct err err = {0};
+		err_set(&err, EPERM, "%s", d.reason);
+		res->stubborn = 0;
+		res->written = 0;
+		fail(e, res, &err, ANSWER_REFUSE);
+		return;
+	}
 	if (d.adopt && (d.act || d.state == RES_PRESENT))
 		keep_baseline(e, res);
 	if (d.act) {
@@ -470,6 +502,8 @@ void res_step(struct engine *e, struct res *res)
 		return;
 	}
 	res->refused = d.refused;
+	if (res->retry_ms > e->host.now_ms(e->host.ctx))
+		res_set_retry(e, res, res->retry_ms); /* the timer may have passed it by while it was busy */
 	if (d.released && release(e, res))
 		return;
 	rest(e, res, &d);

@@ -47,6 +47,14 @@ bool engine_converged(struct engine *e)
 	return true;
 }
 
+bool engine_leaving(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		if (!e->nodes[i]->want && !e->nodes[i]->released)
+			return true;
+	return false;
+}
+
 static void fill_view(const struct res *r, struct resource_view *view)
 {
 	*view = (struct resource_view){
@@ -260,6 +268,21 @@ static void check_edges(const struct res *r)
 		check_failed(r, "has other needs than its want");
 }
 
+/* What is being looked at may come out either way. */
+static bool neighbour_in_motion(const struct res *r)
+{
+	for (size_t i = 0; i < r->n_needs; i++)
+		if (undecided(r->needs[i].res))
+			return true;
+	for (size_t i = 0; i < r->dependents.n; i++)
+		if (undecided(r->dependents.items[i]))
+			return true;
+	for (size_t i = 0; i < r->handovers.n; i++)
+		if (undecided(r->handovers.items[i]))
+			return true;
+	return r->carrier && undecided(r->carrier);
+}
+
 /* Nodes at rest must be in the state that deciding anew gives. */
 void engine_check(struct engine *e)
 {
@@ -268,7 +291,7 @@ void engine_check(struct engine *e)
 		struct res *r = e->nodes[i];
 		n_busy += r->op != NULL;
 		check_edges(r);
-		if (r->op || r->queued || e->queue)
+		if (r->op || r->queued || e->queue || neighbour_in_motion(r))
 			continue;
 		struct decision d;
 		decide(e, r, &d);

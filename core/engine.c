@@ -115,6 +115,7 @@ static void adopt_want(struct engine *e, struct want *want)
 		return;
 	r->settled = r->repairing = false;
 	r->known = false;
+	r->again = r->op != NULL; /* what comes of it was seen with other eyes */
 	r->stubborn = r->attempts = 0;
 	r->written = 0;
 	r->retry_ms = 0;
@@ -168,6 +169,7 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 		if (e->nodes[i]->want)
 			continue;
 		e->nodes[i]->known = e->nodes[i]->restart_needed = false;
+		e->nodes[i]->again = e->nodes[i]->op != NULL;
 		e->nodes[i]->retry_ms = 0;
 	}
 	e->current = gen;

@@ -91,6 +91,9 @@ enum engine_outcome engine_outcome(struct engine *engine, struct err *why);
 /* Is everything wanted Present and everything else gone? */
 bool engine_converged(struct engine *engine);
 
+/* Is anything that nobody wants still there, or not yet known to be gone? */
+bool engine_leaving(struct engine *engine);
+
 /* Events: mark generously. A key of NULL marks the whole class. */
 void engine_dirty(struct engine *engine, const char *class, const char *key);
 /* Observes everything anew. */

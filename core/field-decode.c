@@ -21,17 +21,17 @@ struct map {
 
 static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where, void *out);
 
-/* A value as messages quote it: short, on one line. */
-static const char *shown(const struct decoding *d, const char *text)
+const char *field_shown(struct arena *arena, const char *text)
 {
 	size_t size = strlen(text), take = size > SHOWN_BYTES ? SHOWN_BYTES : size;
 	while (take < size && take && ((unsigned char)text[take] & 0xc0) == 0x80)
 		take--;
-	char *copy = arena_printf(d->arena, "%.*s%s", (int)take, text, take < size ? "..." : "");
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	return copy;
+	return arena_printf(arena, "%.*s%s", (int)take, text, take < size ? "..." : "");
+}
+
+static const char *shown(const struct decoding *d, const char *text)
+{
+	return field_shown(d->arena, text);
 }
 
 /* The names of a table's rows, with singular spellings if asked. */
@@ -382,7 +382,7 @@ int table_from_json(const struct table *table, const json_t *json, struct arena 
 	struct diags diags = {.arena = arena};
 	struct decoding d = {arena, &diags, true};
 	struct pos nowhere = {0};
-	if (decode(&d, table, node_from_json(json, arena), nowhere, out))
+	if (decode(&d, table, json ? node_from_json(json, arena) : NULL, nowhere, out))
 		return 0;
 	const struct diag *diag = diags.items[0];
 	return err_set(err, EINVAL, "%s%s%s%s", diag->text, diag->hint ? " (" : "", diag->hint ? diag->hint : "", diag->hint ? ")" : "");

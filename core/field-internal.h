@@ -31,5 +31,7 @@ const struct table *field_variant(const struct field *row, const void *spec);
 void field_copy_row(const struct field *row, void *into, const void *from, struct arena *arena);
 /* One row as JSON; NULL if its value has no text. */
 json_t *field_row_json(const struct field *row, const void *spec, unsigned emit_flags);
+/* A text as messages quote it: cut between characters where it is long. */
+const char *field_shown(struct arena *arena, const char *text);
 
 #endif

@@ -387,8 +387,8 @@ static void async_free(struct lane *lane)
 		free(queue);
 	}
 	lane->engine = NULL;
+	async->refs--; /* the owner's; what is held above is left */
 	lane_drop(async);
-	lane_drop(async); /* the owner's */
 }
 
 static const struct lane_ops async_ops = {

@@ -31,7 +31,7 @@ static const struct node *text_field(const struct node *map, const char *key, co
 
 static void unknown_key(const struct node *key, const char *where, const char *const *known, size_t n, struct diags *diags)
 {
-	struct diag *diag = diag_add(diags, key->pos, "unknown field '%.60s' in %s", key->text, where);
+	struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' in %s", field_shown(diags->arena, key->text), where);
 	const char *near = nearest_name(key->text, known, n), *list = "";
 	if (near) {
 		diag_hint(diags, diag, "did you mean '%s'?", near);
@@ -66,7 +66,8 @@ static void check_version(const struct node *doc, struct diags *diags)
 	const struct node *version = text_field(doc, "apiVersion", "apiVersion: " API_VERSION, doc->pos, diags);
 	if (!version || streq(version->text, API_VERSION))
 		return;
-	struct diag *diag = diag_add(diags, version->pos, "apiVersion '%.60s' is not known here", version->text);
+	struct diag *diag = diag_add(diags, version->pos, "apiVersion '%s' is not known here",
+				     field_shown(diags->arena, version->text));
 	diag_hint(diags, diag, "write 'apiVersion: " API_VERSION "'");
 }
 
@@ -78,7 +79,7 @@ static const struct kind *decode_kind(const struct node *doc, struct diags *diag
 	const struct kind *kind = kind_find(node->text);
 	if (kind && streq(kind->name, node->text))
 		return kind;
-	struct diag *diag = diag_add(diags, node->pos, "unknown kind '%.60s'", node->text);
+	struct diag *diag = diag_add(diags, node->pos, "unknown kind '%s'", field_shown(diags->arena, node->text));
 	const char *names[KINDS_MAX], *list = "";
 	size_t n = 0;
 	for (const struct kind *k; n < KINDS_MAX && (k = kind_at(n)); n++) {
@@ -105,10 +106,11 @@ static void check_labels(const struct node *metadata, struct diags *diags)
 	}
 	for (size_t i = 0; i < labels->n; i++) {
 		const struct node *key = labels->keys[i], *value = labels->items[i];
+		const char *name = field_shown(diags->arena, key->text);
 		if (value->type != NODE_SCALAR)
-			diag_add(diags, key->pos, "label '%.60s': expected a single text", key->text);
+			diag_add(diags, key->pos, "label '%s': expected a single text", name);
 		else if (strlen(value->text) > LABEL_BYTES || strlen(key->text) > LABEL_BYTES)
-			diag_add(diags, key->pos, "label '%.60s': name and text may have %d bytes each", key->text, LABEL_BYTES);
+			diag_add(diags, key->pos, "label '%s': name and text may have %d bytes each", name, LABEL_BYTES);
 	}
 }
 
@@ -126,7 +128,7 @@ static const char *decode_name(const struct node *metadata, struct pos where, co
 	char *hint = strchr(err.text, '\n');
 	if (hint)
 		*hint++ = 0;
-	struct diag *diag = diag_add(diags, node->pos, "'name': %s, not '%.60s'", err.text, node->text);
+	struct diag *diag = diag_add(diags, node->pos, "'name': %s, not '%s'", err.text, field_shown(diags->arena, node->text));
 	if (hint)
 		diag_hint(diags, diag, "%s", hint);
 	else if (scalar == &scalar_ifname)

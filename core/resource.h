@@ -24,6 +24,7 @@ struct observation {
 	bool exists;
 	enum owner owner;
 	uint64_t incarnation; /* which instance this is: ifindex, pid with start time, inode; 0 if it has none */
+	uint64_t bound;       /* incarnation of its first need that it is bound to, as seen; 0: cannot be told (then what the engine itself bound it to counts) */
 	void *spec;           /* the class's struct, in `arena`; STATUS rows included; NULL if it does not exist */
 	struct arena *arena;  /* owned by the observation */
 	const char *health;   /* in `arena`: NULL when it does its work, else a sentence that says what is wrong and what to do (object becomes Degraded) */
@@ -43,6 +44,7 @@ struct op {
 	const void *want;  /* desired spec; NULL when it is to go */
 	const void *was;   /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
 	const void *seen;  /* spec of the last observation; NULL if there is none or it does not exist */
+	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and it is looked at again) */
 	uint64_t rows;     /* OP_UPDATE: the rows that differ */
 	const char *mark;  /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of what nobody wants */
 	/* Results. err.code 0: done. */

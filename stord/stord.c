@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Placeholder until the first file of this directory lands. */
-extern int weft_stord_placeholder;
-int weft_stord_placeholder;
+/* Starting and stopping storage. See stord.h. */
+#include "stord/stord.h"
+
+int stord_start(struct engine *engine, struct err *err)
+{
+	memory_start();
+	return 0;
+}
+
+void stord_stop(void)
+{
+	watch_stop();
+	memory_stop();
+}

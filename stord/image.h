@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Image files in a directory, worked on by blocking calls: everything declared here runs in a child (child_call), never in the daemon's own process. Functions
+ * return 0 or a positive errno, and on failure write one sentence to standard error, which becomes the operation's error. */
+#ifndef WEFT_STORD_IMAGE_H
+#define WEFT_STORD_IMAGE_H
+
+#include "core/util.h"
+
+struct stat;
+
+enum image_format { IMAGE_RAW, IMAGE_QCOW2 };
+extern const char *const image_formats[2];
+enum image_preallocation { PREALLOCATION_OFF, PREALLOCATION_METADATA, PREALLOCATION_FALLOC };
+extern const char *const image_preallocations[3];
+
+enum { IMAGE_MARK_MAX = 200, IMAGE_TEXT_MAX = 512 };
+
+/* Which state of a file was looked into, so that it is not looked into again: qemu-img costs 15 ms, a stat none. */
+struct image_stamp {
+	uint64_t device, inode, changed_ns, bytes;
+	uint64_t size; /* what was found inside: the disk's size */
+	char backing[IMAGE_TEXT_MAX];
+};
+
+/* What there is under an image's name. */
+struct image_state {
+	bool exists;
+	bool regular;   /* else a symbolic link, a directory ...: never ours */
+	bool readable;  /* the content is an image of that format; `problem` says why not */
+	char mark[IMAGE_MARK_MAX]; /* empty: none */
+	uint64_t size, allocated;
+	struct image_stamp stamp;
+	char problem[IMAGE_TEXT_MAX];
+};
+
+/* One image and what is wanted of it. Strings are borrowed. */
+struct image {
+	const char *dir, *file; /* absolute directory; name in it */
+	enum image_format format;
+	enum image_preallocation preallocation;
+	uint64_t size;
+	const char *mark;     /* "weft:ID:Volume/web" */
+	const char *instance; /* ID; part of temporary names */
+	struct image_stamp known; /* of the last look; zeroed if there was none */
+};
+
+int image_look(const struct image *image, struct image_state *ret);
+/* Makes it under a temporary name, marks it, gives it to weft-qemu and renames it, never over anything. */
+int image_make(const struct image *image);
+/* Marks it (when it is adopted) and makes it at least `size` large. Never smaller. */
+int image_change(const struct image *image, bool grow);
+/* Deletes it if its mark is of our instance; what is not there is fine. */
+int image_delete(const struct image *image);
+/* Deletes what an interrupted image_make() of this instance has left in a directory. */
+int image_sweep(const char *dir, const char *instance);
+
+/* mark.c: marks on files and directories: the extended attribute user.weft, else a hidden file beside it (.NAME.weft) that names the inode. */
+int mark_read(int dir_fd, const char *file, int fd, char ret[static IMAGE_MARK_MAX]);
+int mark_write(int dir_fd, const char *file, int fd, const char *mark);
+int mark_remove(int dir_fd, const char *file, int fd);
+
+/* run.c: runs a program to its end; `out` and `errs` (bounded, NUL-terminated) may be NULL. Returns its exit status, -errno when it could not be run. */
+int run_program(const char *const *argv, char **out, char **errs);
+/* Writes a sentence to standard error; returns code. */
+int say(int code, const char *fmt, ...) printf_like(2, 3);
+
+#endif

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's model test: random configurations over a toy host, with failing operations, crashes, rivals, irreversible steps and
+ * applies that are confirmed, refused or taken back, all from a seed. When the noise stops, the host must equal the current
+ * generation, and nothing foreign was touched (the toy host aborts on that by itself).
+ *
+ *     test-engine-model [STEPS [SEED]]      the defaults: a million steps, a seed from the clock */
+#include "toy.h"
+
+#include "core/env.h"
+
+struct world {
+	struct toy_host host;
+	struct engine *engine;
+	struct generation *final, *applying; /* what the store would say */
+	struct generation *leaving[256];
+	size_t n_leaving;
+	struct engine_record records[TOY_CLASSES * TOY_NAMES];
+	size_t n_records;
+	bool woken;
+	uint64_t seed;
+	unsigned long n_applied, n_refused, n_undone, n_crashes, n_rounds;
+};
+
+static void stuck(const struct world *w, const char *what)
+{
+	fprintf(stderr, "model: seed %llu: %s\n", (unsigned long long)w->seed, what);
+	struct resource_view view;
+	for (size_t i = 0; engine_view(w->engine, i, &view); i++)
+		fprintf(stderr, "  %s/%s %s %s%s%s %s\n", view.class->name, view.key, resource_state_names[view.state],
+			view.want ? "wanted " : "leaving ", view.exists ? "exists " : "", view.made ? "made" : "",
+			view.reason ? view.reason : "");
+	abort();
+}
+
+/* ---- what the engine asks of its host ---- */
+
+static uint64_t clock_now(void *ctx)
+{
+	return ((struct world *)ctx)->host.clock_ms;
+}
+
+static void wake(void *ctx)
+{
+	((struct world *)ctx)->woken = true;
+}
+
+static void drop_record(struct world *w, const struct engine_record *record)
+{
+	for (size_t i = 0; i < w->n_records; i++) {
+		struct engine_record *r = &w->records[i];
+		if (!streq(r->class, record->class) || !streq(r->key, record->key))
+			continue;
+		json_decref(r->baseline);
+		free((char *)r->key);
+		*r = w->records[--w->n_records];
+		return;
+	}
+}
+
+static int persist(void *ctx, const struct engine_record *records, size_t n, struct err *err)
+{
+	struct world *w = ctx;
+	if (toy_random(&w->host, 100) < w->host.fail_percent)
+		return err_set(err, EIO, "disk");
+	for (size_t i = 0; i < n; i++) {
+		drop_record(w, &records[i]);
+		if (records[i].forget)
+			continue;
+		struct engine_record *r = &w->records[w->n_records++];
+		*r = records[i];
+		r->key = xstrdup(records[i].key);
+		json_incref(r->baseline);
+	}
+	return 0;
+}
+
+/* Volumes that a final generation wants are kept from now on. */
+static void note_kept(struct world *w)
+{
+	for (size_t i = 0; i < TOY_NAMES; i++) {
+		char key[] = {'n', (char)('0' + i), '\0'};
+		if (generation_find(w->final, "volume", key))
+			w->host.things[TOY_VOLUME][i].fresh = false;
+	}
+}
+
+static void start_engine(struct world *w)
+{
+	struct engine_host host = {.ctx = w, .now_ms = clock_now, .persist = persist, .wake = wake};
+	w->engine = engine_new(&host);
+	w->host.engine = w->engine;
+	engine_add_lane(w->engine, &w->host.lane);
+	for (size_t i = 0; i < w->n_records; i++)
+		engine_load_record(w->engine, &w->records[i]);
+	for (size_t i = 0; i < w->n_leaving; i++)
+		engine_leave(w->engine, w->leaving[i]);
+	w->host.pending = false;
+	engine_switch(w->engine, w->final, false);
+	note_kept(w);
+}
+
+/* ---- random configurations ---- */
+
+static struct want *add(struct generation *gen, enum toy_class class, size_t name, const struct toy_spec *spec)
+{
+	char key[] = {'n', (char)('0' + name), '\0'};
+	struct want *w = generation_add(gen, toy_classes[class], key, table_copy(toy_classes[class]->table, spec, gen->arena));
+	w->mark = "mark";
+	return w;
+}
+
+static void edge(struct generation *gen, struct want ***list, size_t *n, size_t *cap, struct want *to)
+{
+	arena_grow(gen->arena, *list, *n, *cap);
+	(*list)[(*n)++] = to;
+}
+
+static void add_on_link(struct toy_host *h, struct generation *gen, size_t i, struct want *link)
+{
+	struct toy_spec spec = {.present = 1, .mtu = (uint32_t)toy_random(h, 3)};
+	if (toy_random(h, 2)) {
+		struct want *a = add(gen, TOY_ADDR, i, &spec);
+		edge(gen, &a->needs, &a->n_needs, &a->cap_needs, link);
+	}
+	if (toy_random(h, 2))
+		return;
+	struct toy_spec proc_spec = {.present = 8, .model = (uint32_t)toy_random(h, 2)};
+	struct want *proc = add(gen, TOY_PROC, i, &proc_spec);
+	edge(gen, &proc->needs, &proc->n_needs, &proc->cap_needs, link);
+	struct toy_spec attach_spec = {0};
+	struct want *attach = add(gen, TOY_ATTACH, i, &attach_spec);
+	edge(gen, &attach->needs, &attach->n_needs, &attach->cap_needs, link);
+	attach->carrier = proc;
+}
+
+static void add_link(struct toy_host *h, struct generation *gen, struct want **links, size_t i)
+{
+	struct toy_spec spec = {.present = 3, .mtu = (uint32_t)toy_random(h, 3), .type = (uint32_t)toy_random(h, 2)};
+	char master[] = "n0";
+	size_t m = i + 1 + toy_random(h, TOY_NAMES);
+	if (m < TOY_NAMES && links[m]) {
+		master[1] = (char)('0' + m);
+		spec.master = master;
+		spec.present |= 16;
+	}
+	if (!h->strict && toy_random(h, 12) == 0)
+		spec.present = 1; /* somebody else's link: only its MTU is asked for */
+	links[i] = add(gen, TOY_LINK, i, &spec);
+	if (spec.present & 16)
+		edge(gen, &links[i]->needs, &links[i]->n_needs, &links[i]->cap_needs, links[m]);
+	add_on_link(h, gen, i, links[i]);
+}
+
+static struct generation *random_generation(struct world *w)
+{
+	struct toy_host *h = &w->host;
+	struct generation *gen = generation_new(NULL);
+	struct want *links[TOY_NAMES] = {0};
+	for (size_t i = TOY_NAMES; i-- > 0;) {
+		if (toy_random(h, 3))
+			add_link(h, gen, links, i);
+		struct toy_spec setting = {.present = 1, .mtu = 5 + (uint32_t)toy_random(h, 2)};
+		if (toy_random(h, 2))
+			add(gen, TOY_SETTING, i, &setting);
+		struct toy_spec volume = {.present = 0x24, .size = 1 + (uint32_t)toy_random(h, 3), .reclaim = toy_random(h, 2)};
+		if (toy_random(h, 2))
+			add(gen, TOY_VOLUME, i, &volume);
+	}
+	return gen;
+}
+
+/* ---- what a manager does ---- */
+
+static void leave(struct world *w, struct generation *gen)
+{
+	if (w->n_leaving == ARRAY_SIZE(w->leaving))
+		stuck(w, "too many generations are leaving");
+	w->leaving[w->n_leaving++] = gen;
+}
+
+static void forget_leaving(struct world *w)
+{
+	if (w->applying || engine_leaving(w->engine))
+		return;
+	for (size_t i = 0; i < w->n_leaving; i++)
+		generation_unref(w->leaving[i]);
+	w->n_leaving = 0;
+}
+
+static void apply(struct world *w)
+{
+	if (w->applying || w->n_leaving > 100)
+		return;
+	w->applying = random_generation(w);
+	w->host.pending = true;
+	engine_switch(w->engine, w->applying, true);
+	w->n_applied++;
+}
+
+static void make_final(struct world *w)
+{
+	leave(w, w->final);
+	w->final = take_ptr(w->applying);
+	w->host.pending = false;
+	note_kept(w);
+	engine_final(w->engine);
+}
+
+static void take_back(struct world *w)
+{
+	leave(w, take_ptr(w->applying));
+	w->host.pending = false;
+	engine_switch(w->engine, w->final, false);
+	note_kept(w);
+}
+
+static void judge(struct world *w)
+{
+	if (!w->applying)
+		return;
+	struct err why = {0};
+	switch (engine_outcome(w->engine, &why)) {
+	case ENGINE_RUNNING:
+		return;
+	case ENGINE_REFUSED:
+		w->n_refused++;
+		take_back(w);
+		return;
+	case ENGINE_SETTLED:
+		if (toy_random(&w->host, 4) == 0) {
+			w->n_undone++;
+			take_back(w); /* not confirmed in time */
+		} else {
+			make_final(w);
+		}
+		return;
+	}
+}
+
+static void crash(struct world *w)
+{
+	toy_crash(&w->host);
+	engine_free(w->engine);
+	if (w->applying)
+		leave(w, take_ptr(w->applying));
+	w->n_crashes++;
+	start_engine(w);
+}
+
+static uint64_t run(struct world *w)
+{
+	w->woken = false;
+	return engine_run(w->engine);
+}
+
+/* ---- the noise, and the silence after it ---- */
+
+static void noisy_step(struct world *w, bool rivals)
+{
+	uint64_t dice = toy_random(&w->host, 1000);
+	if (dice < 500 && w->host.n_ops)
+		toy_do(&w->host, toy_random(&w->host, w->host.n_ops));
+	else if (dice < 900)
+		run(w);
+	else if (dice < 930)
+		judge(w);
+	else if (dice < 945)
+		apply(w);
+	else if (dice < 948)
+		crash(w);
+	else if (dice < 975 && rivals)
+		toy_rival(&w->host, toy_random(&w->host, 5) == 0);
+	else if (dice < 990)
+		w->host.clock_ms += toy_random(&w->host, 2000);
+	else if (dice < 992)
+		engine_resync(w->engine);
+}
+
+/* Rivals leave: what stands in the way of a wanted thing goes, what is somebody else's to provide comes. */
+static void make_room(struct world *w)
+{
+	for (size_t i = 0; i < w->final->n_wants; i++) {
+		const struct want *want = w->final->wants[i];
+		size_t name = (size_t)(want->key[1] - '0');
+		const struct toy_spec *spec = want->spec;
+		for (size_t c = 0; c < TOY_CLASSES; c++) {
+			struct toy_thing *t = &w->host.things[c][name];
+			if (toy_classes[c] != want->class)
+				continue;
+			if (c == TOY_LINK && !(spec->present & 2) && !t->exists)
+				toy_provide(&w->host, name);
+			else if (c != TOY_SETTING && t->foreign && !(c == TOY_LINK && !(spec->present & 2)))
+				t->exists = t->foreign = false;
+		}
+	}
+}
+
+/* Without `whole`: only until what is being applied has been judged. */
+static void settle(struct world *w, bool whole)
+{
+	w->host.fail_percent = 0;
+	int n_rooms = 0;
+	for (int i = 0; i < 100000; i++) {
+		uint64_t next = run(w);
+		judge(w);
+		if (!whole && !w->applying)
+			return;
+		if (w->host.n_ops) {
+			toy_do(&w->host, toy_random(&w->host, w->host.n_ops));
+		} else if (!w->applying && engine_converged(w->engine) && !w->woken) {
+			return;
+		} else if (!w->woken) {
+			if (next == UINT64_MAX && n_rooms++ > 3)
+				stuck(w, "nothing to wait for, and not converged");
+			if (next == UINT64_MAX) {
+				make_room(w);
+				engine_resync(w->engine);
+				continue;
+			}
+			if (next > w->host.clock_ms)
+				w->host.clock_ms = next;
+		}
+	}
+	stuck(w, "does not come to rest");
+}
+
+static void check_wanted(const struct world *w, const struct want *want, const struct toy_thing *t)
+{
+	const struct toy_spec *spec = want->spec;
+	bool same = t->exists && (!(spec->present & 1) || t->mtu == spec->mtu) &&
+		    (!(spec->present & 2) || t->type == spec->type) && (!(spec->present & 4) || t->size >= spec->size) &&
+		    (!(spec->present & 16) || streq(t->master, spec->master));
+	if (want->class == toy_classes[TOY_ATTACH] && t->bound != w->host.things[TOY_LINK][want->key[1] - '0'].incarnation)
+		same = false;
+	if (same)
+		return;
+	fprintf(stderr, "%s/%s\n", want->class->name, want->key);
+	stuck(w, "the host differs from what is wanted");
+}
+
+static void check_unwanted(const struct world *w, enum toy_class class, const char *key, const struct toy_thing *t)
+{
+	bool fine = !t->exists || t->foreign;
+	if (class == TOY_VOLUME)
+		fine = !t->exists || !t->fresh;
+	if (class == TOY_SETTING)
+		fine = !w->host.strict || !t->touched || t->mtu == t->before_mtu;
+	if (fine)
+		return;
+	fprintf(stderr, "%s/%s\n", toy_classes[class]->name, key);
+	stuck(w, "something of ours is left over");
+}
+
+static void check_host(const struct world *w)
+{
+	for (size_t c = 0; c < TOY_CLASSES; c++) {
+		for (size_t i = 0; i < TOY_NAMES; i++) {
+			char key[] = {'n', (char)('0' + i), '\0'};
+			const struct want *want = generation_find(w->final, toy_classes[c]->name, key);
+			const struct toy_thing *t = &w->host.things[c][i];
+			if (want)
+				check_wanted(w, want, t);
+			else
+				check_unwanted(w, (enum toy_class)c, key, t);
+		}
+	}
+}
+
+static void silence(struct world *w)
+{
+	if (w->applying) { /* a crash in the middle, or the end of it */
+		if (toy_random(&w->host, 2))
+			crash(w);
+		else
+			settle(w, false);
+	}
+	make_room(w);
+	engine_resync(w->engine);
+	engine_retry(w->engine, NULL);
+	settle(w, true);
+	if (engine_generation(w->engine) != w->final)
+		stuck(w, "the current generation is not the final one");
+	check_host(w);
+	forget_leaving(w);
+	w->n_rounds++;
+}
+
+static unsigned long play(uint64_t seed, unsigned long steps)
+{
+	struct world w = {.seed = seed};
+	toy_init(&w.host, seed);
+	w.host.strict = seed % 4 == 0;
+	w.final = generation_new(NULL);
+	start_engine(&w);
+	unsigned long n = 0;
+	while (n < steps) {
+		w.host.fail_percent = w.host.strict ? 0 : (unsigned)toy_random(&w.host, 15);
+		for (uint64_t k = toy_random(&w.host, 400); k > 0; k--, n++)
+			noisy_step(&w, !w.host.strict);
+		silence(&w);
+	}
+	engine_free(w.engine);
+	for (size_t i = 0; i < w.n_leaving; i++)
+		generation_unref(w.leaving[i]);
+	while (w.n_records)
+		drop_record(&w, &w.records[0]);
+	generation_unref(w.final);
+	generation_unref(w.applying);
+	free(w.host.ops);
+	printf("seed %llu: %lu steps, %lu operations, %lu applies (%lu refused, %lu taken back), %lu crashes, %lu silences\n",
+	       (unsigned long long)seed, n, w.host.n_done, w.n_applied, w.n_refused, w.n_undone, w.n_crashes, w.n_rounds);
+	return n;
+}
+
+enum { STEPS_A_SEED = 10000 };
+
+int main(int argc, char **argv)
+{
+	unsigned long steps = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000000;
+	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : wall_ms();
+	printf("model: %lu steps from seed %llu\n", steps, (unsigned long long)seed);
+	fflush(stdout);
+	for (unsigned long done = 0; done < steps; seed++)
+		done += play(seed, argc > 2 && steps < STEPS_A_SEED ? steps : STEPS_A_SEED);
+	printf("model: passed\n");
+	return 0;
+}
