@@ -59,10 +59,30 @@ static bool explain_start(struct fault *fault)
 	return true;
 }
 
+/* "mode nat" and then "mtu: 1400" are one text to libyaml, with a stray ':'. If the line above stands in the same column and has no ':', that
+ * is where one is missing. */
+static bool explain_line_above(struct fault *fault)
+{
+	const char *above;
+	size_t size, indent = strspn(fault->line, " "), above_indent = 0;
+	struct pos pos = fault->at;
+	pos.line--;
+	if (!pos.line || !source_line(pos.source, pos.line, &above, &size))
+		return false;
+	while (above_indent < size && above[above_indent] == ' ')
+		above_indent++;
+	if (above_indent == size || above_indent != indent || strchr("#-\"'", above[indent]) || memchr(above, ':', size))
+		return false;
+	pos.column = (unsigned)indent + 1;
+	pos.width = (unsigned)utf8_count(above + indent, size - indent);
+	diag_hint(fault->diags, diag_add(fault->diags, pos, "a ':' is missing after this key"), "write 'key: value'");
+	return true;
+}
+
 static bool explain_mapping_value(struct fault *fault)
 {
 	if (memmem(fault->line, fault->byte, ": ", 2) == NULL)
-		return false;
+		return explain_line_above(fault);
 	diag_hint(fault->diags, diag_add(fault->diags, fault->at, "a second ': ' in one line is not expected here"),
 		  "put the value in quotes if the ':' belongs to it, else start a new line");
 	return true;
@@ -113,6 +133,12 @@ static bool explain_flow_node(struct fault *fault)
 {
 	if (fault->here == '-' && is_first_of_line(fault)) {
 		diag_add(fault->diags, fault->at, "a '[' or '{' above is not closed before this line");
+		return true;
+	}
+	/* [::]:80 */
+	if (fault->here == ':' || (fault->byte > 0 && fault->line[fault->byte - 1] == ':' && fault->here != ' ')) {
+		diag_hint(fault->diags, diag_add(fault->diags, fault->at, "a value cannot begin with ':'"),
+			  "put IPv6 addresses that begin with ':' or '[' in quotes");
 		return true;
 	}
 	if (fault->here != ',' && fault->here != ']' && fault->here != '}')
