@@ -79,13 +79,32 @@ static void unknown_field(const struct decoding *d, const struct table *table, c
 		diag_hint(d->diags, diag, "known fields: %s", list_fields(d, table));
 }
 
+/* How a row may be written: "lease: 1h", "hosts: [web]", "memory: {size: 512MiB}"; NULL if there is nothing to show. */
+static const char *written(const struct decoding *d, const struct field *row)
+{
+	const char *text = "";
+	if (row->shape == FIELD_SCALAR || row->shape == FIELD_LIST) {
+		const char *example = field_example(row, d->arena);
+		bool brackets = row->shape == FIELD_LIST && example && example[0] != '[';
+		return example ? arena_printf(d->arena, brackets ? "%s: [%s]" : "%s: %s", row->name, example) : NULL;
+	}
+	for (size_t i = 0; row->table && i < row->table->n_fields; i++) {
+		const struct field *inner = &row->table->fields[i];
+		const char *one = inner->flags & FIELD_REQUIRED ? written(d, inner) : NULL;
+		if (one)
+			text = arena_printf(d->arena, "%s%s%s", text, *text ? ", " : "", one);
+	}
+	if (!*text)
+		return NULL;
+	return arena_printf(d->arena, row->shape == FIELD_STRUCT ? "%s: {%s}" : "%s: [{%s}]", row->name, text);
+}
+
 static void missing_field(const struct decoding *d, const struct map *map, const struct field *row)
 {
 	struct diag *diag = diag_add(d->diags, map->where, "missing field '%s' in %s", row->name, map->table->name);
-	const char *example = field_example(row, d->arena);
-	bool brackets = row->shape == FIELD_LIST && example && example[0] != '[';
+	const char *example = written(d, row);
 	if (example)
-		diag_hint(d->diags, diag, brackets ? "for example '%s: [%s]'" : "for example '%s: %s'", row->name, example);
+		diag_hint(d->diags, diag, "for example '%s'", example);
 }
 
 static const char *node_what(const struct node *node)
@@ -106,24 +125,25 @@ static const char *node_what(const struct node *node)
 static void no_value(const struct decoding *d, const struct field *row, struct pos where)
 {
 	struct diag *diag = diag_add(d->diags, where, "'%s' has no value", row->name);
-	const char *example = field_example(row, d->arena);
+	const char *example = written(d, row), *otherwise = row->flags & FIELD_REQUIRED ? "" : "leave it out, or ";
 	if (row->def)
 		diag_hint(d->diags, diag, "leave it out for the default, %s", row->def);
 	else if (row->shape == FIELD_LIST || row->shape == FIELD_STRUCTS)
-		diag_hint(d->diags, diag, "leave it out, or write '%s: []' for none", row->name);
-	else if (row->shape == FIELD_SCALAR && example && !(row->flags & FIELD_REQUIRED))
-		diag_hint(d->diags, diag, "leave it out, or write for example '%s: %s'", row->name, example);
-	else if (row->shape == FIELD_SCALAR && example)
-		diag_hint(d->diags, diag, "for example '%s: %s'", row->name, example);
-	else
-		diag_hint(d->diags, diag, "leave it out, or write '%s: {}' for a map with all its defaults", row->name);
+		diag_hint(d->diags, diag, "%swrite '%s: []' for none", otherwise, row->name);
+	else if (example)
+		diag_hint(d->diags, diag, "%swrite for example '%s'", otherwise, example);
+	else if (row->shape != FIELD_SCALAR)
+		diag_hint(d->diags, diag, "%swrite '%s: {}' for a map with all its defaults", otherwise, row->name);
 }
 
 static void wrong_shape(const struct decoding *d, const struct field *row, const struct node *node, const char *expected)
 {
 	struct diag *diag = diag_add(d->diags, node->pos, "'%s': expected %s, not %s", row->name, expected, node_what(node));
-	if (node->type == NODE_MAP && (row->shape == FIELD_STRUCTS || row->shape == FIELD_LIST))
-		diag_hint(d->diags, diag, "put '- ' before each item");
+	const char *example = row->shape == FIELD_LIST ? written(d, row) : NULL;
+	if (node->type == NODE_MAP && example)
+		diag_hint(d->diags, diag, "for example '%s'", example);
+	else if (node->type == NODE_MAP && row->shape == FIELD_STRUCTS)
+		diag_hint(d->diags, diag, "put '- ' before each item, or '[' and ']' around them");
 	else if (node->type != NODE_MAP && row->table)
 		diag_hint(d->diags, diag, "fields of '%s': %s", row->name, list_fields(d, row->table));
 }

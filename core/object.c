@@ -42,9 +42,11 @@ static void unknown_key(const struct node *key, const char *where, const char *c
 	diag_hint(diags, diag, "known fields: %s", list);
 }
 
-static void check_top(const struct node *doc, const struct kind *kind, struct diags *diags)
+/* Returns whether fields of the spec stand beside it. */
+static bool check_top(const struct node *doc, const struct kind *kind, struct diags *diags)
 {
 	static const char *const known[] = {"apiVersion", "kind", "metadata", "spec", "status"};
+	bool beside = false;
 	for (size_t i = 0; i < doc->n; i++) {
 		const struct node *key = doc->keys[i];
 		bool found = false;
@@ -55,10 +57,15 @@ static void check_top(const struct node *doc, const struct kind *kind, struct di
 		if (kind && table_field(kind->table, key->text)) {
 			struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' beside 'spec'", key->text);
 			diag_hint(diags, diag, "it belongs under 'spec:', indented");
+			beside = true;
+		} else if (streq(key->text, "name") || streq(key->text, "labels")) {
+			struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' beside 'metadata'", key->text);
+			diag_hint(diags, diag, "it belongs under 'metadata:', indented");
 		} else {
 			unknown_key(key, "the document", known, ARRAY_SIZE(known) - 1, diags);
 		}
 	}
+	return beside;
 }
 
 static void check_version(const struct node *doc, struct diags *diags)
@@ -171,7 +178,7 @@ struct object *object_decode(const struct node *doc, struct arena *arena, struct
 	}
 	check_version(doc, diags);
 	const struct kind *kind = decode_kind(doc, diags);
-	check_top(doc, kind, diags);
+	bool beside = check_top(doc, kind, diags);
 	const char *name = decode_metadata(doc, kind, arena, diags);
 	if (!kind)
 		return NULL;
@@ -183,7 +190,9 @@ struct object *object_decode(const struct node *doc, struct arena *arena, struct
 	object->generation = 1;
 	object->file = doc->pos.source ? doc->pos.source->name : NULL;
 	object->spec = arena_alloc(arena, kind->table->size);
-	table_decode(kind->table, spec, key ? key->pos : doc->pos, arena, diags, object->spec);
+	/* What stands beside the spec is not missing in it as well. */
+	struct diags unheard = {.arena = arena};
+	table_decode(kind->table, spec, key ? key->pos : doc->pos, arena, beside && !spec ? &unheard : diags, object->spec);
 	return name ? object : NULL;
 }
 

@@ -8,9 +8,9 @@ static int parse_mac(const struct field *field, const char *text, struct arena *
 	if (mac_parse(text, &mac) < 0)
 		return err_set(err, EINVAL, "expected a MAC address such as 52:54:00:00:20:01");
 	if (mac.b[0] & 1)
-		return err_set(err, EINVAL, "expected a MAC address of one station, not a multicast one\nthe second digit must be even");
+		return err_set(err, EINVAL, "expected the MAC address of a single station (its second digit is even)");
 	if (!(mac.b[0] | mac.b[1] | mac.b[2] | mac.b[3] | mac.b[4] | mac.b[5]))
-		return err_set(err, EINVAL, "expected a MAC address that is not all zeros");
+		return err_set(err, EINVAL, "expected a MAC address other than all zeros");
 	*(struct mac *)out = mac;
 	return 0;
 }
@@ -64,6 +64,17 @@ static bool equal_ip(const void *a, const void *b)
 	return ip_equal(a, b);
 }
 
+/* The length that a netmask such as 255.255.255.0 stands for; -1 if it is none. */
+static int netmask_len(const char *text)
+{
+	struct ip mask;
+	if (ip_parse(text, &mask) < 0 || mask.family != 4)
+		return -1;
+	uint32_t bits = (uint32_t)mask.b[0] << 24 | (uint32_t)mask.b[1] << 16 | (uint32_t)mask.b[2] << 8 | mask.b[3];
+	int len = bits ? __builtin_popcount(bits) : 0;
+	return bits == (len ? UINT32_MAX << (32 - len) : 0) ? len : -1;
+}
+
 static int parse_prefix(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err)
 {
 	struct ip ip;
@@ -72,7 +83,16 @@ static int parse_prefix(const struct field *field, const char *text, struct aren
 	if (ip_parse(text, &ip) == 0)
 		return err_set(err, EINVAL, "expected an address with its prefix length\nwrite the length: %s%s", text,
 			       ip.family == 4 ? "/24" : "/64");
-	return err_set(err, EINVAL, "expected an address with its prefix length, such as 192.168.150.1/24 or fd00::1/64");
+	const char *expected = "expected an address with its prefix length, such as 192.168.150.1/24 or fd00::1/64";
+	const char *slash = strchr(text, '/');
+	if (!slash || slash - text >= IP_TEXT)
+		return err_set(err, EINVAL, "%s", expected);
+	const char *address = arena_strndup(arena, text, (size_t)(slash - text));
+	if (ip_parse(address, &ip) < 0)
+		return err_set(err, EINVAL, "%s\n'%s' is no IPv4 or IPv6 address", expected, address);
+	if (ip.family == 4 && netmask_len(slash + 1) >= 0)
+		return err_set(err, EINVAL, "%s\nwrite %s/%d", expected, address, netmask_len(slash + 1));
+	return err_set(err, EINVAL, "%s\nthe length is a number from 0 to %d", expected, ip.family == 4 ? 32 : 128);
 }
 
 static const char *format_prefix(const struct field *field, const void *value, struct arena *arena)
@@ -150,8 +170,12 @@ static int parse_endpoint(const struct field *field, const char *text, struct ar
 		return err_set(err, EINVAL, "%s\nwrite 0.0.0.0:%s for all addresses", expected, text);
 	if (ip_parse(text, &ip) == 0 && ip.family == 6)
 		return err_set(err, EINVAL, "%s\nwrite an IPv6 address in brackets, with its port", expected);
-	if (split_endpoint(text, address, &port) < 0 || ip_parse(address, &endpoint.ip) < 0)
+	if (ip_parse(text, &ip) == 0)
+		return err_set(err, EINVAL, "%s\nadd the port: %s:PORT", expected, text);
+	if (split_endpoint(text, address, &port) < 0)
 		return err_set(err, EINVAL, "%s", expected);
+	if (ip_parse(address, &endpoint.ip) < 0)
+		return err_set(err, EINVAL, "%s\nwrite the address itself; names are not looked up", expected);
 	n_digits = strspn(port, "0123456789");
 	unsigned long n = n_digits && n_digits < 6 && !port[n_digits] && port[0] != '0' ? strtoul(port, NULL, 10) : 0;
 	if (n < 1 || n > 65535)

@@ -212,12 +212,13 @@ static void test_faults(void **state)
 	refused(f, "title:", "1:1", "'title' has no value", "leave it out, or write for example 'title: text'");
 	refused(f, "timers:", "1:1", "'timers' has no value", "leave it out, or write 'timers: {}' for a map with all its defaults");
 	refused(f, "links:", "1:1", "'links' has no value", "leave it out, or write 'links: []' for none");
+	refused(f, "links: {a: b}", "1:8", "'links': expected a list, not a map", "for example 'links: [eth0, \"eth1\"]'");
 	refused(f, "up: \"true\"", "1:5", "'up': expected true or false, not text", "write it without quotes");
 	refused(f, "up: yes", "1:5", "'up': expected true or false, not 'yes'", "write true");
 	refused(f, "type: vlan2", "1:7", "'type': expected plain, vlan or vxlan, not 'vlan2'", "did you mean 'vlan'?");
 	refused(f, "size: 64", "1:7", "'size': expected a size with its unit (B, KiB, MiB, GiB, TiB or PiB), not '64'", "write a unit: 64MiB");
 	refused(f, "timers: 4s", "1:9", "'timers': expected a map, not a single value", "fields of 'timers': delay, pool");
-	refused(f, "ports: {name: a}", "1:8", "'ports': expected a list, not a map", "put '- ' before each item");
+	refused(f, "ports: {name: a}", "1:8", "'ports': expected a list, not a map", "put '- ' before each item, or '[' and ']' around them");
 	refused(f, "ports: [[a]]", "1:9", "'ports': expected a map as an item, not a list", "fields of 'ports': name, cost, isolated");
 	refused(f, "ports: [{cost: 4}]", "1:9", "missing field 'name' in Toy.ports", "for example 'name: web'");
 	refused(f, "links: [eth0, ~]", "1:15", "'links' has no value", "leave it out, or write 'links: []' for none");

@@ -139,6 +139,9 @@ static void test_faults_around_the_spec(void **state)
 	faults(f, HEAD "spec:\n", "4:1: missing field 'mode' in Gate (for example 'mode: open')\n");
 	faults(f, HEAD "mode: open\nspec: {}\n", "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n"
 						 "5:1: missing field 'mode' in Gate (for example 'mode: open')\n");
+	faults(f, HEAD "mode: open\n", "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n");
+	faults(f, HEAD "name: front\nspec: {mode: open}\n",
+	       "4:1: unknown field 'name' beside 'metadata' (it belongs under 'metadata:', indented)\n");
 	faults(f, HEAD "Spec: {mode: open}\nspec: {mode: open}", "4:1: unknown field 'Spec' in the document (did you mean 'spec'?)\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front, labels: {a: [b]}}\nspec: {mode: open}",
 	       "3:34: label 'a': expected a single text ()\n");
