@@ -92,6 +92,12 @@ static void report_dangling(const struct ref_visit *visit, const char *kind, con
 		if (streq(run->config.objects[i]->kind->name, kind))
 			names[n++] = run->config.objects[i]->name;
 	const char *near = nearest_name(name, names, n);
+	const struct object *namesake = NULL;
+	for (size_t i = 0; i < run->config.n && !namesake; i++)
+		if (streq(run->config.objects[i]->name, name) && run->config.objects[i] != visit->object)
+			namesake = run->config.objects[i];
+	if (namesake)
+		diag_related(run->diags, d, object_pos(namesake, "metadata.name"), "this is a %s", namesake->kind->name);
 	if (near)
 		diag_hint(run->diags, d, "did you mean '%s'?", near);
 	else
