@@ -338,8 +338,22 @@ static struct want *lower_side(struct lowering *l, const struct netd_firewall_pl
 	return lower_filter(&side);
 }
 
+/* Whether others let the packets through. */
+static void lower_path(struct lowering *l, const struct netd_firewall_plan *plan)
+{
+	struct want *path = want(l, &netd_firewall_path_class, NULL, "%s", plan->network);
+	want_set(l, path, "bridge", "%s", plan->bridge);
+	want_set(l, path, "dhcp", "%s", plan->dhcp4 ? "true" : "false");
+	want_set(l, path, "forward", "%s", plan->mode == FIREWALL_ISOLATED ? "false" : "true");
+	for (size_t i = 0; i < plan->prefixes.n; i++) {
+		char text[IP_TEXT];
+		want_set(l, path, "prefixes", "%s", prefix_text(&list_at(&plan->prefixes, struct ip_prefix, i), text));
+	}
+}
+
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan)
 {
+	lower_path(l, plan);
 	struct want *first = lower_side(l, plan, FAMILY_IPV4);
 	if (fact(l, "firewall/ipv6"))
 		lower_side(l, plan, FAMILY_IPV6);
