@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See child.h. A child is watched by its pidfd with sd_event_add_io() and reaped here, so that no SIGCHLD handling of the
- * daemon is involved. Its standard input is a memfd: the child may exit early without reading it and nobody gets SIGPIPE.
- * After a deadline the answer goes out at once; what is left of the child stays behind as a watched pidfd until the kernel
- * lets it go. Children die with the daemon (PR_SET_PDEATHSIG): what they were at is found half-made by the next one, not
- * changed under it. */
+/* See child.h. A child is watched by its pidfd with sd_event_add_io() and reaped here, so that no SIGCHLD handling of
+ * the daemon is involved. Its standard input is a memfd: the child may exit early without reading it and nobody gets
+ * SIGPIPE. After a deadline the answer goes out at once; what is left of the child stays behind as a watched pidfd
+ * until the kernel lets it go. Children die with the daemon (PR_SET_PDEATHSIG): what they were at is found half-made by
+ * the next one, not changed under it. */
 #include "core/child.h"
 
 #include <fcntl.h>
@@ -188,8 +188,8 @@ static bool reap(struct child *child)
 
 static void finish_exited(struct child *child)
 {
-	if (!child->failed.code && (stream_read(child, &child->out, SIZE_MAX) < 0 ||
-				    stream_read(child, &child->errs, ERRORS_MAX * 4) < 0))
+	if (!child->failed.code &&
+	    (stream_read(child, &child->out, SIZE_MAX) < 0 || stream_read(child, &child->errs, ERRORS_MAX * 4) < 0))
 		err_set(&child->failed, EFBIG, "%s gave more than %zu bytes of output",
 			child->name ? child->name : "a helper process", child->max_output);
 	answer(child);
@@ -234,7 +234,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 		return 0;
 	}
 	if (!child->failed.code && !reap(child))
-		err_set(&child->failed, ETIMEDOUT, "%s gave no answer in %u%s", child->name ? child->name : "a helper process",
+		err_set(&child->failed, ETIMEDOUT, "%s gave no answer in %u%s",
+			child->name ? child->name : "a helper process",
 			child->deadline_ms % 1000 ? child->deadline_ms : child->deadline_ms / 1000,
 			child->deadline_ms % 1000 ? " ms" : " s");
 	give_up(child);
@@ -418,7 +419,8 @@ static struct child *launch_child(struct child *child)
 {
 	int r = child->failed.code ? 0 : start(child);
 	if (r < 0)
-		err_errno(&child->failed, -r, "%s could not be started", child->name ? child->name : "a helper process");
+		err_errno(&child->failed, -r, "%s could not be started",
+			  child->name ? child->name : "a helper process");
 	closep(&child->input_fd);
 	child->input_fd = -1;
 	/* Without a timer nobody would ever be told; memory or descriptors ran out beyond what can be reported. */
@@ -448,7 +450,8 @@ struct child *child_run(const struct child_spec *spec)
 	return launch_child(child);
 }
 
-struct child *child_call(int (*func)(void *ctx, int out_fd), void *func_ctx, unsigned deadline_ms, child_fn *done, void *ctx)
+struct child *child_call(int (*func)(void *ctx, int out_fd), void *func_ctx, unsigned deadline_ms, child_fn *done,
+			 void *ctx)
 {
 	struct child *child = child_new(deadline_ms, done, ctx);
 	child->func = func;

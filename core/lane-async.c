@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See lane-async.h. A job is the lane's side of one operation: the engine's op (the client, NULL once it was answered) and
- * the copy that the verb works on. Jobs sit in the queue of their slot; pump() is the only place that starts verbs and
- * answers clients, and does not nest. */
+/* See lane-async.h. A job is the lane's side of one operation: the engine's op (the client, NULL once it was answered)
+ * and the copy that the verb works on. Jobs sit in the queue of their slot; pump() is the only place that starts verbs
+ * and answers clients, and does not nest. */
 #include "core/lane-async.h"
 
 #include <systemd/sd-event.h>
@@ -17,7 +17,7 @@ struct job {
 	struct op *client; /* what the engine gave; NULL once answered */
 	struct lane_async *async;
 	struct queue *queue;
-	struct job *next; /* in its queue, or in the list of the finished */
+	struct job *next;               /* in its queue, or in the list of the finished */
 	struct job *all_next, **all_at; /* in the lane's list of all that are not gone; all_at NULL when taken out */
 	sd_event_source *deadline;
 	bool started;  /* the verb was called */
@@ -178,8 +178,9 @@ static void start_deadline(struct job *job)
 	job->started = true;
 	job->op.started_ms = now_ms();
 	job->queue->n_running++;
-	if (env.loop && sd_event_add_time_relative(env.loop, &job->deadline, CLOCK_MONOTONIC,
-						   (uint64_t)(ms ? ms : DEADLINE_DEFAULT_MS) * 1000, 1000, on_deadline, job) < 0)
+	if (env.loop &&
+	    sd_event_add_time_relative(env.loop, &job->deadline, CLOCK_MONOTONIC,
+				       (uint64_t)(ms ? ms : DEADLINE_DEFAULT_MS) * 1000, 1000, on_deadline, job) < 0)
 		abort(); /* out of memory */
 }
 
@@ -266,8 +267,8 @@ static void drop_idle_queues(struct lane_async *async)
 	}
 }
 
-/* Delivers what has finished and starts what may start, until there is neither. Verbs and answers that call back into the
- * lane only add to what this loop then finds. */
+/* Delivers what has finished and starts what may start, until there is neither. Verbs and answers that call back into
+ * the lane only add to what this loop then finds. */
 static void pump(struct lane_async *async)
 {
 	async->again = true;

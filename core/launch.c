@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See launch.h. The launcher runs as an ordinary child with a deadline; what it starts is nobody's child when it reports. If the
- * deadline passes between the two, the half-started process is killed: it must not wake up later unexpected. */
+/* See launch.h. The launcher runs as an ordinary child with a deadline; what it starts is nobody's child when it
+ * reports. If the deadline passes between the two, the half-started process is killed: it must not wake up later
+ * unexpected. */
 #include "core/launch.h"
 
 #include <fcntl.h>
@@ -24,12 +25,14 @@ static void request_add(FILE *to, const char *name, const char *value)
 	fwrite(value, 1, strlen(value) + 1, to);
 }
 
-static int add_files(FILE *to, const struct launch_spec *spec, int fds[static LAUNCH_FDS_MAX], size_t *n_fds, struct err *err)
+static int add_files(FILE *to, const struct launch_spec *spec, int fds[static LAUNCH_FDS_MAX], size_t *n_fds,
+		     struct err *err)
 {
 	for (size_t i = 0; i < spec->n_files; i++) {
 		const struct launch_file *file = &spec->files[i];
 		if (file->target_fd < 3 || file->target_fd > LAUNCH_TARGET_MAX)
-			return err_set(err, EINVAL, "descriptor %d is outside of 3 to %d", file->target_fd, LAUNCH_TARGET_MAX);
+			return err_set(err, EINVAL, "descriptor %d is outside of 3 to %d", file->target_fd,
+				       LAUNCH_TARGET_MAX);
 		if (!file->path && *n_fds == LAUNCH_FDS_MAX)
 			return err_set(err, E2BIG, "more than %d descriptors cannot be passed", LAUNCH_FDS_MAX - 1);
 		cleanup_free char *text = NULL;
@@ -69,7 +72,8 @@ static int make_request(const struct launch_spec *spec, int fds[static LAUNCH_FD
 	if (fflush(to) != 0)
 		return err_errno(err, errno, "memfd for the launcher");
 	if (ftello(to) > LAUNCH_REQUEST_MAX)
-		return err_set(err, E2BIG, "the command line of %s is larger than %d bytes", spec->name, LAUNCH_REQUEST_MAX);
+		return err_set(err, E2BIG, "the command line of %s is larger than %d bytes", spec->name,
+			       LAUNCH_REQUEST_MAX);
 	fds[0] = take_fd(&fd);
 	return 0;
 }

@@ -15,8 +15,8 @@ struct process_watch {
 	sd_event_source *source;
 };
 
-/* State letter and start time out of /proc/PID/stat. The second field is the program's name in parentheses and may hold anything, so what
- * counts begins after the last of them. */
+/* State letter and start time out of /proc/PID/stat. The second field is the program's name in parentheses and may hold
+ * anything, so what counts begins after the last of them. */
 static int read_stat(int pid, char *ret_state, uint64_t *ret_start)
 {
 	char path[64];
@@ -49,7 +49,8 @@ bool process_alive(const struct process_id *id)
 	char state;
 	uint64_t start;
 	/* A zombie has ended; whoever should reap it is not our concern. */
-	return id->pid > 0 && read_stat(id->pid, &state, &start) == 0 && start == id->start && state != 'Z' && state != 'X';
+	return id->pid > 0 && read_stat(id->pid, &state, &start) == 0 && start == id->start && state != 'Z' &&
+	       state != 'X';
 }
 
 int process_open(const struct process_id *id)
@@ -59,7 +60,8 @@ int process_open(const struct process_id *id)
 	cleanup_close int fd = pidfd_open(id->pid, 0);
 	if (fd < 0)
 		return errno == EINVAL ? -ESRCH : -errno;
-	/* In this order: if the pid was given to another process before the descriptor was made, the start times differ. */
+	/* In this order: if the pid was given to another process before the descriptor was made, the start times
+	 * differ. */
 	if (!process_alive(id))
 		return -ESRCH;
 	return take_fd(&fd);

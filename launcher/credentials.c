@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Becoming another user: groups, ids, capabilities, bounding set. Raw system calls, for the launcher links to libc only. */
+/* Becoming another user: groups, ids, capabilities, bounding set. Raw system calls, for the launcher links to libc
+ * only. */
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -44,7 +45,8 @@ static bool is_net(int capability)
 	return false;
 }
 
-/* Nothing that is executed from here on can gain what is not kept. Ends at the first number this kernel does not know. */
+/* Nothing that is executed from here on can gain what is not kept. Ends at the first number this kernel does not know.
+ */
 static void limit_bounding_set(bool keep_net)
 {
 	for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)

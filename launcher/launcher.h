@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the launcher share. Everything here ends the program with a sentence when it fails: there is nothing to go back to. */
+/* What the files of the launcher share. Everything here ends the program with a sentence when it fails: there is
+ * nothing to go back to. */
 #ifndef WEFT_LAUNCHER_LAUNCHER_H
 #define WEFT_LAUNCHER_LAUNCHER_H
 

@@ -60,7 +60,8 @@ static int copy_to_memory(int from, const char *path)
 		if (n == 0)
 			break;
 	}
-	if (lseek(to, 0, SEEK_SET) < 0 || fcntl(to, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+	if (lseek(to, 0, SEEK_SET) < 0 ||
+	    fcntl(to, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		die(errno, "sealing the copy of '%s': %s", path, strerror(errno));
 	close(from);
 	return to;

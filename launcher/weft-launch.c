@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* weft-launch: starts one helper so that it outlives the daemon. Reads a request (core/launch-request.h), opens its files as
- * root, forks twice so that init adopts the helper, and execs it as the user asked for. The launcher itself stays until exec
- * has happened: the helper holds a pipe that closes on exec, and what it says there is an error. */
+/* weft-launch: starts one helper so that it outlives the daemon. Reads a request (core/launch-request.h), opens its
+ * files as root, forks twice so that init adopts the helper, and execs it as the user asked for. The launcher itself
+ * stays until exec has happened: the helper holds a pipe that closes on exec, and what it says there is an error. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -42,13 +42,15 @@ static int above(int fd, int least)
 
 static int open_log(const char *path)
 {
-	int fd = open(path ? path : "/dev/null", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0640);
+	int fd = open(path ? path : "/dev/null", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW,
+		      0640);
 	if (fd < 0)
 		die(errno, "log '%s' cannot be opened: %s", path ? path : "/dev/null", strerror(errno));
 	return fd;
 }
 
-/* The least number above all targets. The limit of open files may be as low as 1024; it is raised only as far as needed, since some programs walk up to it. */
+/* The least number above all targets. The limit of open files may be as low as 1024; it is raised only as far as
+ * needed, since some programs walk up to it. */
 static int above_targets(const struct request *request)
 {
 	int least = 64;
@@ -120,10 +122,12 @@ static unsigned long long own_start_time(void)
 	return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-static void run_helper(struct request *request, const struct credentials *credentials, int log_fd) __attribute__((noreturn));
+static void run_helper(struct request *request, const struct credentials *credentials, int log_fd)
+	__attribute__((noreturn));
 static void run_helper(struct request *request, const struct credentials *credentials, int log_fd)
 {
-	char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/", NULL};
+	char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
+			       "HOME=/", NULL};
 	setpgid(0, 0);
 	reset_process();
 	dprintf(STDOUT_FILENO, "%d %llu\n", getpid(), own_start_time());

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See image.h. The format is always told to qemu-img and never guessed: what a guest writes into a raw disk could otherwise make it a qcow2 image
- * that names the host's files as its backing. */
+/* See image.h. The format is always told to qemu-img and never guessed: what a guest writes into a raw disk could
+ * otherwise make it a qcow2 image that names the host's files as its backing. */
 #include "stord/image.h"
 
 #include <dirent.h>
@@ -22,7 +22,8 @@ static char *path_of(const struct image *image, const char *file)
 	return xprintf("%s/%s", image->dir, file);
 }
 
-/* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line kept. */
+/* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line kept.
+ */
 static const char *reason_of(char *errs)
 {
 	size_t len = strlen(errs);
@@ -38,7 +39,8 @@ static const char *reason_of(char *errs)
 static void look_into(const struct image *image, struct image_state *ret)
 {
 	cleanup_free char *path = path_of(image, image->file), *out = NULL, *errs = NULL;
-	const char *argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", image_formats[image->format], path, NULL};
+	const char *argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", image_formats[image->format],
+			      path,       NULL};
 	int status = run_program(argv, &out, &errs);
 	if (status != 0) {
 		snprintf(ret->problem, sizeof(ret->problem), "%s", status < 0 ? strerror(-status) : reason_of(errs));
@@ -56,7 +58,8 @@ static void look_into(const struct image *image, struct image_state *ret)
 
 static bool same_stamp(const struct image_stamp *a, const struct image_stamp *b)
 {
-	return a->size && a->device == b->device && a->inode == b->inode && a->changed_ns == b->changed_ns && a->bytes == b->bytes;
+	return a->size && a->device == b->device && a->inode == b->inode && a->changed_ns == b->changed_ns &&
+	       a->bytes == b->bytes;
 }
 
 static void look_at_size(const struct image *image, const struct stat *st, struct image_state *ret)
@@ -104,7 +107,9 @@ int image_look(const struct image *image, struct image_state *ret)
 	if (dir_fd < 0)
 		return say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
 	if (fstatat(dir_fd, image->file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file, strerror(errno));
+		return errno == ENOENT ? 0
+				       : say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file,
+					     strerror(errno));
 	ret->exists = true;
 	ret->stamp.inode = st.st_ino;
 	ret->regular = S_ISREG(st.st_mode);
@@ -142,7 +147,9 @@ static int no_room(const struct image *image)
 	unsigned long long blocks, block_size;
 	if (run_program(argv, &out, NULL) == 0 && sscanf(out, "%llu %llu", &blocks, &block_size) == 2)
 		size_text(blocks * block_size, there);
-	return say(ENOSPC, "there is no room in '%s' for an image of %s (%s are free): free some space, ask for less, or use preallocation: off",
+	return say(ENOSPC,
+		   "there is no room in '%s' for an image of %s (%s are free): free some space, ask for less, or use "
+		   "preallocation: off",
 		   image->dir, size_text(image->size, wanted), there);
 }
 
@@ -153,9 +160,11 @@ static int tool_failed(const struct image *image, int status, char *errs)
 	if (strstr(reason, "No space left on device"))
 		return no_room(image);
 	if (strstr(reason, "Disk quota exceeded"))
-		return say(EDQUOT, "the disk quota in '%s' does not allow image '%s': %s", image->dir, image->file, reason);
+		return say(EDQUOT, "the disk quota in '%s' does not allow image '%s': %s", image->dir, image->file,
+			   reason);
 	if (strstr(reason, "\"write\" lock") || strstr(reason, "Is another process using the image"))
-		return say(EBUSY, "image '%s' is in use by a running guest; it grows once the guest is off", image->file);
+		return say(EBUSY, "image '%s' is in use by a running guest; it grows once the guest is off",
+			   image->file);
 	if (status == 127)
 		return say(ENOENT, "the program 'qemu-img' cannot be run: %s", reason);
 	return say(EIO, "image '%s': %s", image->file, reason);
@@ -166,21 +175,25 @@ static int create_file(const struct image *image, const char *path)
 {
 	cleanup_free char *options = xprintf("preallocation=%s", image_preallocations[image->preallocation]);
 	cleanup_free char *size = xprintf("%llu", (unsigned long long)image->size), *errs = NULL;
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", image_formats[image->format], "-o", options, path, size, NULL};
+	const char *argv[] = {"qemu-img", "create", "-q", "-f", image_formats[image->format],
+			      "-o",       options,  path, size, NULL};
 	int status = run_program(argv, NULL, &errs);
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
 
-/* Images belong to the user that QEMU runs as; where it does not exist yet they stay root's, and are passed to QEMU open. */
+/* Images belong to the user that QEMU runs as; where it does not exist yet they stay root's, and are passed to QEMU
+ * open. */
 static int give_to_qemu(const struct image *image, int fd)
 {
 	struct passwd *user = getpwnam("weft-qemu");
 	if (fchmod(fd, 0600) < 0 || (user && fchown(fd, user->pw_uid, user->pw_gid) < 0))
-		return say(errno, "image '%s/%s' cannot be given to weft-qemu: %s", image->dir, image->file, strerror(errno));
+		return say(errno, "image '%s/%s' cannot be given to weft-qemu: %s", image->dir, image->file,
+			   strerror(errno));
 	return 0;
 }
 
-/* The sidecar mark, if there has to be one, carries the final name: it names the inode, so it counts for nothing before the rename. */
+/* The sidecar mark, if there has to be one, carries the final name: it names the inode, so it counts for nothing before
+ * the rename. */
 static int finish_file(const struct image *image, int dir_fd, const char *temporary)
 {
 	struct stat st;
@@ -192,9 +205,12 @@ static int finish_file(const struct image *image, int dir_fd, const char *tempor
 		return code;
 	code = mark_write(dir_fd, image->file, fd, image->mark);
 	if (code)
-		return code == ENOSPC ? no_room(image) : say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file, strerror(code));
+		return code == ENOSPC ? no_room(image)
+				      : say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file,
+					    strerror(code));
 	if (fsync(fd) < 0)
-		return errno == ENOSPC ? no_room(image) : say(errno, "writing '%s/%s': %s", image->dir, image->file, strerror(errno));
+		return errno == ENOSPC ? no_room(image)
+				       : say(errno, "writing '%s/%s': %s", image->dir, image->file, strerror(errno));
 	/* Never over a file that has appeared meanwhile. A filesystem that cannot promise that links and unlinks. */
 	int r = renameat2(dir_fd, temporary, dir_fd, image->file, RENAME_NOREPLACE);
 	if (r < 0 && errno == EINVAL)
@@ -232,7 +248,8 @@ static int resize(const struct image *image)
 	cleanup_free char *path = path_of(image, image->file), *errs = NULL;
 	cleanup_free char *size = xprintf("%llu", (unsigned long long)image->size);
 	cleanup_free char *preallocation = xprintf("--preallocation=%s", image_preallocations[image->preallocation]);
-	const char *argv[] = {"qemu-img", "resize", "-q", "-f", image_formats[image->format], preallocation, path, size, NULL};
+	const char *argv[] = {"qemu-img",    "resize", "-q", "-f", image_formats[image->format],
+			      preallocation, path,     size, NULL};
 	int status = run_program(argv, NULL, &errs);
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
@@ -245,8 +262,8 @@ int image_change(const struct image *image, bool grow)
 	if (code)
 		return code;
 	if (!state.exists || !state.readable)
-		return say(EINVAL, "'%s/%s' is not an image of format %s: %s", image->dir, image->file, image_formats[image->format],
-			   state.exists ? state.problem : "it is gone");
+		return say(EINVAL, "'%s/%s' is not an image of format %s: %s", image->dir, image->file,
+			   image_formats[image->format], state.exists ? state.problem : "it is gone");
 	cleanup_close int dir_fd = open_dir(image->dir);
 	cleanup_close int fd = open_image(dir_fd, image->file, O_RDWR, &st);
 	if (fd < 0)
@@ -266,7 +283,8 @@ int image_delete(const struct image *image)
 	char mark[IMAGE_MARK_MAX];
 	cleanup_close int dir_fd = open_dir(image->dir);
 	if (dir_fd < 0)
-		return errno == ENOENT ? 0 : say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
+		return errno == ENOENT ? 0
+				       : say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
 	cleanup_close int fd = open_image(dir_fd, image->file, O_RDONLY, &st);
 	if (fd == -ENOENT)
 		return 0;
@@ -274,7 +292,8 @@ int image_delete(const struct image *image)
 		return say(-fd, "'%s/%s' cannot be opened: %s", image->dir, image->file, strerror(-fd));
 	cleanup_free char *ours = xprintf("weft:%s:", image->instance);
 	if (mark_read(dir_fd, image->file, fd, mark) != 0 || !str_starts(mark, ours))
-		return say(EPERM, "image '%s/%s' does not carry weft's mark and is left alone", image->dir, image->file);
+		return say(EPERM, "image '%s/%s' does not carry weft's mark and is left alone", image->dir,
+			   image->file);
 	if (unlinkat(dir_fd, image->file, 0) < 0)
 		return say(errno, "'%s/%s' cannot be deleted: %s", image->dir, image->file, strerror(errno));
 	mark_remove(dir_fd, image->file, fd);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Image files in a directory, worked on by blocking calls: everything declared here runs in a child (child_call), never in the daemon's own process. Functions
- * return 0 or a positive errno, and on failure write one sentence to standard error, which becomes the operation's error. */
+/* Image files in a directory, worked on by blocking calls: everything declared here runs in a child (child_call), never
+ * in the daemon's own process. Functions return 0 or a positive errno, and on failure write one sentence to standard
+ * error, which becomes the operation's error. */
 #ifndef WEFT_STORD_IMAGE_H
 #define WEFT_STORD_IMAGE_H
 
@@ -25,8 +26,8 @@ struct image_stamp {
 /* What there is under an image's name. */
 struct image_state {
 	bool exists;
-	bool regular;   /* else a symbolic link, a directory ...: never ours */
-	bool readable;  /* the content is an image of that format; `problem` says why not */
+	bool regular;              /* else a symbolic link, a directory ...: never ours */
+	bool readable;             /* the content is an image of that format; `problem` says why not */
 	char mark[IMAGE_MARK_MAX]; /* empty: none */
 	uint64_t size, allocated;
 	struct image_stamp stamp;
@@ -39,8 +40,8 @@ struct image {
 	enum image_format format;
 	enum image_preallocation preallocation;
 	uint64_t size;
-	const char *mark;     /* "weft:ID:Volume/web" */
-	const char *instance; /* ID; part of temporary names */
+	const char *mark;         /* "weft:ID:Volume/web" */
+	const char *instance;     /* ID; part of temporary names */
 	struct image_stamp known; /* of the last look; zeroed if there was none */
 };
 
@@ -54,12 +55,14 @@ int image_delete(const struct image *image);
 /* Deletes what an interrupted image_make() of this instance has left in a directory. */
 int image_sweep(const char *dir, const char *instance);
 
-/* mark.c: marks on files and directories: the extended attribute user.weft, else a hidden file beside it (.NAME.weft) that names the inode. */
+/* mark.c: marks on files and directories: the extended attribute user.weft, else a hidden file beside it (.NAME.weft)
+ * that names the inode. */
 int mark_read(int dir_fd, const char *file, int fd, char ret[static IMAGE_MARK_MAX]);
 int mark_write(int dir_fd, const char *file, int fd, const char *mark);
 int mark_remove(int dir_fd, const char *file, int fd);
 
-/* run.c: runs a program to its end; `out` and `errs` (bounded, NUL-terminated) may be NULL. Returns its exit status, -errno when it could not be run. */
+/* run.c: runs a program to its end; `out` and `errs` (bounded, NUL-terminated) may be NULL. Returns its exit status,
+ * -errno when it could not be run. */
 int run_program(const char *const *argv, char **out, char **errs);
 /* Writes a sentence to standard error; returns code. */
 int say(int code, const char *fmt, ...) printf_like(2, 3);

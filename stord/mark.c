@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Marks that say whose an image is. Where the filesystem has no user attributes a hidden file beside the image holds the mark and
- * the inode it is for, so that another file put under the name is not taken for ours. */
+/* Marks that say whose an image is. Where the filesystem has no user attributes a hidden file beside the image holds
+ * the mark and the inode it is for, so that another file put under the name is not taken for ours. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>

@@ -11,9 +11,12 @@ struct pool_spec {
 };
 
 static const struct field pool_spec_rows[] = {
-	F_ENUM("type", struct pool_spec, type, pool_types, .flags = FIELD_REQUIRED, .doc = "What carries the pool; dir is a directory of this host.", .example = "dir"),
+	F_ENUM("type", struct pool_spec, type, pool_types, .flags = FIELD_REQUIRED,
+	       .doc = "What carries the pool; dir is a directory of this host.", .example = "dir"),
 	F_PATH("path", struct pool_spec, path, .flags = FIELD_REQUIRED, .max = 3800,
-	       .doc = "Directory of the images; relative to the state directory. Made if it is missing, used as it is if it exists.", .example = "images"),
+	       .doc = "Directory of the images; relative to the state directory. Made if it is missing, used as it is "
+		      "if it exists.",
+	       .example = "images"),
 };
 static const struct table pool_spec_table = TABLE("Pool", struct pool_spec, pool_spec_rows);
 
@@ -38,7 +41,8 @@ static void pool_check(const struct check *check)
 	if (!*path)
 		check_fault(check, "spec.path", "a pool cannot be the root directory");
 	else if (streq(path, normal_path(arena, "")))
-		check_fault(check, "spec.path", "a pool cannot be the state directory itself; use a directory in it, such as 'images'");
+		check_fault(check, "spec.path",
+			    "a pool cannot be the state directory itself; use a directory in it, such as 'images'");
 }
 
 static void pool_lower(struct lowering *l, const struct object *object)
@@ -47,8 +51,11 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	const char *path = normal_path(lower_arena(l), spec->path), *holder = NULL;
 	const char *kept = alloc_kept(l, "pool-path", "path");
 	if (kept && !streq(kept, path) && fact(l, "pool/%s", kept)) {
-		lower_refuse(l, "spec.path", "the directory of a Pool cannot be changed, it is '%s': make another Pool, or delete this one with its "
-			     "Volumes (their bytes stay), move the images and apply them again", kept);
+		lower_refuse(l, "spec.path",
+			     "the directory of a Pool cannot be changed, it is '%s': make another Pool, or delete this "
+			     "one with its "
+			     "Volumes (their bytes stay), move the images and apply them again",
+			     kept);
 		return;
 	}
 	if (!alloc_fixed(l, "pool-path", "path", path, &holder)) {
@@ -62,7 +69,8 @@ static void pool_lower(struct lowering *l, const struct object *object)
 const struct kind stord_pool_kind = {
 	.name = "Pool",
 	.plural = "pools",
-	.doc = "A place for volumes: a directory that holds their images. Deleting a Pool leaves the images; the directory itself goes only if weft made it and it is empty.",
+	.doc = "A place for volumes: a directory that holds their images. Deleting a Pool leaves the images; the "
+	       "directory itself goes only if weft made it and it is empty.",
 	.table = &pool_spec_table,
 	.check = pool_check,
 	.lower = pool_lower,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource pool/NAME: a directory that holds images. One that exists already is used as it is and never removed; one that was made here is removed when the pool
- * is given up and nothing is left in it. Images in it are nobody's business here: a directory with anything in it stays. */
+/* Resource pool/NAME: a directory that holds images. One that exists already is used as it is and never removed; one
+ * that was made here is removed when the pool is given up and nothing is left in it. Images in it are nobody's business
+ * here: a directory with anything in it stays. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -15,8 +16,10 @@ const char *const pool_types[1] = {"dir"};
 
 static const struct field pool_rows[] = {
 	F_ENUM("type", struct pool_state, type, pool_types, .flags = FIELD_REFUSE, .doc = "What carries the pool."),
-	F_PATH("path", struct pool_state, path, .flags = FIELD_REFUSE, .doc = "Its directory, absolute.", .example = "/var/lib/weft/images"),
-	F_SIZE("capacity", struct pool_state, capacity, .flags = FIELD_STATUS, .doc = "Size of the filesystem it is on."),
+	F_PATH("path", struct pool_state, path, .flags = FIELD_REFUSE, .doc = "Its directory, absolute.",
+	       .example = "/var/lib/weft/images"),
+	F_SIZE("capacity", struct pool_state, capacity, .flags = FIELD_STATUS,
+	       .doc = "Size of the filesystem it is on."),
 	F_SIZE("available", struct pool_state, available, .flags = FIELD_STATUS, .doc = "What is free there."),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
@@ -37,8 +40,9 @@ struct pool_output {
 /* Filesystems where inotify sees what other hosts do not at all, or where adding a watch may hang. */
 static bool is_local(int fd)
 {
-	static const unsigned long remote[] = {0x6969 /* nfs */, 0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */, 0x65735546 /* fuse */,
-					       0x00c36400 /* ceph */, 0x01021997 /* 9p */, 0x01161970 /* gfs2 */, 0x7461636f /* ocfs2 */};
+	static const unsigned long remote[] = {
+		0x6969 /* nfs */,      0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */, 0x65735546 /* fuse */,
+		0x00c36400 /* ceph */, 0x01021997 /* 9p */,   0x01161970 /* gfs2 */, 0x7461636f /* ocfs2 */};
 	struct statfs fs;
 	if (fstatfs(fd, &fs) < 0)
 		return false;
@@ -61,7 +65,9 @@ static int look(const struct pool_input *input, struct pool_output *ret)
 		return say(errno, "directory '%s' cannot be looked at: %s", input->path, strerror(errno));
 	/* QEMU is handed what root opens here by name, so nobody else may choose what that is. */
 	if (st.st_mode & S_IWOTH)
-		return say(EPERM, "directory '%s' can be written by everybody, who could put links in place of images: chmod o-w '%s'",
+		return say(EPERM,
+			   "directory '%s' can be written by everybody, who could put links in place of images: chmod "
+			   "o-w '%s'",
 			   input->path, input->path);
 	*ret = (struct pool_output){.exists = true,
 				    .local = is_local(fd),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a program from within a child and waiting for it. The child's own deadline kills both, as they share a process group. */
+/* Running a program from within a child and waiting for it. The child's own deadline kills both, as they share a
+ * process group. */
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -29,7 +30,8 @@ static char *read_back(int fd)
 
 int run_program(const char *const *argv, char **out, char **errs)
 {
-	cleanup_close int out_fd = memfd_create("weft-out", MFD_CLOEXEC), errs_fd = memfd_create("weft-errors", MFD_CLOEXEC);
+	cleanup_close int out_fd = memfd_create("weft-out", MFD_CLOEXEC),
+			  errs_fd = memfd_create("weft-errors", MFD_CLOEXEC);
 	if (out_fd < 0 || errs_fd < 0)
 		return -errno;
 	pid_t parent = getpid(), pid = fork();

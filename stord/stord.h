@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Storage as the daemon sees it: started once its lanes exist. Also what the files of this directory share: what is remembered of images and pools between operations. */
+/* Storage as the daemon sees it: started once its lanes exist. Also what the files of this directory share: what is
+ * remembered of images and pools between operations. */
 #ifndef WEFT_STORD_STORD_H
 #define WEFT_STORD_STORD_H
 
@@ -16,7 +17,7 @@ extern const char *const pool_types[1];
 struct pool_state {
 	uint64_t present;
 	int type;
-	const char *path; /* absolute, normal form */
+	const char *path;             /* absolute, normal form */
 	uint64_t capacity, available; /* bytes; observed */
 };
 
@@ -35,8 +36,8 @@ struct volume_state {
 
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
-/* memory.c: what was last seen, by path; answers the facts "image/PATH" (its size in bytes) and "pool/PATH" ("present"), so that lowering can refuse what would
- * shrink or lose an image that is there. */
+/* memory.c: what was last seen, by path; answers the facts "image/PATH" (its size in bytes) and "pool/PATH"
+ * ("present"), so that lowering can refuse what would shrink or lose an image that is there. */
 void memory_put_image(const char *path, const struct image_state *state);
 /* The stamp of the last look; zeroed if there was none. */
 struct image_stamp memory_image(const char *path);
@@ -45,7 +46,8 @@ bool memory_has_pool(const char *path);
 void memory_start(void);
 void memory_stop(void);
 
-/* watch.c: inotify on the directories of local pools: an image that appears or vanishes is looked at. Idempotent; watching again what is watched costs nothing. */
+/* watch.c: inotify on the directories of local pools: an image that appears or vanishes is looked at. Idempotent;
+ * watching again what is watched costs nothing. */
 void watch_pool(struct engine *engine, const char *pool, const char *path);
 void unwatch_pool(const char *pool);
 void watch_stop(void);
@@ -54,7 +56,7 @@ void watch_stop(void);
 struct task {
 	struct op *op;
 	struct child *child;
-	void *input;  /* what the function gets; freed afterwards */
+	void *input; /* what the function gets; freed afterwards */
 	/* Called with what the function wrote, when it returned 0; completes the op. */
 	void (*finish)(struct task *task, const void *output, size_t size);
 };

@@ -14,15 +14,19 @@ struct volume_spec {
 enum { SECTOR = 512 };
 
 static const struct field volume_spec_rows[] = {
-	F_REF("pool", struct volume_spec, pool, "Pool", .flags = FIELD_REQUIRED, .doc = "Pool that holds the image.", .example = "local"),
+	F_REF("pool", struct volume_spec, pool, "Pool", .flags = FIELD_REQUIRED, .doc = "Pool that holds the image.",
+	      .example = "local"),
 	F_SIZE("size", struct volume_spec, size, .flags = FIELD_REQUIRED, .min = SECTOR, .max = (uint64_t)1 << 60,
 	       .doc = "Size of the disk. It can grow later, and never shrinks.", .example = "20GiB"),
-	F_ENUM("format", struct volume_spec, format, image_formats, .def = "qcow2", .doc = "How the bytes are laid out in the image."),
+	F_ENUM("format", struct volume_spec, format, image_formats, .def = "qcow2",
+	       .doc = "How the bytes are laid out in the image."),
 	F_ENUM("preallocation", struct volume_spec, preallocation, image_preallocations, .def = "off",
 	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), or all of its space."),
-	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep", .doc = "What becomes of the bytes when the Volume is deleted."),
+	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep",
+	       .doc = "What becomes of the bytes when the Volume is deleted."),
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
-	       .doc = "Take over an image of that name that weft did not make. It is never deleted, whatever reclaim says."),
+	       .doc = "Take over an image of that name that weft did not make. It is never deleted, whatever reclaim "
+		      "says."),
 };
 static const struct table volume_spec_table = TABLE("Volume", struct volume_spec, volume_spec_rows);
 
@@ -35,7 +39,8 @@ static void volume_check(const struct check *check)
 		check_fault(check, "spec.preallocation", "a raw image has no tables to preallocate; use off or falloc");
 }
 
-/* An image that was made stays where and what it is: a manifest that says otherwise would leave it behind and begin with an empty one. */
+/* An image that was made stays where and what it is: a manifest that says otherwise would leave it behind and begin
+ * with an empty one. */
 static bool stays_in_place(struct lowering *l, const char *file)
 {
 	const char *kept = alloc_kept(l, "volume-file", "file");
@@ -44,9 +49,15 @@ static bool stays_in_place(struct lowering *l, const char *file)
 	const char *name = strrchr(file, '/');
 	bool same_pool = strncmp(kept, file, (size_t)(name - file) + 1) == 0;
 	if (same_pool)
-		lower_refuse(l, "spec.format", "the format of a Volume cannot be changed, its image is '%s': make another Volume and copy it with qemu-img convert", kept);
+		lower_refuse(l, "spec.format",
+			     "the format of a Volume cannot be changed, its image is '%s': make another Volume and "
+			     "copy it with qemu-img convert",
+			     kept);
 	else
-		lower_refuse(l, "spec.pool", "a Volume does not move between pools, its image is '%s': delete the Volume (its bytes stay), move the image and apply it again", kept);
+		lower_refuse(l, "spec.pool",
+			     "a Volume does not move between pools, its image is '%s': delete the Volume (its bytes "
+			     "stay), move the image and apply it again",
+			     kept);
 	return false;
 }
 
@@ -58,7 +69,9 @@ static bool never_shrinks(struct lowering *l, const char *file, uint64_t size)
 	uint64_t there;
 	if (!space || strtoull(space, NULL, 10) <= size || !fact_u64(l, &there, "image/%s", file) || there <= size)
 		return true;
-	lower_refuse(l, "spec.size", "a volume never shrinks, and this one has %s: write that, or make a smaller Volume and copy what is needed",
+	lower_refuse(l, "spec.size",
+		     "a volume never shrinks, and this one has %s: write that, or make a smaller Volume and copy what "
+		     "is needed",
 		     scalar_size.format(NULL, &there, lower_arena(l)));
 	return false;
 }
@@ -72,7 +85,8 @@ static void volume_lower(struct lowering *l, const struct object *object)
 		return;
 	}
 	const struct pool_state *directory = pool->spec;
-	const char *file = arena_printf(lower_arena(l), "%s/%s.%s", directory->path, object->name, image_formats[spec->format]);
+	const char *file =
+		arena_printf(lower_arena(l), "%s/%s.%s", directory->path, object->name, image_formats[spec->format]);
 	const char *size = arena_printf(lower_arena(l), "%s %llu", file, (unsigned long long)spec->size);
 	if (!stays_in_place(l, file) || !never_shrinks(l, file, spec->size))
 		return;
@@ -110,7 +124,8 @@ const struct kind stord_volume_kind = {
 	.name = "Volume",
 	.plural = "volumes",
 	.shorts = "vol",
-	.doc = "A disk that outlives its guest: an image in a Pool. Deleting the Volume leaves the bytes unless it says reclaim: delete; applying it again takes them up.",
+	.doc = "A disk that outlives its guest: an image in a Pool. Deleting the Volume leaves the bytes unless it "
+	       "says reclaim: delete; applying it again takes them up.",
 	.table = &volume_spec_table,
 	.check = volume_check,
 	.lower = volume_lower,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource volume/POOL/NAME: an image file. Its mark says whose it is, so an image that was detached is taken up again, and any other file under the name is
- * left alone. It grows and never shrinks; it is deleted only if its spec says reclaim: delete. */
+/* Resource volume/POOL/NAME: an image file. Its mark says whose it is, so an image that was detached is taken up again,
+ * and any other file under the name is left alone. It grows and never shrinks; it is deleted only if its spec says
+ * reclaim: delete. */
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "stord/stord.h"
@@ -9,12 +10,18 @@
 const char *const reclaims[2] = {"keep", "delete"};
 
 static const struct field volume_rows[] = {
-	F_PATH("file", struct volume_state, file, .flags = FIELD_REFUSE, .doc = "The image, absolute.", .example = "/var/lib/weft/images/web.qcow2"),
-	F_ENUM("format", struct volume_state, format, image_formats, .flags = FIELD_REFUSE, .doc = "How the bytes are laid out."),
-	F_SIZE("size", struct volume_state, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE, .doc = "Size of the disk that the guest sees."),
-	F_ENUM("preallocation", struct volume_state, preallocation, image_preallocations, .flags = FIELD_WEAK, .doc = "What is allocated beforehand."),
-	F_ENUM("reclaim", struct volume_state, reclaim, reclaims, .flags = FIELD_WEAK, .doc = "What becomes of the bytes when nobody wants it any more."),
-	F_SIZE("allocated", struct volume_state, allocated, .flags = FIELD_STATUS, .doc = "What it takes up in the pool."),
+	F_PATH("file", struct volume_state, file, .flags = FIELD_REFUSE, .doc = "The image, absolute.",
+	       .example = "/var/lib/weft/images/web.qcow2"),
+	F_ENUM("format", struct volume_state, format, image_formats, .flags = FIELD_REFUSE,
+	       .doc = "How the bytes are laid out."),
+	F_SIZE("size", struct volume_state, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE,
+	       .doc = "Size of the disk that the guest sees."),
+	F_ENUM("preallocation", struct volume_state, preallocation, image_preallocations, .flags = FIELD_WEAK,
+	       .doc = "What is allocated beforehand."),
+	F_ENUM("reclaim", struct volume_state, reclaim, reclaims, .flags = FIELD_WEAK,
+	       .doc = "What becomes of the bytes when nobody wants it any more."),
+	F_SIZE("allocated", struct volume_state, allocated, .flags = FIELD_STATUS,
+	       .doc = "What it takes up in the pool."),
 	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "The image it is based on."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
@@ -95,14 +102,17 @@ static void describe(struct op *op, const struct image_state *state)
 	if (state->stamp.backing[0]) {
 		seen->present |= ROW_BACKING;
 		seen->backing = arena_strdup(arena, state->stamp.backing);
-		op->obs.health = arena_printf(arena, "image '%s' is based on '%s', which weft does not look after: flatten it with qemu-img rebase -b ''",
+		op->obs.health = arena_printf(arena,
+					      "image '%s' is based on '%s', which weft does not look after: flatten it "
+					      "with qemu-img rebase -b ''",
 					      spec->file, seen->backing);
 	}
 	if (op->obs.owner == OWNER_FOREIGN && state->mark[0])
 		op->obs.note = arena_printf(arena, "'%s' belongs to %s", spec->file, state->mark);
 	else if (state->readable && spec->size && state->size > spec->size)
-		op->obs.note = arena_printf(arena, "is larger than the manifest says (%llu bytes); a volume never shrinks",
-					    (unsigned long long)state->size);
+		op->obs.note =
+			arena_printf(arena, "is larger than the manifest says (%llu bytes); a volume never shrinks",
+				     (unsigned long long)state->size);
 }
 
 static void finish(struct task *task, const void *data, size_t size)
@@ -116,7 +126,9 @@ static void finish(struct task *task, const void *data, size_t size)
 	memory_put_image(spec_of(op)->file, state);
 	describe(op, state);
 	if (state->exists && op->obs.owner == OWNER_OURS && !state->readable && op->want) {
-		op_fail(op, EINVAL, "'%s' is not a whole %s image (%s); bring it back from a backup, or remove it and apply the Volume again after deleting it",
+		op_fail(op, EINVAL,
+			"'%s' is not a whole %s image (%s); bring it back from a backup, or remove it and apply the "
+			"Volume again after deleting it",
 			spec_of(op)->file, image_formats[spec_of(op)->format], state->problem);
 		return;
 	}

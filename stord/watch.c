@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that come and go in pools, by inotify. Events only mark dirty; what has happened is seen by looking. Our own temporary and mark files begin with a dot
- * and are passed over. */
+/* Files that come and go in pools, by inotify. Events only mark dirty; what has happened is seen by looking. Our own
+ * temporary and mark files begin with a dot and are passed over. */
 #include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
@@ -77,7 +77,8 @@ void watch_pool(struct engine *engine, const char *pool, const char *path)
 		return;
 	struct watch *watch = xcalloc(1, sizeof(*watch));
 	*watch = (struct watch){.pool = xstrdup(pool), .path = xstrdup(path), .engine = engine, .next = watches};
-	uint32_t mask = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+	uint32_t mask =
+		IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 	/* Without a watch (too many of them, or the directory has just gone) the class's period is what is left. */
 	if (sd_event_add_inotify(env.loop, &watch->source, path, mask, on_event, watch) < 0)
 		watch_free(watch);

@@ -60,7 +60,11 @@ static uint64_t run(struct seen *seen, struct child_spec spec)
 	assert_int_equal(seen->n_calls, 0);
 	return wait_for(seen);
 }
-#define ARGV(...) .argv = (const char *const[]){__VA_ARGS__, NULL}
+#define ARGV(...)                                                                                                      \
+	.argv = (const char *const[])                                                                                  \
+	{                                                                                                              \
+		__VA_ARGS__, NULL                                                                                      \
+	}
 
 static void test_output_and_status(void **state)
 {
@@ -111,7 +115,8 @@ static void test_early_exit_with_input_unread(void **state)
 static void test_deadline_ends_the_whole_group(void **state)
 {
 	cleanup_seen struct seen seen = {0};
-	uint64_t took = run(&seen, (struct child_spec){ARGV("sh", "-c", "sleep 77 & echo $!; wait"), .deadline_ms = 300});
+	uint64_t took =
+		run(&seen, (struct child_spec){ARGV("sh", "-c", "sleep 77 & echo $!; wait"), .deadline_ms = 300});
 	assert_true(seen.timed_out);
 	assert_int_equal(seen.status, -1);
 	assert_int_equal(seen.err.code, ETIMEDOUT);
@@ -157,7 +162,9 @@ static void test_flood_is_stopped(void **state)
 static void test_of_much_stderr_the_end_is_kept(void **state)
 {
 	cleanup_seen struct seen seen = {0};
-	run(&seen, (struct child_spec){ARGV("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'the end' >&2; exit 1")});
+	run(&seen,
+	    (struct child_spec){ARGV(
+		    "sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo 'the end' >&2; exit 1")});
 	assert_string_equal(seen.err.text, "sh: the end");
 	assert_true(strlen(seen.errs) <= 64 << 10);
 }
@@ -184,7 +191,8 @@ static void test_kill_answers_once(void **state)
 	assert_int_equal(seen.n_calls, 1);
 }
 
-/* Descriptor 3 is the directory that ls reads. The shell itself is no witness: it holds pipes and blocks signals in passing. */
+/* Descriptor 3 is the directory that ls reads. The shell itself is no witness: it holds pipes and blocks signals in
+ * passing. */
 static void test_nothing_is_inherited(void **state)
 {
 	cleanup_close int fd = dup(2);
@@ -194,7 +202,8 @@ static void test_nothing_is_inherited(void **state)
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	cleanup_seen struct seen seen = {0};
-	run(&seen, (struct child_spec){ARGV("sh", "-c", "ls /proc/self/fd; exec grep -E 'Sig(Blk|Ign)' /proc/self/status")});
+	run(&seen,
+	    (struct child_spec){ARGV("sh", "-c", "ls /proc/self/fd; exec grep -E 'Sig(Blk|Ign)' /proc/self/status")});
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	assert_string_equal(seen.out, "0\n1\n2\n3\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");

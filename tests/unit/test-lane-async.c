@@ -61,7 +61,8 @@ static const char *slot_of(const struct op *op)
 	return ((const struct toy_spec *)op->want)->slot;
 }
 
-static const struct async_verbs slow_verbs = {.create = hold, .observe = at_once, .slot = slot_of, .cancel = count_cancel, .deadline_ms = 100};
+static const struct async_verbs slow_verbs = {
+	.create = hold, .observe = at_once, .slot = slot_of, .cancel = count_cancel, .deadline_ms = 100};
 static const struct async_verbs stubborn_verbs = {.create = hold, .slot = slot_of};
 static const struct async_verbs obliging_verbs = {.create = hold, .cancel = cancel_by_ending};
 static const struct async_verbs batch_verbs = {.batch = hold_batch};
@@ -88,10 +89,12 @@ static void client_done(struct op *op)
 	}
 }
 
-static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb, const char *slot)
+static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb,
+		   const char *slot)
 {
 	client->spec = (struct toy_spec){.present = 3, .slot = slot, .number = 5};
-	client->op = (struct op){.verb = verb, .class = class, .key = "key", .want = &client->spec, .done = client_done, .lane = lane};
+	client->op = (struct op){
+		.verb = verb, .class = class, .key = "key", .want = &client->spec, .done = client_done, .lane = lane};
 	lane->ops->submit(lane, &client->op);
 }
 
@@ -159,7 +162,7 @@ static void test_late_answer_after_the_deadline_is_thrown_away(void **state)
 	assert_int_equal(a->op.err.code, ETIMEDOUT);
 	assert_string_equal(a->op.err.text, "making slow 'key' took longer than 100 ms and was given up");
 	assert_int_equal(n_cancelled, 1);
-	free(a); /* the engine forgets it; the verb still has its own */
+	free(a);                     /* the engine forgets it; the verb still has its own */
 	assert_int_equal(n_held, 2); /* the slot went on */
 	assert_int_equal(((const struct toy_spec *)held[0]->want)->number, 5);
 	assert_string_equal(((const struct toy_spec *)held[0]->want)->slot, "one");

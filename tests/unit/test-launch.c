@@ -54,7 +54,11 @@ static struct seen start(struct launch_spec spec)
 	wait_until(&seen.n_calls);
 	return seen;
 }
-#define ARGV(...) .argv = (const char *const[]){__VA_ARGS__, NULL}
+#define ARGV(...)                                                                                                      \
+	.argv = (const char *const[])                                                                                  \
+	{                                                                                                              \
+		__VA_ARGS__, NULL                                                                                      \
+	}
 
 static char *path_of(const char *name)
 {
@@ -115,15 +119,18 @@ static void test_it_is_nobodys_child(void **state)
 	assert_int_equal(err.code, ESRCH);
 }
 
-/* Descriptor 3 is the directory that ls reads. The shell itself is no witness: it holds pipes and blocks signals in passing. */
+/* Descriptor 3 is the directory that ls reads. The shell itself is no witness: it holds pipes and blocks signals in
+ * passing. */
 static void test_nothing_is_inherited(void **state)
 {
 	cleanup_close int fd = dup(2);
 	sigset_t blocked;
 	sigfillset(&blocked);
 	sigprocmask(SIG_BLOCK, &blocked, NULL);
-	cleanup_free char *text = output_of((struct launch_spec){
-		ARGV("sh", "-c", "ls /proc/self/fd; pwd; umask; env | grep -v ^PATH | sort; exec grep -E 'Sig(Blk|Ign)' /proc/self/status")});
+	cleanup_free char *text =
+		output_of((struct launch_spec){ARGV("sh", "-c",
+						    "ls /proc/self/fd; pwd; umask; env | grep -v ^PATH | sort; exec "
+						    "grep -E 'Sig(Blk|Ign)' /proc/self/status")});
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	assert_string_equal(text, "0\n1\n2\n3\n/\n0077\nHOME=/\nLC_ALL=C\nPWD=/\n"
 				  "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
@@ -131,16 +138,22 @@ static void test_nothing_is_inherited(void **state)
 
 static void test_user_groups_and_no_capabilities(void **state)
 {
-	cleanup_free char *text = output_of((struct launch_spec){ARGV("sh", "-c", "id -un; id -gn; id -G; grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs' /proc/$$/status"),
-								 .user = "nobody", .groups = "daemon,games"});
-	assert_string_equal(text, "nobody\nnogroup\n65534 1 60\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
-				  "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n");
+	cleanup_free char *text = output_of((struct launch_spec){
+		ARGV("sh", "-c", "id -un; id -gn; id -G; grep -E 'Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs' /proc/$$/status"),
+		.user = "nobody", .groups = "daemon,games"});
+	assert_string_equal(text,
+			    "nobody\nnogroup\n65534 1 "
+			    "60\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n"
+			    "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n");
 }
 
 static void test_net_capabilities_are_kept(void **state)
 {
-	cleanup_free char *text = output_of((struct launch_spec){ARGV("sh", "-c", "id -un; grep -E 'Cap(Eff|Bnd|Amb)' /proc/$$/status"), .user = "nobody", .keep_net_admin = true});
-	assert_string_equal(text, "nobody\nCapEff:\t0000000000003400\nCapBnd:\t0000000000003400\nCapAmb:\t0000000000003400\n");
+	cleanup_free char *text =
+		output_of((struct launch_spec){ARGV("sh", "-c", "id -un; grep -E 'Cap(Eff|Bnd|Amb)' /proc/$$/status"),
+					       .user = "nobody", .keep_net_admin = true});
+	assert_string_equal(
+		text, "nobody\nCapEff:\t0000000000003400\nCapBnd:\t0000000000003400\nCapAmb:\t0000000000003400\n");
 }
 
 static void test_files_are_opened_as_root(void **state)
@@ -155,7 +168,9 @@ static void test_files_are_opened_as_root(void **state)
 	};
 	/* The memfd is read through its path, as QEMU does it; the file itself could not be. */
 	cleanup_free char *text = output_of((struct launch_spec){
-		ARGV("sh", "-c", "cat /dev/fd/3; echo; (echo x >>/dev/fd/3) 2>/dev/null || echo sealed; cat <&4; echo; ls /proc/$$/fd | tr '\\n' ' '; cat /dev/fd/40 2>/dev/null || echo refused"),
+		ARGV("sh", "-c",
+		     "cat /dev/fd/3; echo; (echo x >>/dev/fd/3) 2>/dev/null || echo sealed; cat <&4; echo; ls "
+		     "/proc/$$/fd | tr '\\n' ' '; cat /dev/fd/40 2>/dev/null || echo refused"),
 		.user = "nobody", .files = files, .n_files = 3});
 	assert_string_equal(text, "for root only\nsealed\nfor root only\n0 1 2 3 4 40 refused\n");
 }
@@ -164,7 +179,8 @@ static void test_log_is_appended(void **state)
 {
 	cleanup_free char *log = path_of("log"), *text = NULL;
 	assert_int_equal(file_write_atomic(log, "before\n", 7, 0640), 0);
-	struct seen seen = start((struct launch_spec){ARGV("sh", "-c", "echo out; echo errs >&2; exec sleep 100"), .log_path = log});
+	struct seen seen = start(
+		(struct launch_spec){ARGV("sh", "-c", "echo out; echo errs >&2; exec sleep 100"), .log_path = log});
 	for (int i = 0; i < 100; i++) {
 		free(take_ptr(text));
 		assert_int_equal(file_read(log, 4096, &text, NULL), 0);
@@ -193,11 +209,14 @@ static void test_what_cannot_start_says_why(void **state)
 	struct launch_file missing = {.path = "/nowhere/vmlinuz", .target_fd = 3};
 	seen = start((struct launch_spec){ARGV("true"), .files = &missing, .n_files = 1});
 	assert_int_equal(seen.err.code, ENOENT);
-	assert_string_equal(seen.err.text, "starting weft-test: '/nowhere/vmlinuz' cannot be opened: No such file or directory");
+	assert_string_equal(seen.err.text,
+			    "starting weft-test: '/nowhere/vmlinuz' cannot be opened: No such file or directory");
 
 	struct err err = {0};
 	struct launch_file low = {.path = "/dev/null", .target_fd = 2};
-	assert_int_equal(launch(&(struct launch_spec){.name = "x", ARGV("true"), .files = &low, .n_files = 1}, keep, NULL, &err), -EINVAL);
+	assert_int_equal(
+		launch(&(struct launch_spec){.name = "x", ARGV("true"), .files = &low, .n_files = 1}, keep, NULL, &err),
+		-EINVAL);
 }
 
 static void test_a_file_that_hangs_meets_the_deadline(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools and volumes on real directories with the real qemu-img: their verbs as the lane runs them, without the engine. */
+/* Pools and volumes on real directories with the real qemu-img: their verbs as the lane runs them, without the engine.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +39,9 @@ static struct op *run(const struct resource_class *class, enum op_verb verb, con
 	op->key = class == &stord_pool_class ? "local" : "local/web";
 	op->want = verb == OP_REMOVE ? NULL : spec;
 	op->was = verb == OP_REMOVE ? spec : NULL;
-	op->mark = verb == OP_REMOVE ? NULL : class == &stord_pool_class ? "weft:0123456789abcdef:Pool/local" : web_mark;
+	op->mark = verb == OP_REMOVE            ? NULL
+		   : class == &stord_pool_class ? "weft:0123456789abcdef:Pool/local"
+						: web_mark;
 	lane->ops->submit(lane, op);
 	lane->ops->flush(lane);
 	for (int i = 0; i < 300 && !op->node; i++)
@@ -143,7 +146,8 @@ static void test_pool_that_everybody_may_write_is_refused(void **state)
 static void test_half_made_images_are_swept(void **state)
 {
 	assert_int_equal(mkdir_all(dir, 0711), 0);
-	cleanup_free char *ours = in_dir(".web.qcow2.0123456789abcdef.weft-new"), *theirs = in_dir(".web.qcow2.fedcba9876543210.weft-new");
+	cleanup_free char *ours = in_dir(".web.qcow2.0123456789abcdef.weft-new"),
+			  *theirs = in_dir(".web.qcow2.fedcba9876543210.weft-new");
 	assert_int_equal(file_write_atomic(ours, "x", 1, 0600), 0);
 	assert_int_equal(file_write_atomic(theirs, "x", 1, 0600), 0);
 	make_pool();
@@ -209,7 +213,8 @@ static void test_raw_is_never_probed(void **state)
 	struct volume_state spec = volume_spec(file, IMAGE_RAW, MIB);
 	cleanup_op struct op *made = run(&stord_volume_class, OP_CREATE, &spec, 0);
 	assert_fine(made);
-	cleanup_free char *command = xprintf("qemu-img create -q -f qcow2 -b /etc/passwd -F raw %s/x 64M && dd if=%s/x of=%s conv=notrunc status=none bs=4096 count=1 && rm %s/x",
+	cleanup_free char *command = xprintf("qemu-img create -q -f qcow2 -b /etc/passwd -F raw %s/x 64M && dd if=%s/x "
+					     "of=%s conv=notrunc status=none bs=4096 count=1 && rm %s/x",
 					     root, root, file, root);
 	assert_int_equal(system(command), 0);
 	cleanup_op struct op *op = run(&stord_volume_class, OP_OBSERVE, &spec, 0);
@@ -315,7 +320,8 @@ static void test_growing_waits_for_a_running_guest(void **state)
 	spec.size = 2 * MIB;
 	cleanup_op struct op *op = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
 	assert_int_equal(op->err.code, EBUSY);
-	assert_string_equal(op->err.text, "image 'web.qcow2' is in use by a running guest; it grows once the guest is off");
+	assert_string_equal(op->err.text,
+			    "image 'web.qcow2' is in use by a running guest; it grows once the guest is off");
 	/* Looking is not held up by it. */
 	cleanup_op struct op *look = run(&stord_volume_class, OP_OBSERVE, &spec, 0);
 	assert_fine(look);
@@ -343,7 +349,8 @@ static void test_no_room_leaves_nothing(void **state)
 	size_t n = count_entries();
 	umount(dir);
 	assert_int_equal(op->err.code, ENOSPC);
-	assert_non_null(strstr(op->err.text, "for an image of 64.0 MiB (4.0 MiB are free): free some space, ask for less, or use preallocation: off"));
+	assert_non_null(strstr(op->err.text, "for an image of 64.0 MiB (4.0 MiB are free): free some space, ask for "
+					     "less, or use preallocation: off"));
 	assert_int_equal(n, 0);
 }
 
