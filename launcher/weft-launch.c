@@ -158,7 +158,7 @@ static void wait_for_exec(int fd)
 
 int main(void)
 {
-	struct request request = {0};
+	static struct request request; /* lives as long as the program */
 	struct credentials credentials;
 	int pipe_fds[2];
 	if (fcntl(LAUNCH_SOCKET, F_SETFD, FD_CLOEXEC) < 0)
