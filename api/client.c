@@ -6,10 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
-enum { ANSWER_MAX = 256 * 1024 * 1024, CONNECT_MS = 10000, ERROR_MAX = 1024 };
+enum {
+	ANSWER_MAX = 256 * 1024 * 1024,
+	CONNECT_MS = 10000,
+	ERROR_MAX = 1024,
+	/* A unix socket whose queue is full says so at once. */
+	BUSY_TRIES = 200,
+	BUSY_US = 25000,
+};
 
 struct client {
 	CURL *curl;
@@ -220,6 +228,20 @@ static int finish(struct client *client, CURLcode result, unsigned timeout_ms, j
 	return (int)status;
 }
 
+static CURLcode perform(struct client *client)
+{
+	long code = 0;
+	CURLcode result = curl_easy_perform(client->curl);
+	for (int i = 0; i < BUSY_TRIES && result == CURLE_COULDNT_CONNECT; i++) {
+		curl_easy_getinfo(client->curl, CURLINFO_OS_ERRNO, &code);
+		if (code != EAGAIN)
+			break;
+		usleep(BUSY_US);
+		result = curl_easy_perform(client->curl);
+	}
+	return result;
+}
+
 static char *url_of(const char *path)
 {
 	char *url = NULL;
@@ -241,7 +263,7 @@ int client_request(struct client *client, const char *method, const char *path, 
 	} else if (strcmp(method, "POST") == 0) {
 		curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, "");
 	}
-	int r = finish(client, curl_easy_perform(client->curl), timeout_ms, ret);
+	int r = finish(client, perform(client), timeout_ms, ret);
 	free(text);
 	free(url);
 	return r;
@@ -253,7 +275,7 @@ int client_stream(struct client *client, const char *path, client_line_fn *fn, v
 	client->fn = fn;
 	client->ctx = ctx;
 	set_up(client, "GET", url, 0);
-	int r = finish(client, curl_easy_perform(client->curl), 0, NULL);
+	int r = finish(client, perform(client), 0, NULL);
 	free(url);
 	return r;
 }
