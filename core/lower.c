@@ -77,7 +77,8 @@ void want_set(struct lowering *l, struct want *w, const char *row, const char *f
 	cleanup_free char *text = xvprintf(fmt, args);
 	va_end(args);
 	struct err err = {0};
-	if (want_set_text(l, w, row, text, &err) < 0) {
+	/* Once the object is refused, the resource may be of another sort than its rows are for. */
+	if (want_set_text(l, w, row, text, &err) < 0 && !l->refused) {
 		fprintf(stderr, "weft: %s/%s: %s\n", w->class->name, w->key, err.text);
 		abort();
 	}
@@ -150,6 +151,15 @@ struct diag *lower_refuse(struct lowering *l, const char *path, const char *fmt,
 	va_end(args);
 	l->refused = true;
 	return diag_add(l->diags, object_pos(l->object, path ? path : "metadata.name"), "%s", text);
+}
+
+void lower_refuse_beside(struct lowering *l, struct diag *diag, const char *object)
+{
+	const char *slash = object ? strchr(object, '/') : NULL;
+	const char *kind = slash ? arena_strndup(l->gen->arena, object, (size_t)(slash - object)) : NULL;
+	const struct object *other = kind ? configuration_find(l->config, kind, slash + 1) : NULL;
+	if (other)
+		diag_related(l->diags, diag, object_pos(other, "metadata.name"), "this is %s", object);
 }
 
 struct diags *lower_diags(struct lowering *l)

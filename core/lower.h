@@ -49,6 +49,8 @@ void carried(struct lowering *l, struct want *x, struct want *y);  /* x rides in
 void lower_at(struct lowering *l, const char *path);
 /* Refuses the object: queues a diagnostic at a path of its document (NULL: its name). */
 struct diag *lower_refuse(struct lowering *l, const char *path, const char *fmt, ...) printf_like(3, 4);
+/* Adds to a refusal where the object "Kind/name" stands, such as alloc_fixed() names. */
+void lower_refuse_beside(struct lowering *l, struct diag *diag, const char *object);
 struct diags *lower_diags(struct lowering *l);
 /* Memory that lives as long as the generation. */
 struct arena *lower_arena(struct lowering *l);

@@ -207,9 +207,9 @@ static int parse_ifname(const struct field *field, const char *text, struct aren
 
 static int parse_path(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err)
 {
-	size_t size = strlen(text);
-	if (size == 0 || size >= PATH_MAX)
-		return err_set(err, EINVAL, "expected a path of 1 to %d bytes", PATH_MAX - 1);
+	size_t size = strlen(text), max = field && field->max ? field->max : PATH_MAX - 1;
+	if (size == 0 || size > max)
+		return err_set(err, EINVAL, "expected a path of 1 to %zu bytes", max);
 	for (const char *part = text; part; part = strchr(part, '/')) {
 		part += *part == '/';
 		if (part[0] == '.' && part[1] == '.' && (part[2] == '/' || !part[2]))

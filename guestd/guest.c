@@ -241,8 +241,9 @@ static bool nic_mac(struct guest_lowering *g, size_t i, const char *slot, struct
 	*ret = nic->mac;
 	if (alloc_fixed(g->l, "mac", slot, mac_text(&nic->mac, buf), &holder))
 		return true;
-	lower_refuse(g->l, arena_printf(lower_arena(g->l), "spec.interfaces[%zu].mac", i), "%s has the address %s already",
-		     holder ? holder : "another object", buf);
+	struct diag *diag = lower_refuse(g->l, arena_printf(lower_arena(g->l), "spec.interfaces[%zu].mac", i),
+					 "%s has the address %s already", holder ? holder : "another object", buf);
+	lower_refuse_beside(g->l, diag, holder);
 	return false;
 }
 

@@ -164,8 +164,10 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	struct mac mac = has_row(spec, BRIDGE_MAC) ? spec->mac : link_stable_mac(object->name);
 	const char *holder = NULL;
 	char text[IP_TEXT];
-	if (!alloc_fixed(l, "link", "name", object->name, &holder))
-		lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder);
+	if (!alloc_fixed(l, "link", "name", object->name, &holder)) {
+		lower_refuse_beside(l, lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder), holder);
+		return NULL;
+	}
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
 	link->adopt = spec->adopt;
 	want_set(l, link, "kind", "bridge");
@@ -198,6 +200,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
 	struct want *link = want_link(l, object);
+	if (!link)
+		return;
 	for (size_t i = 0; i < spec->addresses.n; i++) {
 		char text[IP_TEXT];
 		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));

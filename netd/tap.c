@@ -65,8 +65,10 @@ static void tap_lower(struct lowering *l, const struct object *object)
 	struct mac mac = has_row(spec, TAP_MAC) ? spec->mac : link_stable_mac(object->name);
 	const char *holder = NULL;
 	char text[IP_TEXT];
-	if (!alloc_fixed(l, "link", "name", object->name, &holder))
-		lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder);
+	if (!alloc_fixed(l, "link", "name", object->name, &holder)) {
+		lower_refuse_beside(l, lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder), holder);
+		return;
+	}
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
 	link->adopt = spec->adopt;
 	want_set(l, link, "kind", "tap");
