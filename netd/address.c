@@ -79,15 +79,22 @@ static void observe(struct netlink_cache *cache, struct op *op)
 		op->obs.health = "another host on the link has this address; give one of them another";
 }
 
+/* An address of a link. */
+struct target {
+	int index;
+	struct ip_prefix prefix;
+};
+
 static struct nlmsghdr *begin_address(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags,
-				      const struct netlink_link *link, const struct ip_prefix *prefix)
+				      const struct target *target)
 {
+	const struct ip_prefix *prefix = &target->prefix;
 	bool ip4 = prefix->ip.family == 4;
 	struct nlmsghdr *message = netlink_batch_begin(batch, op, type, flags);
 	struct ifaddrmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 	header->ifa_family = ip4 ? AF_INET : AF_INET6;
-	header->ifa_prefixlen = prefix->len;
-	header->ifa_index = (uint32_t)link->index;
+	header->ifa_prefixlen = type == RTM_GETADDR ? 0 : prefix->len; /* a question that has one is refused */
+	header->ifa_index = (uint32_t)target->index;
 	mnl_attr_put(message, IFA_LOCAL, ip4 ? 4 : 16, prefix->ip.b);
 	return message;
 }
@@ -101,12 +108,12 @@ static void put_broadcast(struct nlmsghdr *message, const struct ip_prefix *pref
 	mnl_attr_put(message, IFA_BROADCAST, sizeof(b), b);
 }
 
-static void put_address(struct netlink_batch *batch, struct op *op, uint16_t flags, const struct netlink_link *link,
-			const struct ip_prefix *prefix)
+static void put_address(struct netlink_batch *batch, struct op *op, uint16_t flags, const struct target *target)
 {
+	const struct ip_prefix *prefix = &target->prefix;
 	const struct address_spec *want = op->want;
 	uint32_t address_flags = 0;
-	struct nlmsghdr *message = begin_address(batch, op, RTM_NEWADDR, flags, link, prefix);
+	struct nlmsghdr *message = begin_address(batch, op, RTM_NEWADDR, flags, target);
 	if (prefix->ip.family == 6 && !(has_row(want, ADDRESS_DAD) && want->dad))
 		address_flags |= IFA_F_NODAD;
 	if (has_row(want, ADDRESS_NO_PREFIX_ROUTE) && want->no_prefix_route)
@@ -119,10 +126,11 @@ static void put_address(struct netlink_batch *batch, struct op *op, uint16_t fla
 	netlink_batch_end(batch, message);
 }
 
-/* A setting under /proc/sys that is changed for a moment. */
-struct promotion {
-	char path[96];
-	char before;
+/* What is kept from encode() to settle(). */
+struct pending {
+	struct target target; /* CREATE: to be looked at */
+	char promote[96];     /* REMOVE: a setting that is changed meanwhile; "" if none */
+	char promote_before;
 };
 
 /* Removing the first address of a subnet takes the others of it along, whoever made them, unless the link promotes them. */
@@ -151,22 +159,26 @@ static int encode_remove(struct netlink_batch *batch, struct op *op, const struc
 	if (!address)
 		return 0;
 	if (has_secondaries(link, address)) {
-		cleanup_free struct promotion *promotion = xcalloc(1, sizeof(*promotion));
-		snprintf(promotion->path, sizeof(promotion->path), "/proc/sys/net/ipv4/conf/%s/promote_secondaries", link->name);
-		if (swap_setting(promotion->path, '1', &promotion->before))
-			op->lane_data = take_ptr(promotion);
+		cleanup_free struct pending *pending = xcalloc(1, sizeof(*pending));
+		snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries", link->name);
+		if (swap_setting(pending->promote, '1', &pending->promote_before))
+			op->lane_data = take_ptr(pending);
 	}
-	netlink_batch_end(batch, begin_address(batch, op, RTM_DELADDR, 0, link, prefix));
+	netlink_batch_end(batch, begin_address(batch, op, RTM_DELADDR, 0, &(struct target){link->index, *prefix}));
 	return 0;
 }
 
+/* The event of a new IPv6 address comes some time after the answer, since duplicate detection, even when it is left out, runs by itself: so the address is
+ * asked for. */
 static void settle(struct netlink_batch *batch, struct op *op)
 {
-	cleanup_free struct promotion *promotion = op->lane_data;
+	cleanup_free struct pending *pending = op->lane_data;
 	char before;
 	op->lane_data = NULL;
-	if (promotion)
-		(void)swap_setting(promotion->path, promotion->before, &before);
+	if (pending && *pending->promote)
+		(void)swap_setting(pending->promote, pending->promote_before, &before);
+	else if (pending && !op->err.code)
+		netlink_batch_end(batch, begin_address(batch, NULL, RTM_GETADDR, 0, &pending->target));
 }
 
 static int encode(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
@@ -180,7 +192,13 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 		return link ? encode_remove(batch, op, link, &key.prefix) : 0;
 	if (!link)
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", key.link);
-	put_address(batch, op, op->verb == OP_CREATE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE, link, &key.prefix);
+	const struct target target = {link->index, key.prefix};
+	put_address(batch, op, op->verb == OP_CREATE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE, &target);
+	if (key.prefix.ip.family == 6) {
+		struct pending *pending = xcalloc(1, sizeof(*pending));
+		pending->target = target;
+		op->lane_data = pending;
+	}
 	return 0;
 }
 

@@ -114,8 +114,11 @@ static bool read_answers(struct netlink_batch *batch, int size)
 	bool last = false;
 	for (const struct nlmsghdr *m = (void *)batch->answer; mnl_nlmsg_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
 		uint32_t index = m->nlmsg_seq - batch->first;
-		if (index >= batch->n || m->nlmsg_type != NLMSG_ERROR ||
-		    mnl_nlmsg_get_payload_len(m) < sizeof(struct nlmsgerr))
+		if (index >= batch->n)
+			continue;
+		if (m->nlmsg_type >= NLMSG_MIN_TYPE && batch->sink)
+			batch->sink(batch->sink_ctx, m);
+		if (m->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(m) < sizeof(struct nlmsgerr))
 			continue;
 		const struct nlmsgerr *answer = mnl_nlmsg_get_payload(m);
 		if (answer->error)

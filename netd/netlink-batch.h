@@ -16,8 +16,12 @@ enum {
 	NETLINK_BATCH_MESSAGES = 256,
 };
 
+typedef void netlink_message_fn(void *ctx, const struct nlmsghdr *message);
+
 struct netlink_batch {
 	struct mnl_socket *socket;
+	netlink_message_fn *sink; /* gets what requests in the batch ask for (RTM_GETADDR and the like) */
+	void *sink_ctx;
 	uint32_t seq;   /* of the next message */
 	uint32_t first; /* of the first message in the buffer */
 	struct op *ops[NETLINK_BATCH_MESSAGES];
@@ -39,7 +43,6 @@ void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message);
 void netlink_batch_send(struct netlink_batch *batch);
 
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */
-typedef void netlink_message_fn(void *ctx, const struct nlmsghdr *message);
 int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);
 
 /* Receives from the kernel only: what other processes send to our port is dropped. Returns bytes or -errno. */

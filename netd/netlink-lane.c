@@ -350,6 +350,8 @@ static int lane_open(struct netlink_lane *lane, int event_buffer_bytes, struct e
 	lane->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (lane->wake_fd < 0 || lane->done_fd < 0)
 		return err_errno(err, errno, "make an eventfd");
+	lane->batch.sink = netlink_cache_message;
+	lane->batch.sink_ctx = &lane->cache;
 	int r = netlink_batch_open(&lane->batch, err);
 	if (r == 0)
 		r = netlink_cache_open(&lane->cache, &lane->batch, event_buffer_bytes, err);

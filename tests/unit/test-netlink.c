@@ -335,6 +335,63 @@ static void test_the_kernels_words_are_kept(void **state)
 	drop((struct op *[]){op, stp, range, bad}, 4);
 }
 
+extern const struct resource_class netd_address_class;
+
+static struct op *run_address(enum op_verb verb, const char *key, const char *json)
+{
+	struct op *op = op_new(verb, key, NULL);
+	op->class = &netd_address_class;
+	if (json) {
+		json_t *parsed = json_loads(json, 0, NULL);
+		void *spec = arena_alloc(arena, op->class->table->size);
+		assert_int_equal(table_from_json(op->class->table, parsed, arena, spec, NULL), 0);
+		json_decref(parsed);
+		op->want = spec;
+		op->rows = UINT64_MAX;
+	}
+	run_ops(&op, 1);
+	return op;
+}
+
+static void test_addresses_come_and_go(void **state)
+{
+	NEEDS_ROOT();
+	struct op *bridge = run_op(OP_CREATE, "br7", bridge_json);
+	struct op *a = run_address(OP_CREATE, "br7/10.7.0.1/24", "{}");
+	struct op *b = run_address(OP_CREATE, "br7/fd42:150::1/64", "{\"noPrefixRoute\":true}");
+	assert_int_equal(a->err.code, 0);
+	assert_int_equal(b->err.code, 0);
+	assert_int_equal(a->obs.owner, OWNER_OURS);
+	assert_int_equal(table_diff(netd_address_class.table, b->want, b->obs.spec), 0);
+	shell("ip -j addr show br7 | grep -q '\"local\":\"10.7.0.1\",\"prefixlen\":24,\"broadcast\":\"10.7.0.255\"'");
+	shell("ip addr show br7 | grep -q 'fd42:150::1/64 .*nodad.*noprefixroute'");
+	drop((struct op *[]){a, b}, 2);
+
+	/* Somebody else's stays, although ours, which came first, goes. */
+	shell("ip addr add 10.7.0.9/24 dev br7");
+	a = run_address(OP_OBSERVE, "br7/10.7.0.9/24", "{}");
+	assert_int_equal(a->obs.owner, OWNER_FOREIGN);
+	b = run_address(OP_REMOVE, "br7/10.7.0.1/24", NULL);
+	assert_int_equal(b->err.code, 0);
+	assert_false(b->obs.exists);
+	shell("ip addr show br7 | grep -q 10.7.0.9/24 && ! ip addr show br7 | grep -q 10.7.0.1/24");
+	shell("test $(sysctl -n net.ipv4.conf.br7.promote_secondaries) = 0");
+	drop((struct op *[]){a, b}, 2);
+
+	a = run_address(OP_CREATE, "nosuch/10.7.0.1/24", "{}");
+	assert_int_equal(a->err.code, ENODEV);
+	b = run_address(OP_CREATE, "br7/what", "{}");
+	assert_int_equal(b->err.code, EINVAL);
+	drop((struct op *[]){a, b}, 2);
+	*dirty = '\0';
+	shell("ip addr del fd42:150::1/64 dev br7");
+	wait_dirty(" address/br7/fd42:150::1/64");
+	*dirty = '\0';
+	shell("ip link set br7 down");
+	wait_dirty(" address/*");
+	drop(&bridge, 1);
+}
+
 enum { MANY = 500 };
 
 static void test_many_taps_at_once(void **state)
@@ -426,6 +483,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_stranger_stays_one, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_lost_mark_comes_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_the_kernels_words_are_kept, start, stop),
+		cmocka_unit_test_setup_teardown(test_addresses_come_and_go, start, stop),
 		cmocka_unit_test_setup_teardown(test_many_taps_at_once, start, stop),
 		cmocka_unit_test_setup_teardown(test_events_mark_what_they_concern, start, stop),
 		cmocka_unit_test_setup_teardown(test_lost_events_cost_a_look, start_small, stop),
