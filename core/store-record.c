@@ -14,6 +14,8 @@ static int put_record(struct store *store, sqlite3_stmt *put, const struct engin
 	store_bind_u64(put, 3, record->made);
 	store_bind_text(put, 4, baseline);
 	store_bind_text(put, 5, env.boot_id);
+	store_bind_u64(put, 6, record->incarnation);
+	store_bind_u64(put, 7, record->fresh);
 	int r = store_run(store, put, err);
 	sqlite3_clear_bindings(put);
 	return r;
@@ -36,8 +38,9 @@ int store_put_records(struct store *store, const struct engine_record *records, 
 		return r;
 	r = store_prepare(
 		store,
-		"INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id) VALUES (?1, ?2, ?3, ?4, ?5)", &put,
-		err);
+		"INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id, incarnation, fresh)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+		&put, err);
 	if (r == 0)
 		r = store_prepare(store, "DELETE FROM record WHERE class = ?1 AND key = ?2", &drop, err);
 	for (size_t i = 0; i < n && r == 0; i++)
@@ -62,13 +65,16 @@ static json_t *read_baseline(const char *text, const char *class, const char *ke
 int store_each_record(struct store *store, store_record_fn *fn, void *ctx, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
-	int r = store_prepare(store, "SELECT class, key, made, baseline, boot_id FROM record ORDER BY class, key",
+	int r = store_prepare(store, "SELECT class, key, made, baseline, boot_id, incarnation, fresh FROM record"
+			      " ORDER BY class, key",
 			      &stmt, err);
 	while (r == 0 && (r = store_next(store, stmt, err)) == 1) {
 		struct engine_record record = {
 			.class = store_text(stmt, 0),
 			.key = store_text(stmt, 1),
 			.made = store_u64(stmt, 2) != 0,
+			.incarnation = store_u64(stmt, 5),
+			.fresh = store_u64(stmt, 6) != 0,
 			.old_boot = !streq(store_text(stmt, 4), env.boot_id),
 		};
 		record.baseline = read_baseline(store_text(stmt, 3), record.class, record.key);
