@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See lane-fault.h. */
+#include "core/lane-fault.h"
+
+#include <systemd/sd-event.h>
+
+#include "core/env.h"
+
+enum fault { FAULT_NONE, FAULT_STOP, FAULT_FAIL, FAULT_DELAY };
+
+static enum fault fault;
+static unsigned long at, count;
+static int fail_code = EIO;
+static unsigned delay_ms;
+
+struct fault_lane {
+	struct lane lane;
+	struct lane *inner;
+};
+
+int lane_fault_setup(const char *text, struct err *err)
+{
+	char verb[8];
+	unsigned long extra = 0;
+	int n = sscanf(text, "%7[a-z]:%lu:%lu", verb, &at, &extra);
+	fault = n < 2 || at == 0      ? FAULT_NONE
+		: streq(verb, "stop")  ? FAULT_STOP
+		: streq(verb, "fail")  ? FAULT_FAIL
+		: streq(verb, "delay") ? FAULT_DELAY
+				       : FAULT_NONE;
+	if (fault == FAULT_NONE || (fault == FAULT_DELAY && n < 3))
+		return err_set(err, EINVAL, "--fault takes stop:N, fail:N[:ERRNO] or delay:N:MS, not '%s'", text);
+	if (fault == FAULT_FAIL && n == 3)
+		fail_code = (int)extra;
+	delay_ms = (unsigned)extra;
+	return 0;
+}
+
+static void to_inner(struct fault_lane *f, struct op *op)
+{
+	f->inner->engine = f->lane.engine;
+	f->inner->ops->submit(f->inner, op);
+}
+
+static int on_delay(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	struct op *op = ctx;
+	struct fault_lane *f = container_of(op->lane, struct fault_lane, lane);
+	to_inner(f, op);
+	if (f->inner->ops->flush)
+		f->inner->ops->flush(f->inner);
+	sd_event_source_disable_unref(source);
+	return 0;
+}
+
+static void submit(struct lane *lane, struct op *op)
+{
+	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	if (op->verb != OP_OBSERVE)
+		count++;
+	bool hit = op->verb != OP_OBSERVE && count == at;
+	if (fault == FAULT_STOP && count >= at) {
+		if (hit)
+			fprintf(stderr, "weftd: fault: stopped before operation %lu (%s/%s)\n", count, op->class->name,
+				op->key);
+		return; /* kept for good */
+	}
+	if (hit && fault == FAULT_FAIL) {
+		op_fail(op, fail_code, "%s (injected)", strerror(fail_code));
+		return;
+	}
+	sd_event_source *timer;
+	if (hit && fault == FAULT_DELAY &&
+	    sd_event_add_time_relative(env.loop, &timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, op) >= 0)
+		return;
+	to_inner(f, op);
+}
+
+static void flush(struct lane *lane)
+{
+	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	if (f->inner->ops->flush)
+		f->inner->ops->flush(f->inner);
+}
+
+static void cancel(struct lane *lane, struct op *op)
+{
+	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	if (f->inner->ops->cancel && fault != FAULT_STOP)
+		f->inner->ops->cancel(f->inner, op);
+}
+
+static void lane_free(struct lane *lane)
+{
+	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	f->inner->ops->free(f->inner);
+	free(f);
+}
+
+static const struct lane_ops fault_ops = {.submit = submit, .flush = flush, .cancel = cancel, .free = lane_free};
+
+struct lane *lane_fault_wrap(struct lane *inner)
+{
+	if (fault == FAULT_NONE)
+		return inner;
+	struct fault_lane *f = xcalloc(1, sizeof(*f));
+	f->inner = inner;
+	f->lane = (struct lane){.name = inner->name, .ops = &fault_ops};
+	return &f->lane;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the manager answers at once, as JSON: plans, objects with their status, resources, history. The shapes are in manager.h. */
+#include "core/manager-internal.h"
+
+#include <time.h>
+
+#include "core/env.h"
+
+const char *time_text(uint64_t wall, char buf[static 32])
+{
+	time_t seconds = (time_t)(wall / 1000);
+	struct tm tm;
+	gmtime_r(&seconds, &tm);
+	strftime(buf, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return buf;
+}
+
+static json_t *time_json(uint64_t wall)
+{
+	char buf[32];
+	return json_string(time_text(wall, buf));
+}
+
+static json_t *text_json(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+/* ---- plans ---- */
+
+struct plan {
+	json_t *steps;
+	struct arena *arena;
+	bool disruptive;
+};
+
+static json_t *changes_json(const struct plan_step *step, struct arena *arena)
+{
+	json_t *changes = json_array();
+	const struct table *table = step->class->table;
+	uint64_t rows = step->verb == OP_CREATE && step->want ? *(const uint64_t *)step->want : step->rows;
+	for (size_t i = 0; i < table->n_fields; i++) {
+		if (!(rows >> i & 1))
+			continue;
+		json_t *from = step->seen ? json_string(table_row_text(table, step->seen, i, arena)) : json_null();
+		json_t *to = step->want ? json_string(table_row_text(table, step->want, i, arena)) : json_null();
+		json_array_append_new(changes, json_pack("{s:s, s:o, s:o}", "field", table->fields[i].name, "from", from, "to", to));
+	}
+	return changes;
+}
+
+static void add_step(void *ctx, const struct plan_step *step)
+{
+	static const char *const verbs[] = {"unknown", "create", "update", "remove"};
+	struct plan *plan = ctx;
+	cleanup_free char *id = xprintf("%s/%s", step->class->name, step->key);
+	cleanup_free char *owner = step->owner ? object_id(step->owner) : NULL;
+	const char *note = step->note             ? step->note
+			   : step->restart_needed ? "waits for a restart of the guest"
+			   : step->disruptive     ? "has to be made anew: what uses it is interrupted for a moment"
+						  : NULL;
+	plan->disruptive |= step->disruptive;
+	json_array_append_new(plan->steps,
+			      json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb], "resource", id,
+					"object", text_json(owner), "changes", changes_json(step, plan->arena),
+					"disruptive", step->disruptive, "restartNeeded", step->restart_needed, "note",
+					text_json(note)));
+}
+
+json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n)
+{
+	struct plan plan = {json_array(), arena_new(), false};
+	engine_plan(m->engine, gen, add_step, &plan);
+	arena_free(plan.arena);
+	*ret_disruptive = plan.disruptive;
+	*ret_n = json_array_size(plan.steps);
+	return plan.steps;
+}
+
+/* ---- history ---- */
+
+static void add_revision(void *ctx, const struct revision_row *row)
+{
+	json_t *entry = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "revision", (json_int_t)row->rev, "state",
+				  revision_state_names[row->state], "time", time_json(row->time_ms), "who",
+				  text_json(row->who), "what", text_json(row->what), "set", text_json(row->set), "message",
+				  text_json(row->message));
+	if (row->confirm_by_ms)
+		json_object_set_new(entry, "confirmBy", time_json(row->confirm_by_ms));
+	json_array_append_new(ctx, entry);
+}
+
+json_t *manager_history(struct manager *m)
+{
+	json_t *list = json_array();
+	store_each_revision(m->store, add_revision, list, NULL);
+	return list;
+}
+
+/* ---- objects ---- */
+
+static json_t *condition(const char *type, bool is, const char *reason, const char *message, uint64_t since)
+{
+	json_t *c = json_pack("{s:s, s:s, s:s}", "type", type, "status", is ? "True" : "False", "reason", reason);
+	if (message)
+		json_object_set_new(c, "message", json_string(message));
+	if (since)
+		json_object_set_new(c, "since", time_json(since));
+	return c;
+}
+
+static json_t *conditions_json(const struct status *s)
+{
+	json_t *list = json_array();
+	json_array_append_new(list, condition("Ready", s->ready, s->reason, s->message, s->since_ms));
+	if (s->progressing)
+		json_array_append_new(list, condition("Progressing", true, "Working", NULL, 0));
+	if (s->degraded)
+		json_array_append_new(list, condition("Degraded", true, "Health", s->health, 0));
+	if (s->contested)
+		json_array_append_new(list, condition("Contested", true, "Rival", s->message, 0));
+	if (s->restart_needed)
+		json_array_append_new(list, condition("RestartNeeded", true, "Changed",
+						      "what changed takes effect at the next start; restart it when it suits", 0));
+	return list;
+}
+
+static bool owns(const struct resource_view *view, const struct object *object)
+{
+	for (size_t i = 0; view->want && i < view->want->n_owners; i++)
+		if (view->want->owners[i] == object)
+			return true;
+	return false;
+}
+
+/* The STATUS rows that were observed. */
+static json_t *details_of(const struct resource_view *view)
+{
+	const struct table *table = view->class->table;
+	json_t *all = view->seen ? table_to_json(table, view->seen, 0) : NULL, *kept = json_object();
+	for (size_t i = 0; all && i < table->n_fields; i++) {
+		json_t *value = json_object_get(all, table->fields[i].name);
+		if ((table->fields[i].flags & FIELD_STATUS) && value)
+			json_object_set(kept, table->fields[i].name, value);
+	}
+	json_decref(all);
+	return kept;
+}
+
+static json_t *resource_short(const struct resource_view *view)
+{
+	cleanup_free char *id = xprintf("%s/%s", view->class->name, view->key);
+	json_t *r = json_pack("{s:s, s:s}", "id", id, "state", resource_state_names[view->state]);
+	if (view->reason)
+		json_object_set_new(r, "reason", json_string(view->reason));
+	if (view->health)
+		json_object_set_new(r, "health", json_string(view->health));
+	if (view->note)
+		json_object_set_new(r, "note", json_string(view->note));
+	if (view->n_repairs)
+		json_object_set_new(r, "repairs", json_integer(view->n_repairs));
+	return r;
+}
+
+static void add_details(json_t *details, const struct resource_view *view)
+{
+	json_t *rows = details_of(view);
+	if (json_object_size(rows) && !json_object_get(details, view->class->name))
+		json_object_set(details, view->class->name, rows);
+	json_decref(rows);
+}
+
+static void add_override(struct manager *m, json_t *status, const char *id)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct override_row *rows = NULL;
+	size_t n = 0;
+	if (store_get_overrides(m->store, arena, &rows, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (streq(rows[i].object, id))
+			json_object_set_new(status, "override",
+					    json_pack("{s:s, s:o, s:o}", "text", rows[i].text, "who", text_json(rows[i].who),
+						      "when", time_json(rows[i].when_ms)));
+}
+
+static json_t *status_json(struct manager *m, const struct object *object, bool whole)
+{
+	cleanup_free char *id = object_id(object);
+	const struct status *s = status_find(m, id);
+	json_t *status = json_pack("{s:I}", "observedGeneration", (json_int_t)object->generation);
+	if (s) {
+		json_object_set_new(status, "conditions", conditions_json(s));
+		json_object_set_new(status, "repairs", json_integer(s->n_repairs));
+	}
+	json_t *details = json_object(), *resources = json_array();
+	struct resource_view view;
+	for (size_t i = 0; engine_view(m->engine, i, &view); i++) {
+		if (!owns(&view, object))
+			continue;
+		add_details(details, &view);
+		if (whole)
+			json_array_append_new(resources, resource_short(&view));
+	}
+	if (json_object_size(details))
+		json_object_set(status, "details", details);
+	if (whole)
+		json_object_set(status, "resources", resources);
+	json_decref(details);
+	json_decref(resources);
+	add_override(m, status, id);
+	return status;
+}
+
+static json_t *object_json(struct manager *m, const struct object *object, bool whole)
+{
+	json_t *doc = object_to_json(object, 0);
+	json_t *metadata = json_object_get(doc, "metadata");
+	json_object_set_new(metadata, "set", json_string(object->set));
+	json_object_set_new(metadata, "generation", json_integer((json_int_t)object->generation));
+	json_object_set_new(doc, "status", status_json(m, object, whole));
+	return doc;
+}
+
+json_t *manager_objects(struct manager *m, const struct kind *kind, const char *name)
+{
+	const struct generation *gen = engine_generation(m->engine);
+	if (m->statuses_stale)
+		statuses_refresh(m);
+	json_t *list = json_array();
+	for (size_t i = 0; i < gen->n_objects; i++) {
+		const struct object *o = gen->objects[i];
+		if ((!kind || o->kind == kind) && (!name || streq(o->name, name)))
+			json_array_append_new(list, object_json(m, o, name != NULL));
+	}
+	return list;
+}
+
+/* ---- resources ---- */
+
+static json_t *resource_json(const struct resource_view *view)
+{
+	json_t *r = resource_short(view), *objects = json_array(), *needs = json_array();
+	for (size_t i = 0; view->want && i < view->want->n_owners; i++) {
+		cleanup_free char *id = object_id(view->want->owners[i]);
+		json_array_append_new(objects, json_string(id));
+	}
+	for (size_t i = 0; view->want && i < view->want->n_needs; i++) {
+		cleanup_free char *id = xprintf("%s/%s", view->want->needs[i]->class->name, view->want->needs[i]->key);
+		json_array_append_new(needs, json_string(id));
+	}
+	json_object_set_new(r, "objects", objects);
+	json_object_set_new(r, "needs", needs);
+	json_object_set_new(r, "incarnation", json_integer((json_int_t)view->incarnation));
+	if (view->want)
+		json_object_set_new(r, "spec", table_to_json(view->class->table, view->want->spec, 0));
+	if (view->seen)
+		json_object_set_new(r, "seen", table_to_json(view->class->table, view->seen, 0));
+	return r;
+}
+
+json_t *manager_resources(struct manager *m)
+{
+	json_t *list = json_array();
+	struct resource_view view;
+	for (size_t i = 0; engine_view(m->engine, i, &view); i++)
+		json_array_append_new(list, resource_json(&view));
+	return list;
+}
+
+json_t *manager_status(struct manager *m)
+{
+	json_t *status = json_pack("{s:s, s:s, s:I, s:b}", "version", WEFT_VERSION, "instance", env.instance, "revision",
+				   (json_int_t)m->final_rev, "converged", engine_converged(m->engine));
+	if (m->job && m->job->row.rev) {
+		json_t *pending = json_pack("{s:I, s:s}", "revision", (json_int_t)m->job->row.rev, "state",
+					    m->job->phase == PHASE_CONFIRMING ? "unconfirmed" : "applying");
+		if (m->job->row.confirm_by_ms)
+			json_object_set_new(pending, "confirmBy", time_json(m->job->row.confirm_by_ms));
+		json_object_set_new(status, "pending", pending);
+	}
+	return status;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The objects of the next configuration: what the request brings, and of what is stored all that it leaves alone. */
+#include "core/manager-internal.h"
+
+char *object_id(const struct object *object)
+{
+	return xprintf("%s/%s", object->kind->name, object->name);
+}
+
+static void keep_position(struct node *node, const struct pos *pos)
+{
+	if (node)
+		node->pos = *pos;
+}
+
+/* A stored object in another arena: its document, set and number; of its positions only the first line stays. */
+struct object *object_carry(const struct object *object, struct arena *arena)
+{
+	json_t *json = object->node ? node_to_json(object->node) : object_to_json(object, EMIT_SECRETS);
+	struct node *node = node_from_json(json, arena);
+	json_decref(json);
+	struct source *source = arena_new_of(arena, struct source);
+	source->name = arena_strdup(arena, object->file ? object->file : "(stored)");
+	source->text = "";
+	struct pos pos = {source, object->node ? object->node->pos.line : 0, 1, 0};
+	keep_position(node, &pos);
+	keep_position((struct node *)node_find(node, "metadata.name", NULL), &pos);
+	struct diags scratch = {.arena = arena};
+	struct object *copy = object_decode(node, arena, &scratch);
+	if (!copy)
+		return NULL;
+	copy->set = arena_strdup(arena, object->set);
+	copy->file = arena_strdup(arena, object->file);
+	copy->generation = object->generation;
+	return copy;
+}
+
+struct build {
+	struct manager *m;
+	struct job *job;
+	struct arena *arena;
+	struct object **objects;
+	size_t n, cap;
+	size_t n_new; /* the first of them are the request's */
+};
+
+static void add_object(struct build *b, struct object *object)
+{
+	arena_grow(b->arena, b->objects, b->n, b->cap);
+	b->objects[b->n++] = object;
+}
+
+static const struct object *find_in(struct object *const *objects, size_t n, const struct object *like)
+{
+	for (size_t i = 0; i < n; i++)
+		if (objects[i]->kind == like->kind && streq(objects[i]->name, like->name))
+			return objects[i];
+	return NULL;
+}
+
+static void touch(struct job *job, const struct object *object, const char *change)
+{
+	cleanup_free char *id = object_id(object);
+	arena_grow(job->arena, job->touched, job->n_touched, job->cap_touched);
+	job->touched[job->n_touched++] = arena_strdup(job->arena, id);
+	json_t *list = json_object_get(job->answer, "objects");
+	if (!list) {
+		list = json_array();
+		json_object_set_new(job->answer, "objects", list);
+	}
+	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "kind", object->kind->name, "name", object->name, "change",
+					      change));
+	if (!streq(change, "unchanged"))
+		job->changes = true;
+}
+
+static bool same_content(const struct object *a, const struct object *b)
+{
+	json_t *left = object_to_json(a, EMIT_SECRETS), *right = object_to_json(b, EMIT_SECRETS);
+	bool same = json_equal(left, right);
+	json_decref(left);
+	json_decref(right);
+	return same;
+}
+
+static void refuse_other_set(struct build *b, const struct object *o, const struct object *before)
+{
+	struct diag *d = diag_add(&b->job->diags, object_pos(o, "metadata.name"),
+				  "%s '%s' belongs to the set '%s', not '%s'", o->kind->name, o->name, before->set,
+				  o->set);
+	diag_hint(&b->job->diags, d, "apply it with --set %s, or delete it there first", before->set);
+}
+
+/* An object of the request, compared with what is stored of it. */
+static void take_new(struct build *b, struct object *o)
+{
+	struct job *job = b->job;
+	o->set = arena_strdup(b->arena, job->set);
+	const struct object *before = find_in(b->m->final->objects, b->m->final->n_objects, o);
+	o->generation = before ? before->generation : 1;
+	if (before && !streq(before->set, o->set)) {
+		refuse_other_set(b, o, before);
+		return;
+	}
+	if (!before) {
+		touch(job, o, "created");
+	} else if (same_content(before, o)) {
+		touch(job, o, "unchanged");
+	} else {
+		o->generation++;
+		touch(job, o, "changed");
+	}
+	add_object(b, o);
+}
+
+static void parse_source(struct build *b, const struct source *request)
+{
+	struct source *source = arena_new_of(b->arena, struct source);
+	*source = (struct source){arena_strdup(b->arena, request->name),
+				  arena_strndup(b->arena, request->text, request->size), request->size};
+	size_t n_docs = 0;
+	struct node **docs = yaml_parse(source, b->arena, &b->job->diags, &n_docs);
+	for (size_t i = 0; i < n_docs; i++) {
+		struct object *o = object_decode(docs[i], b->arena, &b->job->diags);
+		if (!o)
+			continue;
+		o->file = source->name;
+		if (b->job->type == JOB_DELETE)
+			add_object(b, o);
+		else
+			take_new(b, o);
+	}
+}
+
+static bool leaves_alone(const struct job *job, const struct object *stored)
+{
+	bool replaced_set = job->prune && streq(stored->set, job->set);
+	return !replaced_set;
+}
+
+static void carry_rest(struct build *b)
+{
+	const struct generation *final = b->m->final;
+	for (size_t i = 0; i < final->n_objects; i++) {
+		const struct object *o = final->objects[i];
+		if (find_in(b->objects, b->n_new, o))
+			continue;
+		if (!leaves_alone(b->job, o)) {
+			touch(b->job, o, "deleted");
+			continue;
+		}
+		struct object *copy = object_carry(o, b->arena);
+		if (copy)
+			add_object(b, copy);
+	}
+}
+
+/* ---- deletion ---- */
+
+static bool is_doomed(const struct build *b, const struct object *o)
+{
+	for (size_t i = 0; i < b->n_new; i++)
+		if (b->objects[i]->kind == o->kind && streq(b->objects[i]->name, o->name))
+			return true;
+	cleanup_free char *id = object_id(o);
+	for (size_t i = 0; i < b->job->n_names; i++)
+		if (streq(b->job->names[i], id))
+			return true;
+	return false;
+}
+
+struct ref_search {
+	struct build *b;
+	const struct object *from;
+};
+
+static void refuse_referenced(void *ctx, const char *kind, const char *name, const char *path)
+{
+	struct ref_search *s = ctx;
+	struct build *b = s->b;
+	for (size_t i = 0; i < b->m->final->n_objects; i++) {
+		const struct object *o = b->m->final->objects[i];
+		if (!streq(o->kind->name, kind) || !streq(o->name, name) || !is_doomed(b, o))
+			continue;
+		struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
+					  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", kind, name,
+					  s->from->kind->name, s->from->name, path);
+		diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
+	}
+}
+
+static void refuse_unknown_names(struct build *b)
+{
+	for (size_t i = 0; i < b->job->n_names; i++) {
+		bool found = false;
+		for (size_t k = 0; k < b->m->final->n_objects && !found; k++) {
+			cleanup_free char *id = object_id(b->m->final->objects[k]);
+			found = streq(id, b->job->names[i]);
+		}
+		if (!found)
+			diag_add(&b->job->diags, (struct pos){0}, "there is no %s", b->job->names[i]);
+	}
+}
+
+static void delete_objects(struct build *b)
+{
+	const struct generation *final = b->m->final;
+	b->n_new = b->n;
+	refuse_unknown_names(b);
+	struct build kept = {b->m, b->job, b->arena, NULL, 0, 0, 0};
+	for (size_t i = 0; i < final->n_objects; i++) {
+		const struct object *o = final->objects[i];
+		if (is_doomed(b, o)) {
+			if (files_owns(b->m, o)) {
+				struct diag *d = diag_add(&b->job->diags, object_pos(o, "metadata.name"),
+							  "%s '%s' stands in %s, and would come back", o->kind->name,
+							  o->name, o->file);
+				diag_hint(&b->job->diags, d, "take it out of that file; then it goes by itself");
+			}
+			touch(b->job, o, "deleted");
+			continue;
+		}
+		struct ref_search search = {b, o};
+		table_refs(o->kind->table, o->spec, refuse_referenced, &search);
+		struct object *copy = object_carry(o, b->arena);
+		if (copy)
+			add_object(&kept, copy);
+	}
+	b->objects = kept.objects;
+	b->n = kept.n;
+}
+
+/* ---- going back, and the same once more ---- */
+
+static int take_revision(struct build *b, struct err *err)
+{
+	struct generation *old = NULL;
+	int r = store_get_generation(b->m->store, b->job->rev, &old, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < old->n_objects; i++) {
+		struct object *copy = object_carry(old->objects[i], b->arena);
+		if (!copy)
+			continue;
+		const struct object *now = find_in(b->m->final->objects, b->m->final->n_objects, copy);
+		bool same = now && same_content(now, copy);
+		copy->generation = now ? now->generation + !same : copy->generation;
+		touch(b->job, copy, same ? "unchanged" : now ? "changed" : "created");
+		add_object(b, copy);
+	}
+	for (size_t i = 0; i < b->m->final->n_objects; i++)
+		if (!find_in(b->objects, b->n, b->m->final->objects[i]))
+			touch(b->job, b->m->final->objects[i], "deleted");
+	generation_unref(old);
+	return 0;
+}
+
+static void take_all(struct build *b)
+{
+	for (size_t i = 0; i < b->m->final->n_objects; i++) {
+		struct object *copy = object_carry(b->m->final->objects[i], b->arena);
+		if (copy)
+			add_object(b, copy);
+	}
+}
+
+static int gather(struct build *b)
+{
+	struct job *job = b->job;
+	struct err err = {0};
+	switch (job->type) {
+	case JOB_APPLY:
+	case JOB_FILES:
+	case JOB_DIFF:
+		for (size_t i = 0; i < job->n_sources; i++)
+			parse_source(b, &job->sources[i]);
+		b->n_new = b->n;
+		carry_rest(b);
+		return 0;
+	case JOB_DELETE:
+		for (size_t i = 0; i < job->n_sources; i++)
+			parse_source(b, &job->sources[i]);
+		delete_objects(b);
+		return 0;
+	case JOB_ROLLBACK:
+		if (take_revision(b, &err) < 0)
+			diag_add(&job->diags, (struct pos){0}, "%s", err.text);
+		return 0;
+	case JOB_OVERRIDE:
+	case JOB_RELOWER:
+		take_all(b);
+		return 0;
+	}
+	return 0;
+}
+
+static bool was_changed(const struct job *job, const char *id)
+{
+	json_t *entry;
+	size_t i;
+	json_array_foreach (json_object_get(job->answer, "objects"), i, entry) {
+		cleanup_free char *other = xprintf("%s/%s", json_string_value(json_object_get(entry, "kind")),
+						   json_string_value(json_object_get(entry, "name")));
+		if (streq(other, id))
+			return !streq(json_string_value(json_object_get(entry, "change")), "unchanged");
+	}
+	return false;
+}
+
+/* An apply that changes a guest clears what was ordered beside its manifest; a new order replaces the old one. */
+static int overrides_for(struct build *b, struct override_row **ret, size_t *ret_n, struct err *err)
+{
+	struct job *job = b->job;
+	struct override_row *rows = NULL;
+	size_t n = 0, kept = 0;
+	int r = store_get_overrides(b->m->store, b->arena, &rows, &n, err);
+	if (r < 0)
+		return r;
+	struct override_row *all = arena_alloc(b->arena, (n + 1) * sizeof(*all));
+	for (size_t i = 0; i < n; i++)
+		if (!streq(rows[i].object, job->override_object) && !was_changed(job, rows[i].object))
+			all[kept++] = rows[i];
+	if (job->override_text)
+		all[kept++] = (struct override_row){job->override_object, job->override_text, job->who, wall_ms()};
+	*ret = all;
+	*ret_n = kept;
+	return 0;
+}
+
+/* Builds job->gen; faults are in job->diags. */
+int config_build(struct manager *m, struct job *job)
+{
+	job->gen = generation_new(NULL);
+	struct build b = {m, job, job->gen->arena, NULL, 0, 0, 0};
+	job->diags.arena = job->gen->arena;
+	gather(&b);
+	if (job->diags.n_total && job->type != JOB_FILES)
+		return -EINVAL;
+	struct lower_input input = {.objects = b.objects,
+				    .n_objects = b.n,
+				    .allocs = m->final->allocs,
+				    .n_allocs = m->final->n_allocs,
+				    .lenient = job->type == JOB_FILES || job->type == JOB_RELOWER};
+	struct override_row *overrides = NULL;
+	struct err err = {0};
+	if (overrides_for(&b, &overrides, &input.n_overrides, &err) < 0) {
+		diag_add(&job->diags, (struct pos){0}, "%s", err.text);
+		return -EIO;
+	}
+	input.overrides = overrides;
+	return lower_all(job->gen, &input, &job->diags);
+}

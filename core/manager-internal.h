@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the manager share. Nobody else includes this.
+ *
+ *   manager.c          its life: store, engine, loop, loading what was
+ *   manager-job.c      one change at a time: the queue of jobs and the way of each, from check to final or back
+ *   manager-config.c   from requests and stored objects to the objects of the next configuration
+ *   manager-request.c  the public requests
+ *   manager-status.c   conditions of objects
+ *   manager-answer.c   JSON of plans, history, resources
+ *   manager-files.c    the set `system`, out of the files of /etc/weft
+ */
+#ifndef WEFT_CORE_MANAGER_INTERNAL_H
+#define WEFT_CORE_MANAGER_INTERNAL_H
+
+#include <systemd/sd-event.h>
+
+#include "core/manager.h"
+
+enum job_type { JOB_APPLY, JOB_DELETE, JOB_ROLLBACK, JOB_OVERRIDE, JOB_RELOWER, JOB_FILES, JOB_DIFF };
+
+enum job_phase { PHASE_QUEUED, PHASE_PROBING, PHASE_APPLYING, PHASE_VERIFYING, PHASE_CONFIRMING, PHASE_UNDOING, PHASE_WAITING };
+
+struct job {
+	enum job_type type;
+	enum job_phase phase;
+	struct job *next;
+	struct arena *arena; /* of the request; the generation has its own */
+
+	/* What was asked. */
+	struct source *sources;
+	size_t n_sources;
+	const char **names; /* JOB_DELETE: "Kind/name" */
+	size_t n_names;
+	const char *set, *who, *what, *verify;
+	bool prune, dry_run, atomic, allow_disruption, wait, now;
+	unsigned confirm_ms, wait_ms;
+	uint64_t rev; /* JOB_ROLLBACK */
+	const char *override_object, *override_text;
+
+	/* What became of it. */
+	struct diags diags;
+	struct generation *gen;
+	struct revision_row row;
+	json_t *answer; /* built up on the way */
+	const char **touched; /* "Kind/name" of the objects it names */
+	size_t n_touched, cap_touched;
+	bool changes; /* some object differs from what is stored */
+	char *failure; /* why it is taken back */
+	uint64_t deadline_ms; /* of the phase, engine's clock */
+	unsigned n_verifies;
+
+	manager_done_fn *done; /* NULL once answered or forgotten */
+	void *ctx;
+};
+
+/* Conditions of one object, as last computed. */
+struct status {
+	char *id; /* "Kind/name" */
+	bool ready, progressing, degraded, contested, restart_needed;
+	char *reason, *message; /* of Ready; of Degraded in health */
+	char *health;
+	uint64_t since_ms; /* wall clock: since when Ready is what it is */
+	unsigned n_repairs;
+	bool seen; /* while refreshing */
+};
+
+struct manager {
+	struct store *store;
+	struct engine *engine;
+	sd_event_source *run_source, *timer_source, *job_timer;
+	struct generation *final; /* what is final and wanted (but for a pending job) */
+	uint64_t final_rev;
+	struct job *job;          /* being carried out; a pending confirm holds this place */
+	struct job *queue, **queue_tail;
+	struct job *waiting;      /* final, waiting for Ready */
+	uint64_t leaving[64];     /* revisions that may still have something on the host */
+	size_t n_leaving;
+	struct status *statuses;
+	size_t n_statuses, cap_statuses;
+	bool statuses_stale;
+	void (*after_run)(struct manager *m);
+};
+
+/* manager-config.c */
+int config_build(struct manager *m, struct job *job);
+struct object *object_carry(const struct object *object, struct arena *arena);
+
+/* manager-job.c */
+struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx);
+void job_submit(struct manager *m, struct job *job);
+void job_progress(struct manager *m); /* after each run of the engine, and on timers */
+void job_answer(struct job *job, const char *result, const char *fmt, ...) printf_like(3, 4);
+void job_undo(struct manager *m, struct job *job, const char *fmt, ...) printf_like(3, 4);
+void job_confirm(struct manager *m, struct job *job);
+struct job *job_free(struct job *job);
+void manager_schedule(struct manager *m);
+void manager_forget_leaving(struct manager *m);
+
+/* manager-status.c */
+void statuses_refresh(struct manager *m);
+const struct status *status_find(struct manager *m, const char *id);
+bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const struct status **ret_not);
+
+/* manager-answer.c */
+json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n);
+const char *time_text(uint64_t wall, char buf[static 32]);
+char *object_id(const struct object *object);
+
+/* manager-files.c */
+void files_load(struct manager *m);
+bool files_owns(struct manager *m, const struct object *object);
+
+#endif

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jobs: one change of the configuration at a time, from its check over the switch of the engine to final, or back to what was. What is
+ * on disk always comes first: the revision before the switch, its being final before anything irreversible. */
+#include "core/manager-internal.h"
+
+#include <time.h>
+
+#include "core/child.h"
+#include "core/env.h"
+#include "core/event.h"
+
+enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, VERIFY_TRIES = 10, KEEP_REVISIONS = 50 };
+
+struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+	job->type = type;
+	job->arena = arena_new();
+	job->answer = json_object();
+	job->done = done;
+	job->ctx = ctx;
+	return job;
+}
+
+struct job *job_free(struct job *job)
+{
+	if (!job)
+		return NULL;
+	json_decref(job->answer);
+	generation_unref(job->gen);
+	free(job->failure);
+	arena_free(job->arena);
+	free(job);
+	return NULL;
+}
+
+void job_answer(struct job *job, const char *result, const char *fmt, ...)
+{
+	manager_done_fn *done = take_ptr(job->done);
+	if (!done)
+		return;
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *text = xvprintf(fmt, args);
+	va_end(args);
+	json_object_set_new(job->answer, "result", json_string(result));
+	json_object_set_new(job->answer, "message", json_string(text));
+	if (job->row.rev)
+		json_object_set_new(job->answer, "revision", json_integer((json_int_t)job->row.rev));
+	json_t *answer = json_copy(job->answer);
+	done(job->ctx, answer);
+	json_decref(answer);
+}
+
+static void job_end(struct manager *m, struct job *job)
+{
+	if (m->job == job)
+		m->job = NULL;
+	job_free(job);
+	manager_schedule(m);
+}
+
+static void answer_refused(struct manager *m, struct job *job)
+{
+	diags_sort(&job->diags);
+	json_object_set_new(job->answer, "diagnostics", diags_to_json(&job->diags));
+	cleanup_free char *rendered = diags_render(&job->diags, false);
+	json_object_set_new(job->answer, "rendered", json_string(rendered));
+	job_answer(job, "refused", "%zu fault%s; nothing was changed", job->diags.n_total,
+		   job->diags.n_total == 1 ? "" : "s");
+	job_end(m, job);
+}
+
+static void add_leaving(struct manager *m, uint64_t rev)
+{
+	if (rev && m->n_leaving < ARRAY_SIZE(m->leaving))
+		m->leaving[m->n_leaving++] = rev;
+}
+
+void manager_forget_leaving(struct manager *m)
+{
+	if (!m->n_leaving || m->job || engine_leaving(m->engine))
+		return;
+	struct err err = {0};
+	for (size_t i = 0; i < m->n_leaving; i++)
+		if (m->leaving[i] != m->final_rev)
+			store_set_gone(m->store, m->leaving[i], &err);
+	m->n_leaving = 0;
+	store_prune_revisions(m->store, KEEP_REVISIONS, &err);
+}
+
+/* ---- the end: final, or taken back ---- */
+
+static int clear_changed_overrides(struct manager *m, struct job *job, struct err *err)
+{
+	json_t *entry;
+	size_t i;
+	json_array_foreach (json_object_get(job->answer, "objects"), i, entry) {
+		if (streq(json_string_value(json_object_get(entry, "change")), "unchanged"))
+			continue;
+		cleanup_free char *id = xprintf("%s/%s", json_string_value(json_object_get(entry, "kind")),
+						json_string_value(json_object_get(entry, "name")));
+		int r = store_put_override(m->store, id, NULL, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int store_final(struct manager *m, struct job *job, struct err *err)
+{
+	int r = store_begin(m->store, err);
+	if (r < 0)
+		return r;
+	r = store_set_revision_state(m->store, job->row.rev, REVISION_FINAL, 0, NULL, err);
+	if (r == 0)
+		r = clear_changed_overrides(m, job, err);
+	if (r == 0 && job->type == JOB_OVERRIDE)
+		r = store_put_override(m->store, job->override_object, job->override_text, job->who, err);
+	if (r == 0)
+		return store_commit(m->store, err);
+	store_abort(m->store);
+	return r;
+}
+
+static void adopt_final(struct manager *m, struct job *job)
+{
+	add_leaving(m, m->final_rev);
+	generation_unref(m->final);
+	m->final = generation_ref(job->gen);
+	m->final_rev = job->row.rev;
+	m->statuses_stale = true;
+}
+
+static void wait_ready(struct manager *m, struct job *job)
+{
+	job->phase = PHASE_WAITING;
+	job->deadline_ms = now_ms() + (job->wait_ms ? job->wait_ms : WAIT_MS);
+	m->job = NULL;
+	job->next = m->waiting;
+	m->waiting = job;
+	manager_schedule(m);
+}
+
+static void make_final(struct manager *m, struct job *job)
+{
+	struct err err = {0};
+	if (store_final(m, job, &err) < 0) {
+		job_undo(m, job, "the store could not be written: %s", err.text);
+		return;
+	}
+	adopt_final(m, job);
+	engine_final(m->engine);
+	event_text("Applied", NULL, false, "revision %llu is final: %s by %s", (unsigned long long)job->row.rev,
+		   job->what ? job->what : "a change", job->who ? job->who : "weftd");
+	if (job->wait && job->done) {
+		wait_ready(m, job);
+		return;
+	}
+	job_answer(job, "final", "revision %llu is final", (unsigned long long)job->row.rev);
+	job_end(m, job);
+}
+
+void job_confirm(struct manager *m, struct job *job)
+{
+	make_final(m, job);
+}
+
+void job_undo(struct manager *m, struct job *job, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	job->failure = xvprintf(fmt, args);
+	va_end(args);
+	struct err err = {0};
+	store_set_revision_state(m->store, job->row.rev, REVISION_UNDONE, 0, job->failure, &err);
+	event_text("Undone", NULL, true, "revision %llu is taken back: %s", (unsigned long long)job->row.rev,
+		   job->failure);
+	add_leaving(m, job->row.rev);
+	engine_switch(m->engine, m->final, false);
+	m->statuses_stale = true;
+	job->phase = PHASE_UNDOING;
+	job->deadline_ms = now_ms() + UNDO_MS;
+	manager_schedule(m);
+}
+
+/* ---- verification ---- */
+
+static int default_gateway(char *buf, size_t size)
+{
+	cleanup_free char *text = NULL;
+	if (file_read("/proc/net/route", 1024 * 1024, &text, NULL) < 0)
+		return -ENOENT;
+	char *save = NULL;
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char dev[32];
+		unsigned dest, gw, flags;
+		if (sscanf(line, "%31s %x %x %x", dev, &dest, &gw, &flags) != 4 || dest || !gw)
+			continue;
+		snprintf(buf, size, "%u.%u.%u.%u", gw & 255, gw >> 8 & 255, gw >> 16 & 255, gw >> 24);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static void verify_start(struct manager *m, struct job *job);
+static void settled(struct manager *m, struct job *job);
+
+struct job_ref {
+	struct manager *m;
+	struct job *job;
+};
+
+static void verify_done(void *ctx, const struct child_result *result)
+{
+	struct job_ref *v = ctx;
+	struct manager *m = v->m;
+	struct job *job = v->job;
+	free(v);
+	if (m->job != job || job->phase != PHASE_VERIFYING)
+		return;
+	if (result->status == 0) {
+		settled(m, job);
+	} else if (++job->n_verifies >= VERIFY_TRIES) {
+		job_undo(m, job, "%s does not answer a ping any more", job->verify);
+	} else {
+		verify_start(m, job);
+	}
+}
+
+static void verify_start(struct manager *m, struct job *job)
+{
+	char address[64];
+	snprintf(address, sizeof(address), "%s", job->verify);
+	job->phase = PHASE_VERIFYING;
+	if (streq(job->verify, "gateway") && default_gateway(address, sizeof(address)) < 0) {
+		job_undo(m, job, "there is no default gateway that could be verified");
+		return;
+	}
+	struct job_ref *v = xcalloc(1, sizeof(*v));
+	*v = (struct job_ref){m, job};
+	/* ping -n -q -c 1 -w 1 192.0.2.1 */
+	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
+	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = v});
+}
+
+/* The host has taken it: now it is final, or waits for a person. */
+static void settled(struct manager *m, struct job *job)
+{
+	if (!job->confirm_ms) {
+		make_final(m, job);
+		return;
+	}
+	struct err err = {0};
+	uint64_t by = wall_ms() + job->confirm_ms;
+	if (store_set_revision_state(m->store, job->row.rev, REVISION_UNCONFIRMED, by, NULL, &err) < 0) {
+		job_undo(m, job, "the store could not be written: %s", err.text);
+		return;
+	}
+	job->row.confirm_by_ms = by;
+	job->phase = PHASE_CONFIRMING;
+	job->deadline_ms = now_ms() + job->confirm_ms;
+	char text[32];
+	json_object_set_new(job->answer, "confirmBy", json_string(time_text(by, text)));
+	event_text("Unconfirmed", NULL, false, "revision %llu is taken back at %s unless it is confirmed",
+		   (unsigned long long)job->row.rev, text);
+	job_answer(job, "pending", "revision %llu is taken back at %s unless `weft confirm` comes first",
+		   (unsigned long long)job->row.rev, text);
+	manager_schedule(m);
+}
+
+/* ---- the way there ---- */
+
+static void begin(struct manager *m, struct job *job)
+{
+	struct err err = {0};
+	job->row = (struct revision_row){.previous = m->final_rev,
+					 .state = REVISION_APPLYING,
+					 .time_ms = wall_ms(),
+					 .who = job->who,
+					 .what = job->what,
+					 .set = job->set};
+	if (store_put_revision(m->store, &job->row, job->gen, &err) < 0) {
+		job_answer(job, "failed", "the revision could not be stored, so nothing was changed: %s", err.text);
+		job_end(m, job);
+		return;
+	}
+	m->statuses_stale = true;
+	if (job->type == JOB_FILES || job->type == JOB_RELOWER) {
+		/* Object by object: what the host refuses is Failed, the rest stands. */
+		engine_switch(m->engine, job->gen, false);
+		make_final(m, job);
+		return;
+	}
+	job->phase = PHASE_APPLYING;
+	job->deadline_ms = now_ms() + (job->atomic && job->wait_ms ? job->wait_ms : APPLY_MS);
+	engine_switch(m->engine, job->gen, true);
+	manager_schedule(m);
+}
+
+static bool same_wants(const struct generation *a, const struct generation *b)
+{
+	if (a->n_wants != b->n_wants)
+		return false;
+	for (size_t i = 0; i < a->n_wants; i++) {
+		const struct want *x = a->wants[i], *y = generation_find(b, x->class->name, x->key);
+		if (!y || *present_of(x->spec) != *present_of(y->spec) || x->n_needs != y->n_needs ||
+		    table_diff(x->class->table, x->spec, y->spec) || table_diff(x->class->table, y->spec, x->spec))
+			return false;
+	}
+	return true;
+}
+
+static void answer_unchanged(struct manager *m, struct job *job)
+{
+	engine_retry(m->engine, NULL);
+	job->row.rev = m->final_rev;
+	if (job->wait && job->done) {
+		wait_ready(m, job);
+		return;
+	}
+	job_answer(job, "final", "nothing differs from revision %llu", (unsigned long long)m->final_rev);
+	job_end(m, job);
+}
+
+static void probed(void *ctx)
+{
+	struct job_ref *v = ctx;
+	struct manager *m = v->m;
+	struct job *job = v->job;
+	free(v);
+	bool disruptive = false;
+	size_t n_steps = 0;
+	json_object_set_new(job->answer, "plan", plan_to_json(m, job->gen, &disruptive, &n_steps));
+	if (job->dry_run || job->type == JOB_DIFF) {
+		job_answer(job, "dryRun", n_steps ? "%zu resource%s would change" : "nothing would change", n_steps,
+			   n_steps == 1 ? "" : "s");
+		job_end(m, job);
+	} else if (!job->changes && same_wants(job->gen, m->final) && job->type != JOB_OVERRIDE) {
+		answer_unchanged(m, job);
+	} else if (disruptive && !job->confirm_ms && !job->allow_disruption) {
+		job_answer(job, "disruptive",
+			   "this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "
+			   "itself, or with --allow-disruption");
+		job_end(m, job);
+	} else {
+		begin(m, job);
+	}
+}
+
+static void start(struct manager *m, struct job *job)
+{
+	m->job = job;
+	int r = config_build(m, job);
+	if (r < 0) {
+		answer_refused(m, job);
+		return;
+	}
+	if (job->type == JOB_FILES || job->type == JOB_RELOWER) {
+		if (job->diags.n_total) {
+			cleanup_free char *rendered = diags_render(&job->diags, false);
+			event_text("Refused", NULL, true, "%s", rendered);
+		}
+		if (!job->changes && same_wants(job->gen, m->final))
+			answer_unchanged(m, job);
+		else
+			begin(m, job);
+		return;
+	}
+	struct job_ref *v = xcalloc(1, sizeof(*v));
+	*v = (struct job_ref){m, job};
+	job->phase = PHASE_PROBING;
+	engine_probe(m->engine, job->gen, probed, v);
+}
+
+void job_submit(struct manager *m, struct job *job)
+{
+	bool person = job->type != JOB_RELOWER && job->type != JOB_FILES && job->type != JOB_DIFF && !job->dry_run;
+	if (person && m->job && m->job->phase == PHASE_CONFIRMING) {
+		job_answer(job, "failed",
+			   "revision %llu waits to be confirmed; confirm it (weft confirm) or take it back (weft "
+			   "rollback) first",
+			   (unsigned long long)m->job->row.rev);
+		job_free(job);
+		return;
+	}
+	job->next = NULL;
+	*m->queue_tail = job;
+	m->queue_tail = &job->next;
+	manager_schedule(m);
+}
+
+/* ---- progress ---- */
+
+static const char *unsettled(struct manager *m, char buf[static 256])
+{
+	struct resource_view view;
+	for (size_t i = 0; engine_view(m->engine, i, &view); i++) {
+		if (view.state == RES_PRESENT || view.state == RES_ABSENT)
+			continue;
+		snprintf(buf, 256, "%s/%s is %s%s%s", view.class->name, view.key, resource_state_names[view.state],
+			 view.reason ? ": " : "", view.reason ? view.reason : "");
+		return buf;
+	}
+	return "nothing says what it waits for";
+}
+
+static void progress_applying(struct manager *m, struct job *job)
+{
+	struct err why = {0};
+	char text[256];
+	const struct status *not_ready = NULL;
+	switch (engine_outcome(m->engine, &why)) {
+	case ENGINE_REFUSED:
+		job_undo(m, job, "%s", why.text);
+		return;
+	case ENGINE_RUNNING:
+		if (now_ms() >= job->deadline_ms)
+			job_undo(m, job, "it was not done in time: %s", unsettled(m, text));
+		return;
+	case ENGINE_SETTLED:
+		break;
+	}
+	if (job->atomic && !statuses_ready(m, job->touched, job->n_touched, &not_ready)) {
+		if (now_ms() >= job->deadline_ms)
+			job_undo(m, job, "%s was not Ready in time: %s", not_ready->id,
+				 not_ready->message ? not_ready->message : "no reason is known");
+		return;
+	}
+	if (job->verify)
+		verify_start(m, job);
+	else
+		settled(m, job);
+}
+
+static void progress_undoing(struct manager *m, struct job *job)
+{
+	bool done = engine_outcome(m->engine, NULL) != ENGINE_RUNNING;
+	if (!done && now_ms() < job->deadline_ms)
+		return;
+	job_answer(job, "failed", "%s; the state before is back%s", job->failure,
+		   done ? "" : " but for what still waits (see `weft get all`)");
+	job_end(m, job);
+}
+
+static void progress_waiting(struct manager *m)
+{
+	for (struct job **p = &m->waiting; *p;) {
+		struct job *job = *p;
+		const struct status *not_ready = NULL;
+		bool ready = statuses_ready(m, job->touched, job->n_touched, &not_ready) &&
+			     (job->type != JOB_DELETE || !engine_leaving(m->engine));
+		if (!ready && now_ms() < job->deadline_ms && job->done) {
+			p = &job->next;
+			continue;
+		}
+		*p = job->next;
+		if (ready)
+			job_answer(job, "final", "revision %llu is final, everything is Ready",
+				   (unsigned long long)job->row.rev);
+		else
+			job_answer(job, "notReady", "revision %llu is final, but %s is not Ready: %s",
+				   (unsigned long long)job->row.rev, not_ready ? not_ready->id : "what was deleted",
+				   not_ready && not_ready->message ? not_ready->message : "still under way");
+		job_free(job);
+	}
+}
+
+void job_progress(struct manager *m)
+{
+	struct job *job = m->job;
+	if (!job) {
+		if (m->queue) {
+			job = m->queue;
+			m->queue = job->next;
+			if (!m->queue)
+				m->queue_tail = &m->queue;
+			start(m, job);
+		}
+	} else if (job->phase == PHASE_APPLYING) {
+		progress_applying(m, job);
+	} else if (job->phase == PHASE_CONFIRMING && now_ms() >= job->deadline_ms) {
+		job_undo(m, job, "it was not confirmed in time");
+	} else if (job->phase == PHASE_UNDOING) {
+		progress_undoing(m, job);
+	}
+	progress_waiting(m);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public requests: each is copied into a job and queued, or answered at once. */
+#include "core/manager-internal.h"
+
+#include "core/event.h"
+
+static void copy_sources(struct job *job, const struct source *sources, size_t n)
+{
+	job->sources = arena_alloc(job->arena, (n + 1) * sizeof(*job->sources));
+	job->n_sources = n;
+	for (size_t i = 0; i < n; i++)
+		job->sources[i] = (struct source){arena_strdup(job->arena, sources[i].name),
+						  arena_strndup(job->arena, sources[i].text, sources[i].size),
+						  sources[i].size};
+}
+
+void manager_apply(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx)
+{
+	struct job *job = job_new(JOB_APPLY, done, ctx);
+	copy_sources(job, request->sources, request->n_sources);
+	job->set = arena_strdup(job->arena, request->set ? request->set : "default");
+	job->who = arena_strdup(job->arena, request->who);
+	job->what = arena_strdup(job->arena, request->what);
+	job->verify = arena_strdup(job->arena, request->verify);
+	job->prune = request->prune;
+	job->dry_run = request->dry_run;
+	job->atomic = request->atomic;
+	job->allow_disruption = request->allow_disruption;
+	job->wait = request->wait;
+	job->confirm_ms = request->confirm_ms;
+	job->wait_ms = request->wait_ms;
+	job_submit(m, job);
+}
+
+void manager_delete(struct manager *m, const struct delete_request *request, manager_done_fn *done, void *ctx)
+{
+	struct job *job = job_new(JOB_DELETE, done, ctx);
+	copy_sources(job, request->sources, request->n_sources);
+	job->names = arena_alloc(job->arena, (request->n_names + 1) * sizeof(*job->names));
+	for (size_t i = 0; i < request->n_names; i++)
+		job->names[job->n_names++] = arena_strdup(job->arena, request->names[i]);
+	job->set = "";
+	job->who = arena_strdup(job->arena, request->who);
+	job->what = arena_strdup(job->arena, request->what);
+	job->now = request->now;
+	job->confirm_ms = request->confirm_ms;
+	job->dry_run = request->dry_run;
+	job->allow_disruption = request->allow_disruption;
+	job->wait = request->wait;
+	job->wait_ms = request->wait_ms;
+	job_submit(m, job);
+}
+
+void manager_diff(struct manager *m, const struct source *sources, size_t n, const char *set, bool prune,
+		  manager_done_fn *done, void *ctx)
+{
+	struct job *job = job_new(n ? JOB_DIFF : JOB_RELOWER, done, ctx);
+	copy_sources(job, sources, n);
+	job->dry_run = true;
+	if (!n)
+		job->type = JOB_DIFF;
+	job->set = arena_strdup(job->arena, set ? set : "default");
+	job->prune = prune && n;
+	job_submit(m, job);
+}
+
+static void answer_now(manager_done_fn *done, void *ctx, const char *result, const char *message)
+{
+	json_t *answer = json_pack("{s:s, s:s}", "result", result, "message", message);
+	done(ctx, answer);
+	json_decref(answer);
+}
+
+void manager_confirm(struct manager *m, const char *who, manager_done_fn *done, void *ctx)
+{
+	struct job *job = m->job;
+	if (!job || job->phase != PHASE_CONFIRMING) {
+		answer_now(done, ctx, "failed", "nothing waits to be confirmed");
+		return;
+	}
+	job->done = done;
+	job->ctx = ctx;
+	event_text("Confirmed", NULL, false, "revision %llu is confirmed by %s", (unsigned long long)job->row.rev,
+		   who ? who : "somebody");
+	job_confirm(m, job);
+}
+
+struct before {
+	uint64_t final, found;
+};
+
+/* The final revision before the current one, passing over orders to single objects, which stay whatever the revision. */
+static void find_before(void *ctx, const struct revision_row *row)
+{
+	struct before *b = ctx;
+	bool order = row->set && !*row->set;
+	if (!b->found && row->state == REVISION_FINAL && row->rev < b->final && !order)
+		b->found = row->rev;
+}
+
+void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_done_fn *done, void *ctx)
+{
+	struct job *pending = m->job;
+	if (!rev && pending && (pending->phase == PHASE_CONFIRMING || pending->phase == PHASE_APPLYING)) {
+		job_undo(m, pending, "%s took it back", who ? who : "somebody");
+		json_t *answer = json_pack("{s:s, s:I, s:s}", "result", "final", "revision", (json_int_t)m->final_rev,
+					   "message", "what was pending is taken back");
+		done(ctx, answer);
+		json_decref(answer);
+		return;
+	}
+	struct before before = {m->final_rev, rev};
+	if (!rev)
+		store_each_revision(m->store, find_before, &before, NULL);
+	if (!before.found) {
+		answer_now(done, ctx, "failed", "there is no revision before this one");
+		return;
+	}
+	struct job *job = job_new(JOB_ROLLBACK, done, ctx);
+	job->rev = before.found;
+	job->set = "(rollback)";
+	job->who = arena_strdup(job->arena, who);
+	job->what = arena_printf(job->arena, "rollback %llu", (unsigned long long)before.found);
+	job->allow_disruption = true;
+	job_submit(m, job);
+}
+
+void manager_forget(struct manager *m, manager_done_fn *done, void *ctx)
+{
+	struct job *lists[] = {m->job, m->queue, m->waiting};
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		for (struct job *job = lists[i]; job; job = i == 0 ? NULL : job->next) {
+			if (job->done == done && job->ctx == ctx)
+				job->done = NULL;
+		}
+	}
+}
+
+void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who,
+		      manager_done_fn *done, void *ctx)
+{
+	const struct kind *k = kind_find(kind);
+	bool found = false;
+	for (size_t i = 0; k && i < m->final->n_objects; i++)
+		found |= m->final->objects[i]->kind == k && streq(m->final->objects[i]->name, name);
+	if (!found) {
+		cleanup_free char *message = xprintf("there is no %s '%s'", k ? k->name : kind, name);
+		answer_now(done, ctx, "failed", message);
+		return;
+	}
+	struct job *job = job_new(JOB_OVERRIDE, done, ctx);
+	job->override_object = arena_printf(job->arena, "%s/%s", k->name, name);
+	job->override_text = arena_strdup(job->arena, text);
+	job->set = "";
+	job->who = arena_strdup(job->arena, who);
+	job->what = arena_printf(job->arena, "order for %s: %s", job->override_object, text ? text : "as its manifest says");
+	job->allow_disruption = true; /* the person has asked for just this */
+	job_submit(m, job);
+}
