@@ -25,11 +25,17 @@ int firewall_sweep(void *ctx, int out_fd);
 /* Forgets what of the noted is not there any more; on the main thread, after the above. */
 void firewall_forget_swept(void);
 
-/* nft-events.c: calls fn, soon and not too often, with the class whose resources may have changed by somebody else's doing. */
-typedef void nft_events_fn(void *ctx, const char *class);
-int nft_events_start(nft_events_fn *fn, void *ctx, struct err *err);
+/* Called with the class whose resources may have changed by somebody else's doing. */
+typedef void firewall_changed_fn(void *ctx, const char *class);
+
+/* nft-events.c: calls fn soon, and not too often. */
+int nft_events_start(firewall_changed_fn *fn, void *ctx, struct err *err);
 void nft_events_stop(void);
 /* Tells of a process whose changes are our own; 0 is ignored. */
 void nft_events_own(int pid);
+
+/* firewalld.c: calls fn when firewalld comes, goes, reloads or moves interfaces; listens from the first operation on. */
+void firewalld_start(firewall_changed_fn *fn, void *ctx);
+void firewalld_stop(void);
 
 #endif

@@ -45,6 +45,7 @@ static int on_legacy_timer(sd_event_source *source, uint64_t usec, void *ctx)
 int netd_firewall_start(struct engine *engine, struct err *err)
 {
 	the_engine = engine;
+	firewalld_start(on_changed, NULL);
 	fact_register("firewall/", firewall_fact, NULL);
 	if (firewall_backend() == BACKEND_LEGACY) {
 		int r = sd_event_add_time(env.loop, &legacy_timer, CLOCK_BOOTTIME, 0, 500000, on_legacy_timer, NULL);
@@ -59,6 +60,7 @@ int netd_firewall_start(struct engine *engine, struct err *err)
 void netd_firewall_stop(void)
 {
 	nft_events_stop();
+	firewalld_stop();
 	legacy_timer = sd_event_source_disable_unref(legacy_timer);
 	the_engine = NULL;
 }

@@ -23,7 +23,7 @@ struct netd_firewall_plan {
 /* Wants everything that the network needs of the firewall: rules, sysctls, the zone of firewalld. Returns the rules of IPv4's filter table. What depends on the bridge needs link/BRIDGE by itself. */
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan);
 
-extern const struct resource_class netd_firewall_path_class;
+extern const struct resource_class netd_firewall_path_class, netd_firewalld_zone_class;
 
 /* Registers the facts firewall/backend ("nft" or "legacy") and firewall/ipv6, and begins to listen to nftables. */
 int netd_firewall_start(struct engine *engine, struct err *err);

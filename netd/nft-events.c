@@ -29,7 +29,7 @@ enum touched { TOUCHED_RULES = 1 << 0, TOUCHED_PATH = 1 << 1, TOOK_RULES = 1 << 
 static struct {
 	struct mnl_socket *socket;
 	sd_event_source *io, *timer;
-	nft_events_fn *fn;
+	firewall_changed_fn *fn;
 	void *ctx;
 	unsigned transaction; /* enum touched: of the transaction whose end has not come yet */
 	unsigned pending;     /* to be told */
@@ -215,7 +215,7 @@ static int open_events(struct err *err)
 	return r < 0 ? err_errno(err, -r, "listen to nftables") : 0;
 }
 
-int nft_events_start(nft_events_fn *fn, void *ctx, struct err *err)
+int nft_events_start(firewall_changed_fn *fn, void *ctx, struct err *err)
 {
 	int r = open_events(err);
 	if (r < 0) {
