@@ -35,11 +35,12 @@ static uint64_t next_serial(const struct instance *instance)
 	return now > (uint64_t)last ? now : (uint64_t)last + 1;
 }
 
-static void kill_now(struct instance *instance)
+void guestd_kill(const char *guest)
 {
-	instance->kill = true;
+	struct instance *instance = instance_get(guest);
 	if (!instance_alive(instance))
 		return;
+	instance->kill = true;
 	cleanup_free char *object = xprintf("Guest/%s", instance->name);
 	event_text("GuestKilled", object, true, "killed by order");
 	instance_end(instance, END_KILL, 0, NULL, NULL);
@@ -95,10 +96,12 @@ void guestd_action(struct manager *m, const char *guest, const char *action, con
 		refuse(done, ctx, "guest '%s' does not run: `weft guest start %s` starts it", guest, guest);
 		return;
 	}
-	if (streq(action, "kill"))
-		kill_now(instance);
 	if (streq(action, "resume"))
 		resume_io(instance);
 	bool says_more = order.serial || order.state != spec->state;
+	bool kill = streq(action, "kill");
+	instance->kill = kill && instance_alive(instance); /* should the engine come to its removal first */
 	manager_override(m, "Guest", guest, says_more ? guest_order_text(&order, text) : NULL, who, done, ctx);
+	if (kill)
+		guestd_kill(guest); /* after the order, so that its end is not answered by another start */
 }

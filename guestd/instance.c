@@ -2,6 +2,8 @@
 /* See instance.h. Everything that happens to a QEMU only marks it dirty; what is to be done about it is found by looking. */
 #include "guestd/instance.h"
 
+#include <systemd/sd-event.h>
+
 #include "core/env.h"
 #include "core/engine.h"
 #include "guestd/start.h"
@@ -114,6 +116,7 @@ bool waiters_take(struct waiter **list, instance_ended_fn *fn, void *ctx)
 static void has_ended(struct instance *instance)
 {
 	instance->id = (struct process_id){0};
+	instance->log_watch = sd_event_source_disable_unref(instance->log_watch);
 	instance->qmp = qmp_close(instance->qmp);
 	instance_dirty(instance);
 	ending_finish(instance, NULL);
@@ -133,8 +136,10 @@ int instance_adopt(struct instance *instance, const struct process_id *id, struc
 	instance->watch = NULL;
 	instance->id = *id;
 	instance->watch = process_watch(id, on_exit_of, instance, err);
-	if (instance->watch)
+	if (instance->watch) {
+		console_log_watch(instance);
 		return 0;
+	}
 	instance->id = (struct process_id){0};
 	return err && err->code ? -err->code : -ESRCH;
 }
@@ -232,6 +237,7 @@ void instances_free(void)
 	for (struct instance *instance; (instance = instances);) {
 		instances = instance->next;
 		process_unwatch(instance->watch);
+		sd_event_source_disable_unref(instance->log_watch);
 		instance->qmp = qmp_close(instance->qmp);
 		ending_finish(instance, &err);
 		waiters_call(&instance->waiters, &err);

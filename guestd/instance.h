@@ -26,6 +26,7 @@ struct instance {
 	json_t *record;      /* NULL: there is none */
 	struct process_id id; /* pid 0: no process that lives */
 	struct process_watch *watch;
+	struct sd_event_source *log_watch; /* on what its console says */
 	struct qmp *qmp;     /* NULL: not connected */
 	char *version;
 	struct ending *ending; /* NULL: nobody is ending it */
@@ -54,6 +55,8 @@ int instance_note(struct instance *instance, const char *key, const char *text, 
 void instance_forget(struct instance *instance);
 /* Marks it, and the attachments of its taps, to be looked at. */
 void instance_dirty(struct instance *instance);
+/* Keeps the log of its console from growing without end; console-log.c. */
+void console_log_watch(struct instance *instance);
 /* The last line of what its QEMU wrote to stderr, "" if there is none; freed by the caller. */
 char *instance_last_words(struct instance *instance);
 

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -18,7 +17,7 @@
 #include "guestd/tap.h"
 #include "guestd/worker.h"
 
-enum { START_MS = 60000, CONSOLE_LOG_MAX = 1 << 20, FILES_MAX = 6 + 64 + 2 * PCI_PORTS * NIC_QUEUES_MAX };
+enum { START_MS = 60000 };
 
 struct start {
 	struct instance *instance;
@@ -125,11 +124,8 @@ static int open_log(struct start *start)
 {
 	cleanup_free char *path = guest_path(start->instance->name, "console.log");
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	struct stat st;
 	if (fd < 0)
 		return err_errno(&start->err, errno, "open '%s'", path);
-	if (fstat(fd, &st) == 0 && st.st_size > CONSOLE_LOG_MAX && ftruncate(fd, 0) < 0)
-		(void)errno; /* an old log that stays costs nothing but room */
 	pass_fd(start, fd, QEMU_FD_CONSOLE_LOG);
 	return 0;
 }
@@ -268,6 +264,8 @@ static int prepare(struct start *start)
 	int r = mkdir_all(dir, 0700);
 	if (r < 0)
 		return err_errno(&start->err, -r, "make '%s'", dir);
+	cleanup_free char *log = guest_path(instance->name, "qemu.log");
+	unlink(log); /* the last words of another QEMU would mislead */
 	json_decref(instance->record);
 	instance->record = new_record(start);
 	instance->kill = false;

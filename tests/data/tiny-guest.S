@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A guest of 512 bytes, for tests: a boot sector that says BOOTED on the serial line, then a dot now and then, each after counting up
-# in sector 1 of its disk ('E' if the disk refuses). It obeys the power button (says BYE) and three letters on its serial line: q powers
-# off, r resets, c stands still with interrupts off.
+# in sector 1 of its disk ('E' if the disk refuses). It obeys the power button (says BYE) and four letters on its serial line: q powers
+# off, r resets, p says that its system panicked, c stands still with interrupts off.
 # as tiny-guest.S -o tiny-guest.o && ld --oformat binary -Ttext 0x7c00 tiny-guest.o -o tiny-guest.img
 .code16
 .globl _start
@@ -44,6 +44,8 @@ wait:
 	je off
 	cmpb $'r', %al
 	je reset
+	cmpb $'p', %al
+	je panic
 	cmpb $'c', %al
 	jne 2f
 	cli
@@ -64,6 +66,10 @@ off:	movw $0x604, %dx		# ACPI S5
 	outw %ax, %dx
 1:	hlt
 	jmp 1b
+panic:	movw $0x505, %dx		# pvpanic
+	movb $1, %al
+	outb %al, %dx
+	jmp again
 reset:	movb $6, %al
 	movw $0xcf9, %dx
 	outb %al, %dx

@@ -324,6 +324,41 @@ static void test_a_killed_one_is_told_from_one_that_went(void **state)
 	stop_guest();
 }
 
+static void test_a_panic_is_answered_by_the_policy(void **state)
+{
+	struct run run = {0};
+	struct qemu_spec want = make_spec("a.img", false);
+	want.restart = RESTART_NEVER;
+	start_guest(&want);
+	type("p");
+	assert_string_equal(look(&run, &want)->run_state, "guest-panicked");
+	assert_non_null(run.op.obs.health);
+	assert_int_equal(table_diff(&qemu_table, &want, run.op.obs.spec), 0);
+	want.restart = RESTART_ON_FAILURE;
+	assert_null(look(&run, &want));
+	start_guest(&want);
+	stop_guest();
+}
+
+static void test_the_console_log_is_bounded(void **state)
+{
+	struct qemu_spec want = make_spec("a.img", false);
+	start_guest(&want);
+	cleanup_free char *path = guestd_console_log_path("web");
+	cleanup_free char *command = xprintf("yes 'a line of a guest that talks too much' | head -c 3000000 >> %s", path);
+	struct stat st;
+	assert_int_equal(system(command), 0);
+	rest(3000);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < 1 << 20);
+	assert_true(st.st_size > 200 << 10);
+	off_t before = st.st_size;
+	rest(1500);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size > before); /* the guest goes on talking at its end */
+	stop_guest();
+}
+
 static void test_a_stop_can_be_called_off(void **state)
 {
 	struct run run = {0}, stop;
@@ -499,6 +534,67 @@ static void test_a_deleted_tap_is_attached_again(void **state)
 	assert_int_equal(system("ip link del web.0"), 0);
 }
 
+/* Every device and way of caching that a manifest can ask for is one that this QEMU takes. */
+static void test_every_device_is_taken(void **state)
+{
+	struct qemu_spec want = make_spec("a.img", true);
+	struct qemu_disk disks[8];
+	struct qemu_nic nics[2] = {nic, nic};
+	char names[8][8], *paths[8];
+	size_t n = 0;
+	make_tap("web.0");
+	make_tap("web.1");
+	for (; n < ARRAY_SIZE(disks); n++) {
+		snprintf(names[n], sizeof(names[n]), "%zu.img", n);
+		make_disk(names[n]);
+		paths[n] = path_of(names[n]);
+		disks[n] = disk;
+		disks[n].path = paths[n];
+		disks[n].unit = 10 + (uint32_t)n;
+		disks[n].boot_index = 10 + (uint32_t)n;
+		disks[n].cache = (int)n % 5;
+		disks[n].discard = (int)n % 2;
+		disks[n].zeroes = n % 2 ? (int)n % 3 : ZEROES_ON;
+		disks[n].serial = "A,B=1";
+		row_set(&qemu_disk_table, &disks[n], "serial");
+	}
+	disks[0].io = IO_NATIVE; /* with cache none */
+	disks[1].io = IO_URING;
+	disks[4].bus = disks[5].bus = BUS_SCSI;
+	disks[5].read_only = true;
+	disks[6].bus = disks[7].bus = BUS_SATA;
+	disks[6].unit = 0;
+	disks[7].unit = 5;
+	disks[7].device = DEVICE_CDROM;
+	disks[7].read_only = true;
+	nics[0].queues = 2;
+	nics[1].tap = "web.1";
+	nics[1].model = NIC_E1000E;
+	nics[1].port = 31;
+	for (int i = 0; i < 2; i++)
+		*present_of(&nics[i]) &= ~(UINT64_C(1) << (table_field(&qemu_nic_table, "bootIndex") - qemu_nic_table.fields));
+	want.disks = (struct list){disks, n};
+	want.nics = (struct list){nics, 2};
+	want.scsi_port = 4;
+	want.rng_port = 5;
+	want.balloon_port = 6;
+	want.agent_port = 32;
+	row_set(&qemu_table, &want, "scsiPort");
+	row_set(&qemu_table, &want, "rngPort");
+	row_set(&qemu_table, &want, "balloonPort");
+	row_set(&qemu_table, &want, "agentPort");
+	want.cpus = 4;
+	want.cores = want.threads = 2;
+	start_guest(&want);
+	struct run run = {0};
+	assert_int_equal(table_diff(&qemu_table, &want, look(&run, &want)), 0);
+	observation_done(&run.op.obs);
+	stop_guest();
+	for (size_t i = 0; i < n; i++)
+		free(paths[i]);
+	assert_int_equal(system("ip link del web.0 && ip link del web.1"), 0);
+}
+
 /* ---- around them ---- */
 
 static int remove_entry(const char *path, const struct stat *st, int type_of, struct FTW *ftw)
@@ -564,11 +660,15 @@ int main(void)
 		cmocka_unit_test_teardown(test_pause_and_go_on, end_guest),
 		cmocka_unit_test_teardown(test_powered_off_from_inside_it_stays_off, end_guest),
 		cmocka_unit_test_teardown(test_a_killed_one_is_told_from_one_that_went, end_guest),
+		cmocka_unit_test_teardown(test_a_panic_is_answered_by_the_policy, end_guest),
+		cmocka_unit_test_teardown(test_the_console_log_is_bounded, end_guest),
 		cmocka_unit_test_teardown(test_a_stop_can_be_called_off, end_guest),
 		cmocka_unit_test_teardown(test_a_hung_qemu_is_no_hung_weftd, end_guest),
 		cmocka_unit_test_teardown(test_a_start_that_was_cut_off_leaves_nothing, end_guest),
 		cmocka_unit_test_teardown(test_refusals_say_why, end_guest),
+		cmocka_unit_test_teardown(test_every_device_is_taken, end_guest),
 		cmocka_unit_test_teardown(test_a_deleted_tap_is_attached_again, end_guest),
 	};
+	cmocka_set_test_filter(getenv("WEFT_TEST"));
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
