@@ -104,17 +104,27 @@ static void check_addresses(const struct check *check, const struct bridge_spec 
 	}
 }
 
+static const char *seconds(uint64_t ms, char buf[static IP_TEXT])
+{
+	snprintf(buf, IP_TEXT, "%llu%s", (unsigned long long)(ms % 1000 ? ms : ms / 1000), ms % 1000 ? "ms" : "s");
+	return buf;
+}
+
 /* What the kernel asks of a spanning tree's times, and what the standard does beyond that. */
 static void check_stp(const struct check *check, const struct bridge_stp *stp)
 {
+	char a[IP_TEXT], b[IP_TEXT], c[IP_TEXT];
 	if (!stp->enabled)
 		return;
 	if (stp->forward_delay_ms < 2000)
 		check_fault(check, "spec.stp.forwardDelay", "forwardDelay lies between 2s and 30s when the spanning tree is enabled");
 	else if (2 * (stp->forward_delay_ms - 1000) < stp->max_age_ms)
-		check_fault(check, "spec.stp.maxAge", "maxAge is at most twice forwardDelay less 1s, else loops are possible");
+		check_fault(check, "spec.stp.maxAge", "a maxAge of %s is too long for a forwardDelay of %s, loops would be possible: at most %s",
+			    seconds(stp->max_age_ms, a), seconds(stp->forward_delay_ms, b),
+			    seconds(2 * (stp->forward_delay_ms - 1000), c));
 	if (stp->max_age_ms < 2 * (stp->hello_time_ms + 1000))
-		check_fault(check, "spec.stp.maxAge", "maxAge is at least twice helloTime and 1s, else the root is given up too soon");
+		check_fault(check, "spec.stp.maxAge", "a maxAge of %s is too short for a helloTime of %s, the root would be given up too soon: at least %s",
+			    seconds(stp->max_age_ms, a), seconds(stp->hello_time_ms, b), seconds(2 * (stp->hello_time_ms + 1000), c));
 }
 
 static void bridge_check(const struct check *check)

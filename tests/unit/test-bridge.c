@@ -135,7 +135,7 @@ static void test_what_cannot_be_is_refused(void **state)
 	refused(BRIDGE("br7", "ports: [br7]"), "cannot be a port of a bridge");
 	refused(BRIDGE("br7", "ports: [a, b, a]"), "port 'a' is named twice");
 	refused(BRIDGE("br7", "stp: {enabled: true, forwardDelay: 1s}"), "between 2s and 30s");
-	refused(BRIDGE("br7", "stp: {enabled: true, forwardDelay: 4s}"), "at most twice forwardDelay");
+	refused(BRIDGE("br7", "stp: {enabled: true, forwardDelay: 4s}"), "too long for a forwardDelay of 4s");
 	refused(BRIDGE("br7", "addresses: [10.0.0.1/24, 10.0.0.1/16]"), "named twice");
 	refused(TAP("tap7", "bridge: tap7"), "cannot be a port of itself");
 }
