@@ -20,6 +20,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/kinds/*", handle_kinds, false},
 	{"GET", "/v1/plugins", handle_plugins, false},
 	{"GET", "/v1/topology", handle_topology, false},
+	{"GET", "/v1/guests/*/console", handle_guest_console, true},
+	{"POST", "/v1/guests/*/*", handle_guest_action, true},
 };
 
 /* The next segment of a path: its length, and where it begins. */

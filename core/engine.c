@@ -60,6 +60,9 @@ void engine_load_record(struct engine *e, const struct engine_record *record)
 	const struct resource_class *class = class_find(record->class);
 	if (!class || (record->old_boot && !(class->flags & CLASS_PERSISTENT)))
 		return;
+	/* What does not outlive a reboot went with it; what has its name now was made by somebody else. */
+	if (record->old_boot && !(class->flags & CLASS_PERSISTENT))
+		return;
 	struct res *r = res_obtain(e, class, record->key);
 	r->made = record->made;
 	r->fresh = record->fresh;

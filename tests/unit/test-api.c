@@ -142,6 +142,12 @@ json_t *manager_status(struct manager *m)
 	return json_pack("{s:s}", "version", "test");
 }
 
+void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who,
+		      manager_done_fn *done, void *ctx)
+{
+	answer(&(struct waiter){done, ctx}, "final");
+}
+
 struct engine *manager_engine(struct manager *m)
 {
 	static struct engine_host host;
@@ -287,6 +293,8 @@ static void test_statuses(void **state)
 	free(message);
 	assert_int_equal(ask("GET", "/v1/objects/Netwrok", NULL, NULL), 404);
 	assert_int_equal(ask("POST", "/v1/status", NULL, NULL), 405);
+	assert_int_equal(ask("POST", "/v1/guests/web/start", NULL, NULL), 404);
+	assert_int_equal(ask("GET", "/v1/guests/web/console", NULL, NULL), 404);
 	assert_int_equal(ask("GET", "/v1/kinds", NULL, NULL), 200);
 	assert_int_equal(ask("GET", "/v1/topology", NULL, NULL), 200);
 	assert_int_equal(ask("POST", "/v1/apply", json_pack("{s:b}", "prnue", 1), &message), 400);
@@ -539,8 +547,9 @@ static void test_client_says_what_is_wrong(void **state)
 	assert_non_null(strstr(client_error(client), "weftd does not run: there is no socket at /nowhere/weft.sock"));
 	client_free(client);
 	client = client_new(socket_path);
-	assert_int_equal(client_request(client, "POST", "/v1/apply", json_pack("{s:s}", "set", "for-ever"), 200, NULL),
-			 -ETIMEDOUT);
+	json_t *body = json_pack("{s:s}", "set", "for-ever");
+	assert_int_equal(client_request(client, "POST", "/v1/apply", body, 200, NULL), -ETIMEDOUT);
+	json_decref(body);
 	assert_non_null(strstr(client_error(client), "gave no answer in 200 ms"));
 	client_free(client);
 	cleanup_free char *path = xprintf("%s/dead.sock", dir);

@@ -332,13 +332,20 @@ static void test_records(void **state)
 	struct store *store = open_store();
 	struct err err = {0};
 	json_t *baseline = json_pack("{s:i}", "mtu", 1500);
-	struct engine_record records[] = {{.class = "link", .key = "eth0", .made = true, .baseline = baseline},
+	struct engine_record records[] = {{.class = "link",
+					   .key = "eth0",
+					   .made = true,
+					   .incarnation = UINT64_MAX,
+					   .fresh = true,
+					   .baseline = baseline},
 					  {.class = "a", .key = "b"}};
 	assert_int_equal(store_put_records(store, records, 2, &err), 0);
 	struct engine_record found = {0};
 	assert_int_equal(store_each_record(store, find_record, &found, &err), 0);
 	assert_true(found.made);
 	assert_false(found.old_boot);
+	assert_true(found.incarnation == UINT64_MAX);
+	assert_true(found.fresh);
 	assert_true(json_equal(found.baseline, baseline));
 	json_decref(found.baseline);
 	strcpy(env.boot_id, "boot-2");
