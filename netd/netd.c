@@ -9,10 +9,13 @@ int netd_start(struct engine *engine, struct err *err)
 	int r = netd_links_start(engine, err);
 	if (r == 0)
 		r = netd_firewall_start(engine, err);
+	if (r == 0)
+		r = netd_dhcp_start(engine, err);
 	return r;
 }
 
 void netd_stop(void)
 {
+	netd_dhcp_stop();
 	netd_firewall_stop();
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* netd as the daemon sees it: what of it runs beside lowering and lanes. */
+/* netd as the daemon and the API see it: what of it runs beside lowering and lanes. */
 #ifndef WEFT_NETD_NETD_H
 #define WEFT_NETD_NETD_H
+
+#include <jansson.h>
 
 #include "core/engine.h"
 
@@ -11,5 +13,12 @@ void netd_stop(void);
 
 /* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "sysctl/PATH" (with slashes, below /proc/sys). */
 int netd_links_start(struct engine *engine, struct err *err);
+
+/* The DHCP and DNS servers tell this engine when they end. */
+int netd_dhcp_start(struct engine *engine, struct err *err);
+void netd_dhcp_stop(void);
+
+/* The leases of all networks: [{"network","ip","mac","hostname","guest","expires" (RFC 3339),"family"}]; what is not known is null. */
+json_t *netd_leases(void);
 
 #endif
