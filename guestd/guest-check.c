@@ -81,6 +81,43 @@ static void check_disk_rules(const struct check *check, const struct guest_disk 
 		check_fault(check, path, "a disk on bus sata cannot be read-only: use virtio or scsi, or device: cdrom");
 }
 
+static bool is_written(const struct guest_disk *disk)
+{
+	return !disk->read_only && disk->device != DEVICE_CDROM;
+}
+
+static bool same_image(const struct guest_disk *a, const struct guest_disk *b)
+{
+	return (a->volume && streq(a->volume, b->volume)) || (a->file && streq(a->file, b->file));
+}
+
+/* Two guests that write one image tear it; QEMU's own lock would only let the second one fail at its start. */
+static void check_sharing(const struct check *check, const struct guest_disk *disk, const char *path, const struct object *other)
+{
+	const struct guest_spec *theirs = other->spec;
+	for (size_t k = 0; k < theirs->disks.n; k++) {
+		const struct guest_disk *their = &list_at(&theirs->disks, struct guest_disk, k);
+		if (!same_image(disk, their) || (!is_written(disk) && !is_written(their)))
+			continue;
+		cleanup_free char *their_path = xprintf("spec.disks[%zu]", k);
+		struct diag *diag = check_fault(check, path, "Guest '%s' has this disk as well, and one of the two may write to it", other->name);
+		diag_related(check->diags, diag, object_pos(other, their_path), "the other one is here");
+		diag_hint(check->diags, diag, "set readOnly: true in both, or state: stopped in one of them");
+		return;
+	}
+}
+
+/* With the guests before this one, so that each pair is complained about once. */
+static void check_shared(const struct check *check, const struct guest_spec *guest, size_t i, const char *path)
+{
+	const struct object *other;
+	for (size_t k = 0; guest->state != GUEST_STOPPED && (other = check->at(check, k)) && other != check->object; k++) {
+		const struct guest_spec *theirs = other->spec;
+		if (other->kind == check->object->kind && theirs->state != GUEST_STOPPED)
+			check_sharing(check, &list_at(&guest->disks, struct guest_disk, i), path, other);
+	}
+}
+
 static void check_disks(const struct check *check, const struct guest_spec *guest)
 {
 	const struct guest_disk *disks = guest->disks.items;
@@ -88,9 +125,9 @@ static void check_disks(const struct check *check, const struct guest_spec *gues
 		cleanup_free char *path = xprintf("spec.disks[%zu]", i);
 		check_disk_rules(check, &disks[i], path);
 		for (size_t k = 0; k < i; k++)
-			if ((disks[i].volume && streq(disks[i].volume, disks[k].volume)) ||
-			    (disks[i].file && streq(disks[i].file, disks[k].file)))
+			if (same_image(&disks[i], &disks[k]))
 				check_fault(check, path, "this image is disks[%zu] already", k);
+		check_shared(check, guest, i, path);
 	}
 }
 
