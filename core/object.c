@@ -33,6 +33,10 @@ static void unknown_key(const struct node *key, const char *where, const char *c
 {
 	struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' in %s", field_shown(diags->arena, key->text), where);
 	const char *near = nearest_name(key->text, known, n), *list = "";
+	if (streq(key->text, "namespace")) { /* near to 'name', but not what is meant */
+		diag_hint(diags, diag, "leave it out: there are no namespaces");
+		return;
+	}
 	if (near) {
 		diag_hint(diags, diag, "did you mean '%s'?", near);
 		return;
@@ -115,7 +119,8 @@ static void check_labels(const struct node *metadata, struct diags *diags)
 		const struct node *key = labels->keys[i], *value = labels->items[i];
 		const char *name = field_shown(diags->arena, key->text);
 		if (value->type != NODE_SCALAR)
-			diag_add(diags, key->pos, "label '%s': expected a single text", name);
+			diag_hint(diags, diag_add(diags, key->pos, "label '%s': expected a single text", name),
+				  "for example 'labels: {team: web}'");
 		else if (strlen(value->text) > LABEL_BYTES || strlen(key->text) > LABEL_BYTES)
 			diag_add(diags, key->pos, "label '%s': name and text may have %d bytes each", name, LABEL_BYTES);
 	}

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "core/env.h"
+#include "core/plugin.h"
 #include "core/registry.h"
 #include "tests/unit/cases.h"
 #include "tests/unit/golden.h"
@@ -35,6 +36,7 @@ static int answer_fact(void *ctx, const char *key, char **ret)
 void cases_setup(void)
 {
 	registry_init();
+	plugins_load(WEFT_PLUGINS_DIR);
 	fact_register("", answer_fact, NULL);
 	env = (struct env){.root = "", .run_dir = "/run/weft", .state_dir = "/var/lib/weft", .etc_dir = "/etc/weft",
 			   .libexec_dir = "/usr/libexec/weft", .instance = "0123456789abcdef"};

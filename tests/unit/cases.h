@@ -19,7 +19,7 @@ struct manifests {
 	size_t n_facts;
 };
 
-/* Kinds, the environment and facts, for all cases. Call once. */
+/* Kinds, plugins, the environment and facts, for all cases. Call once. */
 void cases_setup(void);
 /* Runs each case of a directory and compares what `text` returns (to be freed) with NAME.SUFFIX; the running test fails if one differs. */
 typedef char *case_text_fn(const struct manifests *manifests);

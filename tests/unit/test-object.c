@@ -144,7 +144,7 @@ static void test_faults_around_the_spec(void **state)
 	       "4:1: unknown field 'name' beside 'metadata' (it belongs under 'metadata:', indented)\n");
 	faults(f, HEAD "Spec: {mode: open}\nspec: {mode: open}", "4:1: unknown field 'Spec' in the document (did you mean 'spec'?)\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front, labels: {a: [b]}}\nspec: {mode: open}",
-	       "3:34: label 'a': expected a single text ()\n");
+	       "3:34: label 'a': expected a single text (for example 'labels: {team: web}')\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front, labels: [a]}\nspec: {mode: open}",
 	       "3:33: 'labels': expected a map of at most 64 texts (for example 'labels: {team: web}')\n");
 	faults(f, "[a]", "1:1: expected a document with apiVersion, kind, metadata and spec (see `weft explain` for the kinds there are)\n");
