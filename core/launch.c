@@ -5,6 +5,7 @@
 #include "core/launch.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -101,7 +102,7 @@ static void on_launched(void *ctx, const struct child_result *result)
 	struct process_id id = {0};
 	struct err err = result->err;
 	char running[16] = "";
-	int n = sscanf(result->out, "%d %lu\n%15s", &id.pid, &id.start, running);
+	int n = sscanf(result->out, "%d %" SCNu64 "\n%15s", &id.pid, &id.start, running);
 	if (result->status == 0 && (n != 3 || !streq(running, "running")))
 		err_set(&err, EPROTO, "the launcher answered '%.100s'", result->out);
 	if (err.code && n >= 2)

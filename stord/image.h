@@ -40,6 +40,9 @@ struct image {
 	enum image_format format;
 	enum image_preallocation preallocation;
 	uint64_t size;
+	const char *source;        /* absolute path of an image to begin as a copy of; NULL: empty */
+	const char *source_sha256; /* hex; NULL: not checked */
+	enum image_format source_format;
 	const char *mark;         /* "weft:ID:Volume/web" */
 	const char *instance;     /* ID; part of temporary names */
 	struct image_stamp known; /* of the last look; zeroed if there was none */

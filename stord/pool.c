@@ -111,6 +111,7 @@ static int do_remove(void *ctx, int out_fd)
 {
 	struct pool_input *input = ctx;
 	struct pool_output output = {0};
+	image_sweep(input->path, input->instance);
 	output.removed = rmdir(input->path) == 0 || errno == ENOENT;
 	if (!output.removed && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
 		return say(errno, "directory '%s' cannot be removed: %s", input->path, strerror(errno));

@@ -30,6 +30,8 @@ struct volume_state {
 	int format;       /* enum image_format */
 	uint64_t size;
 	int preallocation, reclaim;
+	const char *source, *source_sha256; /* what it began as a copy of; NULL: empty */
+	int source_format;
 	uint64_t allocated;  /* observed */
 	const char *backing; /* observed */
 };

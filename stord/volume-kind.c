@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kind Volume: a disk that outlives its guest. */
+#include "core/env.h"
 #include "stord/stord.h"
 #include "stord/volume.h"
 
+struct source_spec {
+	uint64_t present;
+	const char *file, *sha256;
+	int format;
+};
 struct volume_spec {
 	uint64_t present;
+	struct source_spec source;
 	const char *pool;
 	uint64_t size;
 	int format, preallocation, reclaim;
@@ -12,6 +19,16 @@ struct volume_spec {
 };
 
 enum { SECTOR = 512 };
+
+static const struct field source_rows[] = {
+	F_PATH("file", struct source_spec, file, .flags = FIELD_REQUIRED, .max = 3800,
+	       .doc = "Image to copy; relative to files/ in the state directory.", .example = "debian-12.qcow2"),
+	F_STRING("sha256", struct source_spec, sha256, .max = 64, .doc = "Its SHA-256, checked before it is copied.",
+		 .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+	F_ENUM("format", struct source_spec, format, image_formats, .def = "qcow2",
+	       .doc = "How the source is laid out; never guessed."),
+};
+static const struct table source_table = TABLE("Volume.source", struct source_spec, source_rows);
 
 static const struct field volume_spec_rows[] = {
 	F_REF("pool", struct volume_spec, pool, "Pool", .flags = FIELD_REQUIRED, .doc = "Pool that holds the image.",
@@ -24,15 +41,24 @@ static const struct field volume_spec_rows[] = {
 	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), or all of its space."),
 	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep",
 	       .doc = "What becomes of the bytes when the Volume is deleted."),
+	F_STRUCT("source", struct volume_spec, source, source_table,
+		 .doc = "What a new volume begins as a copy of. Without it a volume begins empty."),
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
 	       .doc = "Take over an image of that name that weft did not make. It is never deleted, whatever reclaim "
 		      "says."),
 };
 static const struct table volume_spec_table = TABLE("Volume", struct volume_spec, volume_spec_rows);
 
+static bool is_sha256(const char *text)
+{
+	return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
 static void volume_check(const struct check *check)
 {
 	const struct volume_spec *spec = check->object->spec;
+	if (spec->source.sha256 && !is_sha256(spec->source.sha256))
+		check_fault(check, "spec.source.sha256", "a SHA-256 is 64 hexadecimal digits");
 	if (spec->size % SECTOR)
 		check_fault(check, "spec.size", "a disk is a whole number of sectors of %d bytes", SECTOR);
 	if (spec->format == IMAGE_RAW && spec->preallocation == PREALLOCATION_METADATA)
@@ -92,8 +118,14 @@ static void volume_lower(struct lowering *l, const struct object *object)
 		return;
 	alloc_fixed(l, "volume-file", "file", file, NULL);
 	alloc_fixed(l, "volume-size", "size", size, NULL);
+	const char *source = spec->source.file;
+	if (source && source[0] != '/')
+		source = arena_printf(lower_arena(l), "%s/files/%s", env.state_dir, source);
 	struct volume_state state = {
-		.present = 0x1f,
+		.present = source ? (spec->source.sha256 ? 0xff : 0xbf) : 0x1f,
+		.source = source,
+		.source_sha256 = spec->source.sha256,
+		.source_format = spec->source.format,
 		.file = file,
 		.format = spec->format,
 		.size = spec->size,

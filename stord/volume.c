@@ -20,20 +20,25 @@ static const struct field volume_rows[] = {
 	       .doc = "What is allocated beforehand."),
 	F_ENUM("reclaim", struct volume_state, reclaim, reclaims, .flags = FIELD_WEAK,
 	       .doc = "What becomes of the bytes when nobody wants it any more."),
+	F_PATH("source", struct volume_state, source, .flags = FIELD_WEAK, .doc = "The image it begins as a copy of."),
+	F_STRING("sourceSha256", struct volume_state, source_sha256, .flags = FIELD_WEAK,
+		 .doc = "What the source must be."),
+	F_ENUM("sourceFormat", struct volume_state, source_format, image_formats, .flags = FIELD_WEAK,
+	       .doc = "How the source is laid out."),
 	F_SIZE("allocated", struct volume_state, allocated, .flags = FIELD_STATUS,
 	       .doc = "What it takes up in the pool."),
 	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "The image it is based on."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
-enum { ROW_FILE = 1 << 0, ROW_FORMAT = 1 << 1, ROW_SIZE = 1 << 2, ROW_ALLOCATED = 1 << 5, ROW_BACKING = 1 << 6 };
+enum { ROW_FILE = 1 << 0, ROW_FORMAT = 1 << 1, ROW_SIZE = 1 << 2, ROW_ALLOCATED = 1 << 8, ROW_BACKING = 1 << 9 };
 
-enum { LOOK_MS = 20 * 1000, CHANGE_MS = 290 * 1000, LANE_MS = 300 * 1000 };
+enum { LOOK_MS = 20 * 1000, CHANGE_MS = 290 * 1000, COPY_MS = 3590 * 1000, LANE_MS = 3600 * 1000 };
 
 /* Runs in the child; `image` points into it. */
 struct volume_input {
 	struct image image;
 	bool grow;
-	char path[4096], mark[IMAGE_MARK_MAX], instance[17];
+	char path[4096], source[4096], sha256[65], mark[IMAGE_MARK_MAX], instance[17];
 };
 
 static int reply(const struct image *image, int out_fd)
@@ -140,6 +145,8 @@ static struct volume_input *input_of(const struct op *op, const struct volume_st
 	struct volume_input *input = xcalloc(1, sizeof(*input));
 	snprintf(input->path, sizeof(input->path), "%s", spec->file);
 	snprintf(input->mark, sizeof(input->mark), "%s", op->mark ? op->mark : "");
+	snprintf(input->source, sizeof(input->source), "%s", spec->source ? spec->source : "");
+	snprintf(input->sha256, sizeof(input->sha256), "%s", spec->source_sha256 ? spec->source_sha256 : "");
 	memcpy(input->instance, env.instance, sizeof(input->instance));
 	char *slash = strrchr(input->path, '/');
 	*slash = '\0';
@@ -150,6 +157,9 @@ static struct volume_input *input_of(const struct op *op, const struct volume_st
 		.format = (enum image_format)spec->format,
 		.preallocation = (enum image_preallocation)spec->preallocation,
 		.size = spec->size,
+		.source = spec->source ? input->source : NULL,
+		.source_sha256 = input->sha256,
+		.source_format = (enum image_format)spec->source_format,
 		.mark = input->mark,
 		.instance = input->instance,
 		.known = memory_image(spec->file),
@@ -165,8 +175,11 @@ static void start(struct op *op, int (*work)(void *, int))
 		op_complete(op);
 		return;
 	}
+	bool copies = op->verb == OP_CREATE && spec->source;
 	task_start((struct task){.op = op, .input = input_of(op, spec), .finish = finish}, work,
-		   op->verb == OP_OBSERVE ? LOOK_MS : CHANGE_MS);
+		   op->verb == OP_OBSERVE ? LOOK_MS
+		   : copies               ? COPY_MS
+					  : CHANGE_MS);
 }
 
 static void volume_observe(struct op *op)

@@ -331,6 +331,94 @@ static void test_growing_waits_for_a_running_guest(void **state)
 	assert_fine(grown);
 }
 
+static void shell(const char *fmt, ...) printf_like(1, 2);
+static void shell(const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *command = xvprintf(fmt, args);
+	va_end(args);
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+static void refuse_source(struct volume_state spec, const char *why)
+{
+	cleanup_op struct op *op = run(&stord_volume_class, OP_CREATE, &spec, 0);
+	if (!op->err.code || !strstr(op->err.text, why))
+		fail_msg("expected '%s', got '%s'", why, op->err.text);
+	assert_int_equal(count_entries(), 0);
+}
+
+static void test_source_is_copied(void **state)
+{
+	make_pool();
+	cleanup_free char *file = in_dir("web.raw"), *source = xprintf("%s/source", root), *text = NULL;
+	shell("qemu-img create -q -f qcow2 %s 2M && qemu-io -f qcow2 -c 'write -q -P 0x41 1M 4k' %s", source, source);
+	struct volume_state spec = volume_spec(file, IMAGE_RAW, 4 * MIB);
+	spec.source = source;
+	spec.source_format = IMAGE_QCOW2;
+	spec.source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000";
+	refuse_source(spec, "is not what the manifest says: its SHA-256 is ");
+	spec.source_sha256 = NULL;
+	spec.size = MIB;
+	refuse_source(spec, "is a disk of 2.0 MiB, larger than the volume's 1.0 MiB");
+	spec.size = 4 * MIB;
+	spec.source = "/nowhere/image";
+	refuse_source(spec, "source '/nowhere/image': No such file or directory");
+	spec.source = "/etc/passwd";
+	refuse_source(spec, "source '/etc/passwd' is not a qcow2 image: Could not open");
+	cleanup_free char *layered = xprintf("%s/layered", root);
+	shell("qemu-img create -q -f qcow2 -b /etc/passwd -F raw %s 2M", layered);
+	spec.source = layered;
+	refuse_source(spec, "needs another file, '/etc/passwd'");
+	unlink(layered);
+
+	spec.source = source;
+	cleanup_op struct op *made = run(&stord_volume_class, OP_CREATE, &spec, 0);
+	unlink(source);
+	assert_fine(made);
+	assert_int_equal(((struct volume_state *)made->obs.spec)->size, 4 * MIB);
+	assert_int_equal(table_diff(stord_volume_class.table, &spec, made->obs.spec), 0);
+	assert_int_equal(file_read(file, 8 * MIB, &text, NULL), 0);
+	assert_true(text[MIB] == 0x41 && text[MIB + 4095] == 0x41 && text[MIB - 1] == 0 && text[MIB + 4096] == 0);
+}
+
+static void test_an_operation_that_is_called_off_leaves_nothing(void **state)
+{
+	make_pool();
+	cleanup_free char *file = in_dir("web.raw"), *big = xprintf("%s/big", root);
+	shell("truncate -s 3G %s", big);
+	struct volume_state spec = volume_spec(file, IMAGE_RAW, (uint64_t)3 << 30);
+	spec.source = big;
+	spec.source_sha256 = "0000000000000000000000000000000000000000000000000000000000000000";
+	cleanup_op struct op *op = xcalloc(1, sizeof(*op));
+	*op = (struct op){.verb = OP_CREATE,
+			  .class = &stord_volume_class,
+			  .key = "local/web",
+			  .want = &spec,
+			  .mark = web_mark,
+			  .lane = lane,
+			  .done = done};
+	lane->ops->submit(lane, op);
+	lane->ops->flush(lane);
+	sd_event_run(env.loop, 100 * 1000);
+	assert_null(op->node);
+	lane->ops->cancel(lane, op);
+	assert_non_null(op->node);
+	assert_int_equal(op->err.code, ECANCELED);
+	for (int i = 0; i < 20; i++)
+		sd_event_run(env.loop, 20 * 1000);
+	unlink(big);
+	/* Whatever it had begun goes with the pool. */
+	cleanup_free char *half = in_dir(".web.raw.0123456789abcdef.weft-new");
+	assert_int_equal(file_write_atomic(half, "x", 1, 0600), 0);
+	struct pool_state pool = pool_spec();
+	cleanup_op struct op *gone = run(&stord_pool_class, OP_REMOVE, &pool, 0);
+	assert_fine(gone);
+	assert_false(gone->obs.exists);
+}
+
 static void mount_small(const char *type, const char *options)
 {
 	assert_int_equal(mkdir_all(dir, 0711), 0);
@@ -427,6 +515,8 @@ int main(void)
 		TEST(test_detached_image_is_known_again),
 		TEST(test_damaged_image_of_ours_is_an_error),
 		TEST(test_growing_waits_for_a_running_guest),
+		TEST(test_source_is_copied),
+		TEST(test_an_operation_that_is_called_off_leaves_nothing),
 		TEST(test_no_room_leaves_nothing),
 		TEST(test_marks_beside_the_image_where_there_are_no_attributes),
 	};

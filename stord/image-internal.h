@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files about images share; nobody else includes this. As in image.h: blocking, for children, sentences on
+ * standard error. */
+#ifndef WEFT_STORD_IMAGE_INTERNAL_H
+#define WEFT_STORD_IMAGE_INTERNAL_H
+
+#include "stord/image.h"
+
+static inline char *image_path(const struct image *image, const char *file)
+{
+	return xprintf("%s/%s", image->dir, file);
+}
+int image_open_dir(const char *dir);
+/* Opens what must be a regular file, not through a link. Returns the descriptor or -errno. */
+int image_open(int dir_fd, const char *file, int flags, struct stat *st);
+/* Images belong to the user that QEMU runs as; where it does not exist yet they stay root's, and are passed to QEMU
+ * open. */
+int image_give_to_qemu(const struct image *image, int fd);
+
+/* tool.c */
+struct tool_info {
+	uint64_t size;
+	char backing[IMAGE_TEXT_MAX];     /* another image or data file that it needs; empty: none */
+	char problem[2 * IMAGE_TEXT_MAX]; /* set on failure: why it is not an image of that format */
+};
+/* What is inside; 0, or an errno with `problem` set and nothing said. */
+int tool_look(const char *path, enum image_format format, struct tool_info *ret);
+int tool_create(const struct image *image, const char *file);
+int tool_resize(const struct image *image, const char *file);
+/* Copies image->source into a new file of image->format. */
+int tool_convert(const struct image *image, const char *file);
+/* Says that there is no room; returns ENOSPC. */
+int tool_no_room(const struct image *image);
+/* "64.0 MiB"; returns buf. */
+const char *tool_size_text(uint64_t bytes, char buf[static 32]);
+
+#endif

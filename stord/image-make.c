@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making an image: under a temporary name until it is whole, empty or as a copy of a source. See image.h. */
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+#include "stord/image-internal.h"
+
+/* Images belong to the user that QEMU runs as; where it does not exist yet they stay root's, and are passed to QEMU
+ * open. */
+int image_give_to_qemu(const struct image *image, int fd)
+{
+	struct passwd *user = getpwnam("weft-qemu");
+	if (fchmod(fd, 0600) < 0 || (user && fchown(fd, user->pw_uid, user->pw_gid) < 0))
+		return say(errno, "image '%s/%s' cannot be given to weft-qemu: %s", image->dir, image->file,
+			   strerror(errno));
+	return 0;
+}
+
+/* The sidecar mark, if there has to be one, carries the final name: it names the inode, so it counts for nothing before
+ * the rename. */
+static int finish_file(const struct image *image, int dir_fd, const char *temporary)
+{
+	struct stat st;
+	cleanup_close int fd = image_open(dir_fd, temporary, O_RDWR, &st);
+	if (fd < 0)
+		return say(-fd, "new image '%s/%s' cannot be opened: %s", image->dir, temporary, strerror(-fd));
+	int code = image_give_to_qemu(image, fd);
+	if (code)
+		return code;
+	code = mark_write(dir_fd, image->file, fd, image->mark);
+	if (code)
+		return code == ENOSPC ? tool_no_room(image)
+				      : say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file,
+					    strerror(code));
+	if (fsync(fd) < 0)
+		return errno == ENOSPC ? tool_no_room(image)
+				       : say(errno, "writing '%s/%s': %s", image->dir, image->file, strerror(errno));
+	/* Never over a file that has appeared meanwhile. A filesystem that cannot promise that links and unlinks. */
+	int r = renameat2(dir_fd, temporary, dir_fd, image->file, RENAME_NOREPLACE);
+	if (r < 0 && errno == EINVAL)
+		r = linkat(dir_fd, temporary, dir_fd, image->file, 0);
+	if (r < 0)
+		return say(errno, "'%s/%s' cannot be put in place: %s", image->dir, image->file, strerror(errno));
+	fsync(dir_fd);
+	return 0;
+}
+
+/* ".web.qcow2.ID.weft-new": hidden, and known as ours by its instance. */
+static char *temporary_name(const struct image *image)
+{
+	return xprintf(".%s.%s.weft-new", image->file, image->instance);
+}
+
+/* sha256sum --binary --zero FILE
+ * 9f86d0... *FILE */
+static int check_sum(const struct image *image)
+{
+	if (!image->source_sha256 || !*image->source_sha256)
+		return 0;
+	cleanup_free char *out = NULL, *errs = NULL;
+	const char *argv[] = {"sha256sum", "--binary", "--zero", "--", image->source, NULL};
+	int status = run_program(argv, &out, &errs);
+	if (status != 0)
+		return say(EIO, "source '%s' cannot be read: %.*s", image->source, (int)strcspn(errs ? errs : "", "\n"),
+			   errs ? errs : strerror(-status));
+	if (strncasecmp(out, image->source_sha256, 64) != 0)
+		return say(EBADMSG, "source '%s' is not what the manifest says: its SHA-256 is %.64s", image->source,
+			   out);
+	return 0;
+}
+
+/* A source stands alone: one that names other files would copy whatever of the host it names. */
+static int check_source(const struct image *image)
+{
+	struct stat st;
+	struct tool_info info = {0};
+	char has[32], gets[32];
+	if (stat(image->source, &st) < 0)
+		return say(errno, "source '%s': %s", image->source, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return say(EINVAL, "source '%s' is not a regular file", image->source);
+	if (image->source_format == IMAGE_RAW)
+		info.size = (uint64_t)st.st_size;
+	else if (tool_look(image->source, image->source_format, &info) != 0)
+		return say(EINVAL, "source '%s' is not a %s image: %s", image->source,
+			   image_formats[image->source_format], info.problem);
+	if (info.backing[0])
+		return say(EINVAL, "source '%s' needs another file, '%s'; make it one with qemu-img convert",
+			   image->source, info.backing);
+	if (info.size > image->size)
+		return say(EFBIG,
+			   "source '%s' is a disk of %s, larger than the volume's %s; write a size that holds it",
+			   image->source, tool_size_text(info.size, has), tool_size_text(image->size, gets));
+	return check_sum(image);
+}
+
+static int copy_source(const struct image *image, const char *temporary)
+{
+	int code = check_source(image);
+	if (!code)
+		code = tool_convert(image, temporary);
+	if (!code)
+		code = tool_resize(image, temporary);
+	return code;
+}
+
+int image_make(const struct image *image)
+{
+	cleanup_close int dir_fd = image_open_dir(image->dir);
+	if (dir_fd < 0)
+		return say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
+	cleanup_free char *temporary = temporary_name(image);
+	unlinkat(dir_fd, temporary, 0);
+	umask(077);
+	int code = image->source ? copy_source(image, temporary) : tool_create(image, temporary);
+	if (!code)
+		code = finish_file(image, dir_fd, temporary);
+	unlinkat(dir_fd, temporary, 0); /* gone by rename unless it failed or was linked */
+	return code;
+}
