@@ -9,6 +9,7 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#include "core/env.h"
 #include "netd/firewall-backend.h"
 #include "netd/nft-dump.h"
 
@@ -99,11 +100,39 @@ static enum backend decide(void)
 	return path_of(program, path) ? backend : usual_backend();
 }
 
+static char *kept_path(void)
+{
+	return env.run_dir ? xprintf("%s/iptables", env.run_dir) : NULL;
+}
+
+/* What a weftd before this one has used since the host came up. */
+static int kept_backend(void)
+{
+	cleanup_free char *path = kept_path(), *text = NULL;
+	if (!path || file_read(path, 64, &text, NULL) < 0)
+		return -1;
+	text[strcspn(text, "\n")] = '\0';
+	for (int i = 0; i < N_BACKENDS; i++)
+		if (streq(text, backend_names[i]))
+			return i;
+	return -1;
+}
+
 enum backend firewall_backend(void)
 {
 	if (decided < 0)
+		decided = kept_backend();
+	if (decided < 0)
 		decided = decide();
 	return decided;
+}
+
+void firewall_backend_keep(void)
+{
+	cleanup_free char *path = kept_path(), *text = xprintf("%s\n", backend_names[firewall_backend()]);
+	/* Should it be lost, the rules themselves tell the next weftd which it was. */
+	if (path && kept_backend() != (int)firewall_backend())
+		file_write_atomic(path, text, strlen(text), 0644);
 }
 
 void firewall_backend_set(int backend)

@@ -10,6 +10,8 @@ extern const char *const backend_names[N_BACKENDS];
 
 /* Decided when first asked for, then kept: our rules are there from then on. */
 enum backend firewall_backend(void);
+/* Writes down which it is, before rules of ours are first put there: a weftd started later must look for them in the same place. */
+void firewall_backend_keep(void);
 /* For tests: decide anew (-1) or fix it. */
 void firewall_backend_set(int backend);
 /* "iptables-nft-save": program of a family; verb "save" or "restore". */

@@ -7,8 +7,9 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <sys/time.h>
 
-enum { RECEIVE_MAX = 65536 };
+enum { RECEIVE_MAX = 65536, DUMP_TRIES = 5 };
 
 static void closesocketp(struct mnl_socket **nl)
 {
@@ -17,13 +18,17 @@ static void closesocketp(struct mnl_socket **nl)
 }
 #define cleanup_socket cleanup(closesocketp)
 
+/* The kernel answers at once; the timeout is for what nobody has thought of. */
 static struct mnl_socket *open_socket(void)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct timeval timeout = {.tv_sec = 1};
 	if (nl && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
 		mnl_socket_close(nl);
 		nl = NULL;
 	}
+	if (nl)
+		setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	return nl;
 }
 
@@ -121,7 +126,7 @@ static int on_chain(const struct nlmsghdr *nlh, void *ctx)
 	return MNL_CB_OK;
 }
 
-int nft_dump_chains(enum family family, struct nft_chains *ret)
+static int dump_chains(enum family family, struct nft_chains *ret)
 {
 	cleanup_socket struct mnl_socket *nl = open_socket();
 	char buf[256] = {0};
@@ -137,6 +142,15 @@ int nft_dump_chains(enum family family, struct nft_chains *ret)
 		nft_chains_done(&chains);
 	else
 		*ret = chains;
+	return r;
+}
+
+int nft_dump_chains(enum family family, struct nft_chains *ret)
+{
+	int r = -EINTR;
+	/* A dump that somebody's change ran into says so. */
+	for (int i = 0; i < DUMP_TRIES && r == -EINTR; i++)
+		r = dump_chains(family, ret);
 	return r;
 }
 

@@ -259,6 +259,8 @@ static void plan(struct round *round)
 	for (i = 0; i < n; i++)
 		if (changes[i].want && round->texts[changes[i].key->family])
 			firewall_note_missing(changes[i].key->family, changes[i].key->table);
+	if (changes_anything(round))
+		firewall_backend_keep();
 }
 
 /* Starts what the step asks of the present family; false if that is nothing. */

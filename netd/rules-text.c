@@ -253,25 +253,39 @@ static void see_jump(struct observation *obs, const struct saved_jump *jump, con
 	};
 }
 
+static bool is_chain_of(const struct saved_chain *chain, const char *network)
+{
+	const char *of = rules_chain_network(chain->name);
+	return of && streq(of, network);
+}
+
+static bool is_jump_of(const struct saved_jump *jump, const char *network)
+{
+	return streq(rules_chain_network(jump->to), network);
+}
+
 /* Those of the wanted order first, then whatever else there is, in the order of the kernel. */
 static void see_chains(struct observation *obs, const struct saved_table *table, const char *network,
 		       const struct rules_spec *want)
 {
 	struct rules_spec *spec = obs->spec;
-	struct rules_chain *seen = arena_alloc(obs->arena, (table->n_chains + 1) * sizeof(*seen));
-	bool *taken = arena_alloc(obs->arena, table->n_chains + 1);
+	size_t n = want ? want->chains.n : 0;
+	for (size_t i = 0; i < table->n_chains; i++)
+		n += is_chain_of(&table->chains[i], network);
+	if (n == 0)
+		return;
+	struct rules_chain *seen = arena_alloc(obs->arena, n * sizeof(*seen));
+	cleanup_free bool *taken = xcalloc(table->n_chains, sizeof(*taken));
 	for (size_t i = 0; want && i < want->chains.n; i++) {
 		const struct saved_chain *chain = find_chain(table, list_at(&want->chains, struct rules_chain, i).name);
-		if (!chain || taken[chain - table->chains])
+		if (!chain || taken[chain - table->chains] || !is_chain_of(chain, network))
 			continue;
 		taken[chain - table->chains] = true;
 		see_chain(obs, chain, &seen[spec->chains.n++]);
 	}
-	for (size_t i = 0; i < table->n_chains; i++) {
-		const char *of = rules_chain_network(table->chains[i].name);
-		if (of && !taken[i] && streq(of, network))
+	for (size_t i = 0; i < table->n_chains; i++)
+		if (!taken[i] && is_chain_of(&table->chains[i], network))
 			see_chain(obs, &table->chains[i], &seen[spec->chains.n++]);
-	}
 	spec->chains.items = seen;
 }
 
@@ -279,12 +293,18 @@ static void see_jumps(struct observation *obs, const struct saved_table *table, 
 		      const struct rules_spec *want)
 {
 	struct rules_spec *spec = obs->spec;
-	struct rules_jump *seen = arena_alloc(obs->arena, (table->n_jumps + 1) * sizeof(*seen));
-	bool *taken = arena_alloc(obs->arena, table->n_jumps + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < table->n_jumps; i++)
+		n += is_jump_of(&table->jumps[i], network);
+	if (n == 0)
+		return;
+	struct rules_jump *seen = arena_alloc(obs->arena, n * sizeof(*seen));
+	cleanup_free bool *taken = xcalloc(table->n_jumps, sizeof(*taken));
 	for (size_t w = 0; want && w < want->jumps.n; w++) {
 		const struct rules_jump *wanted = &list_at(&want->jumps, struct rules_jump, w);
 		for (size_t i = 0; i < table->n_jumps; i++) {
-			if (taken[i] || wanted_jump(want, &table->jumps[i]) != wanted)
+			if (taken[i] || !is_jump_of(&table->jumps[i], network) ||
+			    wanted_jump(want, &table->jumps[i]) != wanted)
 				continue;
 			taken[i] = true;
 			see_jump(obs, &table->jumps[i], wanted, &seen[spec->jumps.n++]);
@@ -292,7 +312,7 @@ static void see_jumps(struct observation *obs, const struct saved_table *table, 
 		}
 	}
 	for (size_t i = 0; i < table->n_jumps; i++)
-		if (!taken[i] && streq(rules_chain_network(table->jumps[i].to), network))
+		if (!taken[i] && is_jump_of(&table->jumps[i], network))
 			see_jump(obs, &table->jumps[i], NULL, &seen[spec->jumps.n++]);
 	spec->jumps.items = seen;
 }
@@ -310,7 +330,7 @@ void rules_observe(const struct saved *saved, const struct rules_key *key, const
 	obs->exists = spec->chains.n > 0 || spec->jumps.n > 0;
 	for (size_t i = 0; i < table->n_jumps; i++) {
 		const struct saved_jump *jump = &table->jumps[i];
-		if (!streq(rules_chain_network(jump->to), key->network))
+		if (!is_jump_of(jump, key->network))
 			continue;
 		if (!rules_is_our_mark(jump->mark)) {
 			obs->owner = OWNER_FOREIGN;

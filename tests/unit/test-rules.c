@@ -93,8 +93,9 @@ static int teardown(void **state)
 	rig->lane->ops->free(rig->lane);
 	arena_free(rig->arena);
 	nft_events_stop();
-	cleanup_free char *notes = xprintf("%s/nft-made", env.run_dir);
+	cleanup_free char *notes = xprintf("%s/nft-made", env.run_dir), *kept = xprintf("%s/iptables", env.run_dir);
 	unlink(notes);
+	unlink(kept);
 	free(rig);
 	return 0;
 }
@@ -384,6 +385,29 @@ static void test_events(void **state)
 	observation_done(&op.obs);
 }
 
+/* The backend that holds rules is taken, and kept by who comes after. */
+static void test_backend(void **state)
+{
+	struct rig *rig = rig_of(state);
+	const char *other = "legacy";
+	cleanup_free char *path = xprintf("%s/iptables", env.run_dir);
+	run("iptables-legacy -A FORWARD -s 10.9.9.9 -j ACCEPT");
+	firewall_backend_set(-1);
+	assert_int_equal(firewall_backend(), BACKEND_LEGACY);
+	run("iptables-legacy -F; iptables-nft -A FORWARD -s 10.9.9.9 -j ACCEPT");
+	firewall_backend_set(-1);
+	assert_int_equal(firewall_backend(), BACKEND_NFT);
+	struct rules_spec want = {0};
+	add_chain(rig, &want, "WEFT-POST-a", "-s 10.1.0.0/16 ! -o a -j MASQUERADE");
+	struct op op = {.verb = OP_CREATE, .key = "ipv4/nat/a", .want = &want};
+	do_ops(rig, &op, 1);
+	assert_int_equal(op.err.code, 0);
+	observation_done(&op.obs);
+	assert_int_equal(file_write_atomic(path, other, strlen(other), 0644), 0);
+	firewall_backend_set(-1);
+	assert_int_equal(firewall_backend(), BACKEND_LEGACY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +419,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refusals, setup_legacy, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_and_doubled, setup_nft, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_and_doubled, setup_legacy, teardown),
+		cmocka_unit_test_setup_teardown(test_backend, setup_nft, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup_nft, teardown),
 	};
 	return cmocka_run_group_tests_name("rules", tests, NULL, teardown_all);
