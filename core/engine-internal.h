@@ -106,6 +106,7 @@ struct engine {
 	size_t n_ready, cap_ready;
 	size_t n_busy;
 	bool running;
+	uint64_t activity;
 	uint64_t next_retry_ms; /* no node's retry_ms is earlier; UINT64_MAX: none */
 	struct poll *polls;
 	size_t n_polls, cap_polls;

@@ -161,6 +161,10 @@ static void take_failure(struct engine *e, struct res *res, struct op *op)
 		res->known = res->known && op->obs.valid;
 		return;
 	case ANSWER_WAIT:
+		if (res->attempts++ >= PATIENCE) {
+			fail(e, res, &op->err, ANSWER_REFUSE); /* it is not for the lack of a need */
+			return;
+		}
 		for (size_t i = 0; i < res->n_needs; i++)
 			res_forget_seen(e, res->needs[i].res);
 		res_set_retry(e, res, e->host.now_ms(e->host.ctx) + WAIT_MS);
@@ -276,6 +280,7 @@ static void op_done(struct op *op)
 	struct engine *e = op->lane->engine;
 	res->op = NULL;
 	e->n_busy--;
+	e->activity++;
 	bool fresh_look = op->obs.valid && (!op->err.code || op->verb != OP_OBSERVE);
 	if (op->verb != OP_OBSERVE || op->err.code)
 		res->tried = true;
@@ -305,7 +310,7 @@ static char *describe_loss(const struct res *res, const struct decision *d)
 	const char *by = res->obs.note ? res->obs.note : "";
 	const char *sep = *by ? "; " : "";
 	if (!res->obs.exists)
-		return xprintf("was gone%s%s", sep, by);
+		return xprintf("%s/%s was gone%s%s", res->class->name, res->key, sep, by);
 	struct arena *arena = arena_new();
 	char *text = xstrdup("");
 	for (size_t i = 0; i < res->class->table->n_fields; i++) {
@@ -319,7 +324,7 @@ static char *describe_loss(const struct res *res, const struct decision *d)
 		text = longer;
 	}
 	arena_free(arena);
-	char *whole = xprintf("%s%s%s", *text ? text : "was bound to what is gone", sep, by);
+	char *whole = xprintf("%s/%s: %s%s%s", res->class->name, res->key, *text ? text : "was bound to what is gone", sep, by);
 	free(text);
 	return whole;
 }
@@ -446,6 +451,7 @@ static bool release(struct engine *e, struct res *res)
 {
 	if (res->want)
 		return false;
+	e->activity++;
 	if (res->made || res->baseline || res->record_changed)
 		forget_record(e, res);
 	res->made = res->fresh = res->record_changed = false;
@@ -468,6 +474,7 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 	res->state = d->state;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
+	e->activity += before != d->state;
 	if (before != d->state)
 		res_neighbours_queue(e, res, false);
 	else

@@ -55,6 +55,11 @@ bool engine_leaving(struct engine *e)
 	return false;
 }
 
+uint64_t engine_activity(const struct engine *e)
+{
+	return e->activity;
+}
+
 static void fill_view(const struct res *r, struct resource_view *view)
 {
 	*view = (struct resource_view){

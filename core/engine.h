@@ -101,6 +101,9 @@ void engine_resync(struct engine *engine);
 /* Drops waiting times: failed and contested ones are tried now. Of one object, or all when NULL. */
 void engine_retry(struct engine *engine, const struct object *object);
 
+/* A number that grows whenever something about a resource may have changed. */
+uint64_t engine_activity(const struct engine *engine);
+
 /* Every resource in turn; i from 0; false ends. */
 bool engine_view(struct engine *engine, size_t i, struct resource_view *view);
 bool engine_view_find(struct engine *engine, const char *class, const char *key, struct resource_view *view);

@@ -78,7 +78,7 @@ struct manager {
 	struct status *statuses;
 	size_t n_statuses, cap_statuses;
 	bool statuses_stale;
-	void (*after_run)(struct manager *m);
+	uint64_t activity; /* of the engine, when statuses were refreshed */
 };
 
 /* manager-config.c */

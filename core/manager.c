@@ -73,6 +73,9 @@ static int on_run(sd_event_source *source, void *ctx)
 	struct manager *m = ctx;
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	uint64_t next = engine_run(m->engine);
+	if (m->activity != engine_activity(m->engine))
+		m->statuses_stale = true;
+	m->activity = engine_activity(m->engine);
 	if (m->statuses_stale)
 		statuses_refresh(m);
 	job_progress(m);
