@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host for a test: network namespace, directory, weftd, and witnesses that are not weft's own."""
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("WEFT_BUILD", SOURCE / "build/dev"))
+EXAMPLES = SOURCE / "examples"
+counter = itertools.count()
+
+
+def machine_lacks(what):
+    """Why this machine cannot run a test that needs `what`: a program, a file, or a link kind as "link:vlan"; None if it can."""
+    if what.startswith("/"):
+        return None if os.path.exists(what) else f"no {what} on this machine"
+    if what.startswith("link:"):
+        kind = what[5:]
+        probe = subprocess.run(["ip", "link", "add", "weftprobe", "type", kind], capture_output=True, text=True)
+        subprocess.run(["ip", "link", "del", "weftprobe"], capture_output=True)
+        return None if probe.returncode == 0 else f"the kernel has no {kind} links"
+    return None if shutil.which(what) else f"no {what} on this machine"
+
+
+def wait_until(check, timeout=20.0, what=None):
+    """Waits for a true value of check() and returns it. Exceptions of check count as not yet."""
+    deadline = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            value = check()
+            if value:
+                return value
+            last = value
+        except (AssertionError, KeyError, IndexError, subprocess.CalledProcessError, OSError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or check}; last: {last!r}")
+        time.sleep(0.05)
+
+
+class Result:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self):
+        return json.loads(self.out)
+
+    def __repr__(self):
+        return f"status {self.status}\n{self.out}\n{self.err}"
+
+
+class Host:
+    def __init__(self, root, start=True, before=None, weftd_args=()):
+        self.root = Path(root)
+        self.root.mkdir(parents=True)
+        self.ns = f"wt{os.getpid()}-{next(counter)}"
+        subprocess.run(["ip", "netns", "add", self.ns], check=True)
+        self.run("ip", "link", "set", "lo", "up")
+        self.log_path = self.root / "weftd.log"
+        self.daemon = None
+        self.scratch = self.root / "scratch"
+        self.scratch.mkdir()
+        self.others = []  # processes of the test, in this namespace
+        if before:
+            before(self)
+        self.weftd_args = list(weftd_args)
+        self.before = self.snapshot()
+        if start:
+            self.start()
+
+    # ---- running things ----
+
+    def popen(self, *argv, **options):
+        """Starts a program of the test's in the namespace; ended with the host."""
+        process = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, argv)], **options)
+        self.others.append(process)
+        return process
+
+    def run(self, *argv, check=True, timeout=60, input=None):
+        done = subprocess.run(["ip", "netns", "exec", self.ns, *map(str, argv)], capture_output=True, text=True,
+                              timeout=timeout, input=input)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(map(str, argv))}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def json(self, *argv):
+        return json.loads(self.run(*argv) or "[]")
+
+    def start(self, *args, wait=True):
+        assert self.daemon is None
+        log = open(self.log_path, "ab")
+        self.daemon = subprocess.Popen(
+            ["ip", "netns", "exec", self.ns, BUILD / "weftd", "--root", self.root, *self.weftd_args, *args],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        if wait:
+            wait_until(lambda: self.weft("history", check=False).status == 0, what="weftd answers")
+
+    def stop(self, how=signal.SIGTERM):
+        self.daemon.send_signal(how)
+        status = self.daemon.wait(timeout=30)
+        self.daemon = None
+        return status
+
+    def restart(self, how=signal.SIGTERM):
+        status = self.stop(how)
+        if how == signal.SIGTERM:
+            assert status == 0, f"weftd ended with status {status}"
+        self.start()
+
+    def weft(self, *args, check=True, timeout=120, input=None):
+        done = Result(subprocess.run([BUILD / "weft", "--socket", self.root / "run/weft.sock", *map(str, args)],
+                                     capture_output=True, text=True, timeout=timeout, input=input, cwd=self.root))
+        if check and done.status:
+            raise AssertionError(f"weft {' '.join(map(str, args))}: {done}")
+        return done
+
+    # ---- asking weft ----
+
+    def apply(self, text, *args, check=True, name="manifest.yaml"):
+        """Applies YAML text (or a file's path)."""
+        if isinstance(text, Path):
+            path = text
+        else:
+            path = self.scratch / name
+            path.write_text(text)
+        return self.weft("apply", "-f", path, *args, check=check)
+
+    def objects(self, kind="all", name=None):
+        out = self.weft("get", kind, *([name] if name else []), "-o", "json").json()
+        return out if isinstance(out, list) else [out]
+
+    def condition(self, kind, name, type="Ready"):
+        """A condition of an object as a dict, {} if it has none of that type."""
+        for o in self.objects(kind, name):
+            for c in o["status"].get("conditions", []):
+                if c["type"] == type:
+                    return c
+        return {}
+
+    def ready(self, kind, name):
+        return self.condition(kind, name).get("status") == "True"
+
+    def wait_ready(self, kind, name, timeout=30):
+        return wait_until(lambda: self.ready(kind, name), timeout, f"{kind} {name} is Ready")
+
+    def events(self):
+        return [json.loads(line) for line in self.weft("events", "-o", "json").out.splitlines() if line.strip()]
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def show_log(self):
+        print(f"---- weftd's log ({self.ns}) ----\n{self.log()[-6000:]}")
+
+    # ---- witnesses ----
+
+    def links(self):
+        return {l["ifname"]: l for l in self.json("ip", "-d", "-j", "link")}
+
+    def addresses(self, dev=None):
+        """{"lan": {"192.168.150.1/24", ...}} without link-local ones."""
+        found = {}
+        for link in self.json("ip", "-j", "addr"):
+            found[link["ifname"]] = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"}
+        return found[dev] if dev else found
+
+    def pids(self):
+        """{pid: command line} of all processes in the namespace but weftd and the test's own."""
+        mine = {self.daemon.pid} if self.daemon else set()
+        mine |= {p.pid for p in self.others}
+        found = {}
+        for line in subprocess.run(["ip", "netns", "pids", self.ns], capture_output=True, text=True).stdout.split():
+            try:
+                argv = Path(f"/proc/{line}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if int(line) not in mine and argv[0] and not self.descends(int(line), mine):
+                found[int(line)] = b" ".join(argv).decode(errors="replace").strip()
+        return found
+
+    @staticmethod
+    def descends(pid, ancestors):
+        while pid > 1:
+            try:
+                pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                return False
+            if pid in ancestors:
+                return True
+        return False
+
+    def process(self, pattern):
+        """The pid of the one process whose command line matches."""
+        found = [pid for pid, line in self.pids().items() if re.search(pattern, line)]
+        assert len(found) == 1, f"{len(found)} processes match {pattern!r}: {self.pids()}"
+        return found[0]
+
+    def sysctls(self):
+        text = self.run("sysctl", "-a", "-e", "-r", r"^net\.(ipv[46]\.(ip_forward|conf\..*(forwarding|accept_ra|route_localnet|"
+                        r"promote_secondaries|disable_ipv6|autoconf))|bridge\.)", check=False)
+        return dict(sorted(line.split(" = ", 1) for line in text.splitlines() if " = " in line and "stable_secret" not in line))
+
+    def snapshot(self):
+        """What must be as before when everything of ours is gone."""
+        links = {name: {k: l.get(k) for k in ("ifindex", "address", "mtu", "master", "ifalias", "flags")}
+                 for name, l in self.links().items()}
+        routes = [{k: v for k, v in r.items() if k not in ("expires", "cacheinfo")}
+                  for family in ("-4", "-6") for r in self.json("ip", family, "-j", "route", "show", "table", "all")
+                  if not str(r.get("dst", "")).startswith(("ff00::", "multicast ff00"))]
+        return {
+            "links": links,
+            "addresses": self.addresses(),
+            "routes": sorted(json.dumps(r, sort_keys=True) for r in routes),
+            "nft": self.ruleset(),
+            "sysctls": self.sysctls(),
+            "processes": sorted(self.pids().values()),
+        }
+
+    def ruleset(self):
+        text = self.run("nft", "-s", "list", "ruleset", check=False)
+        return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+    def diff(self):
+        """What weft would change, as its plan; [] when the host is as wanted."""
+        done = self.weft("diff", "-o", "json", check=False)
+        assert done.status in (0, 3), done
+        plan = json.loads(done.out)["plan"] if done.out.strip() else []
+        return [step for step in plan if not step.get("restartNeeded")]
+
+    # ---- laws ----
+
+    def check_laws(self):
+        if self.daemon is None:
+            self.start()
+        assert self.daemon.poll() is None, f"weftd has ended with status {self.daemon.returncode}"
+        wait_until(lambda: self.diff() == [], 20, "law 1: diff is empty")
+        links = {name: l["ifindex"] for name, l in self.links().items()}
+        pids = self.pids()
+        self.restart()
+        wait_until(lambda: self.diff() == [], 20, "law 2: diff is empty after a restart")
+        assert {name: l["ifindex"] for name, l in self.links().items()} == links, "law 2: links changed at a restart"
+        assert self.pids() == pids, "law 2: processes changed at a restart"
+        self.delete_all()
+        wait_until(lambda: self.snapshot() == self.before, 30, "law 4: the host is as before") if self.differs_from_before() else None
+        assert not self.differs_from_before(), "law 4: " + json.dumps(self.differs_from_before(), indent=1)
+        assert self.daemon.poll() is None, "weftd has ended"
+
+    def delete_all(self):
+        names = [f"{o['kind']}/{o['metadata']['name']}" for o in self.objects()]
+        if names:
+            self.weft("delete", "--now", "--wait=60s", *names, timeout=120)
+
+    def differs_from_before(self):
+        now = self.snapshot()
+        return {k: {"before": self.before[k], "now": now[k]} for k in now if now[k] != self.before[k]}
+
+    def close(self):
+        if self.daemon and self.daemon.poll() is None:
+            self.daemon.kill()
+        if self.daemon:
+            self.daemon.wait()
+        for process in self.others:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        for pid in list(self.pids()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        subprocess.run(["ip", "netns", "del", self.ns])
