@@ -32,4 +32,4 @@ static const struct field info_rows[] = {
 static const struct table info_table = TABLE("link.bridge", struct bridge_info, info_rows);
 
 extern const struct link_kind link_bridge;
-const struct link_kind link_bridge = {.name = "bridge", .kernel_name = "bridge", .info = &info_table};
+const struct link_kind link_bridge = {.name = "bridge", .kernel_name = "bridge", .info = &info_table, .follows_mtu = true};

@@ -107,8 +107,18 @@ static void observe_rows(const struct netlink_cache *cache, const struct netlink
 	observe_variants(link, want, seen, arena);
 }
 
+/* The kernel's word for a master that went while the message was under way is EINVAL, which says nothing. */
+static void explain_master(const struct netlink_cache *cache, struct op *op)
+{
+	int master = (int)(intptr_t)op->lane_data;
+	op->lane_data = NULL;
+	if (op->err.code == EINVAL && master && !netlink_link_by_index(cache, master))
+		err_set(&op->err, ENODEV, "link '%s', which it is to be a port of, has just gone", ((const struct link_spec *)op->want)->master);
+}
+
 static void observe(struct netlink_cache *cache, struct op *op)
 {
+	explain_master(cache, op);
 	struct netlink_link *link = netlink_link_by_name(cache, op->key);
 	struct link_spec *seen = observation_begin(&op->obs, op->class, link != NULL);
 	netlink_cache_watch(cache, op->key, NETLINK_WATCH_LINK);
@@ -186,8 +196,16 @@ static int put_alias(struct netlink_batch *batch, struct op *op, uint64_t rows, 
 /* What is kept from encode() to settle(). */
 struct making {
 	const struct link_kind *kind;
-	int fd; /* -1: made by rtnetlink */
+	int fd;     /* -1: made by rtnetlink */
+	int master; /* what the message named, 0: nothing */
 };
+
+static void remember(struct op *op, const struct link_kind *kind, int fd, int master)
+{
+	struct making *making = xcalloc(1, sizeof(*making));
+	*making = (struct making){.kind = kind, .fd = fd, .master = master};
+	op->lane_data = making;
+}
 
 static int create_by_descriptor(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
 {
@@ -195,26 +213,26 @@ static int create_by_descriptor(struct netlink_batch *batch, struct op *op, cons
 	int r = kind->open(op->key, op->want, &fd, &op->err);
 	if (r < 0)
 		return r;
-	struct making *making = xcalloc(1, sizeof(*making));
-	*making = (struct making){.kind = kind, .fd = take_fd(&fd)};
-	op->lane_data = making;
+	remember(op, kind, take_fd(&fd), master);
 	return put_alias(batch, op, UINT64_MAX, master);
 }
 
-/* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same sendmsg. */
+/* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same sendmsg. A bridge takes the MTU in the
+ * first message for a passing one, and goes on to follow its ports; so that is set by the second as well, and must be another one before. */
 static int create_by_message(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
 {
 	struct ifinfomsg *header;
-	struct making *making = xcalloc(1, sizeof(*making));
-	*making = (struct making){.kind = kind, .fd = -1};
-	op->lane_data = making;
+	struct link_spec first = *(const struct link_spec *)op->want;
+	remember(op, kind, -1, master);
 	struct nlmsghdr *message = begin_link(batch, op, NLM_F_CREATE | NLM_F_EXCL, &header);
 	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
-	int r = put_common(message, header, op->want, UINT64_MAX, master);
+	if (kind->follows_mtu)
+		first.mtu ^= 1;
+	int r = put_common(message, header, &first, UINT64_MAX, master);
 	if (r == 0)
 		r = put_info(message, kind, op->want, UINT64_MAX, UINT64_MAX);
 	netlink_batch_end(batch, message);
-	return r < 0 ? r : put_alias(batch, op, 0, 0);
+	return r < 0 ? r : put_alias(batch, op, kind->follows_mtu ? 1 << LINK_MTU : 0, 0);
 }
 
 static int encode_create(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
@@ -250,7 +268,8 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	op->lane_data = NULL;
 	if (!making)
 		return;
-	if (making->fd < 0 && op->err.code == EEXIST)
+	op->lane_data = (void *)(intptr_t)making->master; /* for explain_master() */
+	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)
 		unmark(batch, op->key);
 	if (making->fd >= 0 && !op->err.code)
 		making->kind->keep(making->fd, &op->err);
@@ -283,6 +302,7 @@ static int encode_update(struct netlink_batch *batch, struct netlink_cache *cach
 	uint64_t info = info_differences(kind, op);
 	if (info && kind->change && (r = kind->change(op, info)) < 0)
 		return r;
+	remember(op, kind, -1, op->rows & 1 << LINK_MASTER ? master : 0);
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	header->ifi_index = link->index;
 	r = put_common(message, header, want, op->rows, master);

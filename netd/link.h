@@ -36,6 +36,7 @@ struct link_kind {
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
 	const struct table *fixed; /* NULL: none */
 	const struct table *info;
+	bool follows_mtu;          /* its MTU follows its ports until it was changed once */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */
 	bool (*is)(const struct netlink_link *link);
 	/* For links that rtnetlink cannot make: makes one that goes when the descriptor is closed. NULL: RTM_NEWLINK makes it. */

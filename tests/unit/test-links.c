@@ -164,6 +164,9 @@ static void test_the_contract_and_its_repair(void **state)
 	shell("ip link set br7 alias '' && ip link set tap7 address 02:00:00:00:00:01");
 	until(is_whole);
 	until("ip link show br7 | grep -q alias");
+	shell("ip link set tap7 mtu 1200");
+	until(is_whole);
+	shell("ip link add small mtu 1000 type veth && ip link set small master br7 && ip link show br7 | grep -q 'mtu 1400' && ip link del small");
 	apply("");
 	shell("test -z \"$(ip -o link show | grep -v ' lo:')\"");
 }
