@@ -102,7 +102,7 @@ static const char *not_for_hosts(const struct ip *ip)
 	if (ip->b[0] == 0xff)
 		return "a multicast address";
 	if (ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80)
-		return "a link-local address, which every link has by itself";
+		return "a link-local address";
 	return NULL;
 }
 
@@ -327,7 +327,7 @@ static void check_ipv6(const struct check *check, const struct network_spec *spe
 		else if (prefix->len < 64 || prefix->len > 126)
 			diag = check_fault(check, path, "DHCPv6 (ipv6.mode %s) serves prefixes of 64 to 126 bits", modes[spec->ipv6.mode]);
 		if (diag)
-			diag_hint(check->diags, diag, slaac ? "write a /64, or ipv6: {mode: dhcp}" : "write a longer prefix, or ipv6: {mode: none}");
+			diag_hint(check->diags, diag, slaac && prefix->len > 64 ? "write a /64, or ipv6: {mode: dhcp}" : "write a /64, or ipv6: {mode: none}");
 	}
 }
 
