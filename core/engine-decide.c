@@ -89,14 +89,14 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 {
 	const struct resource_class *class = res->class;
 	bool creatable = !(class->flags & CLASS_INHERENT) && (!class->creatable || class->creatable(res->want->spec));
-	if (!creatable) {
-		wait_for(d, RES_WAITING, "%s %s does not exist", class->name, res->key);
-		d->refused = is_transactional(res);
-		return;
-	}
 	const struct res *need = unmet_need(res);
 	if (need) {
 		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
+		return;
+	}
+	if (!creatable) {
+		wait_for(d, RES_WAITING, "%s %s does not exist", class->name, res->key);
+		d->refused = is_transactional(res);
 		return;
 	}
 	if ((class->flags & CLASS_PRECIOUS) && (res->made_incarnation || res->baseline)) {

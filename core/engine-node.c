@@ -146,14 +146,21 @@ void res_forget_seen(struct engine *e, struct res *res)
 	res_queue(e, res);
 }
 
+/* What nobody makes (a setting of a link) may have come by itself with what it needs. */
+static bool comes_by_itself(const struct res *res)
+{
+	return (res->class->flags & CLASS_INHERENT) && res->known && !res->obs.exists;
+}
+
 /* Marks what may go on, or must be looked at again, since something about `res` has changed. */
 void res_neighbours_queue(struct engine *e, struct res *res, bool forget_dependents)
 {
 	for (size_t i = 0; i < res->dependents.n; i++) {
-		if (forget_dependents)
-			res_forget_seen(e, res->dependents.items[i]);
+		struct res *dependent = res->dependents.items[i];
+		if (forget_dependents || comes_by_itself(dependent))
+			res_forget_seen(e, dependent);
 		else
-			res_queue(e, res->dependents.items[i]);
+			res_queue(e, dependent);
 	}
 	for (size_t i = 0; i < res->followers.n; i++) {
 		if (forget_dependents && res->followers.items[i]->carrier == res)
