@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See change.h. */
+#include "cli/change.h"
+
+#include <ctype.h>
+
+#include "api/client.h"
+#include "cli/diagnostics.h"
+#include "cli/json.h"
+
+static const struct outcome {
+	const char *result;
+	int status;
+	bool objects; /* the list of what was changed is true */
+	bool plan;    /* the plan is what is of interest */
+} outcomes[] = {
+	{"final", CLI_DONE, true, false},     {"pending", CLI_DONE, true, false},
+	{"dryRun", CLI_DONE, false, true},    {"notReady", CLI_NOT_READY, true, false},
+	{"refused", CLI_USAGE, false, false}, {"disruptive", CLI_FAILED, false, true},
+};
+
+static struct outcome outcome_of(const json_t *answer)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
+		if (streq(outcomes[i].result, json_text(answer, "result")))
+			return outcomes[i];
+	return (struct outcome){.status = CLI_FAILED};
+}
+
+static void print_change(const json_t *object)
+{
+	static const struct {
+		const char *change;
+		enum style style;
+	} styles[] = {{"created", STYLE_GOOD}, {"changed", STYLE_WARN}, {"deleted", STYLE_BAD}, {"unchanged", STYLE_FAINT}};
+	const char *change = json_text(object, "change");
+	cleanup_free char *label = object_label(object);
+	enum style style = STYLE_PLAIN;
+	for (size_t i = 0; i < ARRAY_SIZE(styles); i++)
+		if (streq(styles[i].change, change))
+			style = styles[i].style;
+	for (char *c = label; *c && *c != '/'; c++)
+		*c = (char)tolower((unsigned char)*c);
+	print_styled(stdout, STYLE_PLAIN, "%s ", label);
+	print_styled(stdout, style, "%s\n", change ? change : "?");
+}
+
+static void print_pending(const json_t *answer)
+{
+	const char *by = json_text(answer, "confirmBy");
+	cleanup_free char *at = time_local(by);
+	long long left = (long long)time_parse(by) - (long long)(wall_ms() / 1000);
+	printf("revision %lld is in place until it is confirmed; it is taken back at %s (in %lld s)\n",
+	       (long long)json_integer_value(json_at(answer, "revision")), at, left > 0 ? left : 0);
+	puts("  to keep it:       weft confirm\n  to take it back:  weft rollback");
+}
+
+static void print_answer(const json_t *answer, const struct outcome *outcome)
+{
+	const char *message = json_text(answer, "message");
+	const json_t *object;
+	size_t i;
+	if (outcome->objects)
+		json_array_foreach(json_at(answer, "objects"), i, object)
+			print_change(object);
+	if (outcome->plan)
+		plan_print(json_at(answer, "plan"), false);
+	diagnostics_print(json_text(answer, "rendered"));
+	if (streq(outcome->result, "pending"))
+		print_pending(answer);
+	else if (outcome->status == CLI_DONE)
+		print_styled(stdout, STYLE_PLAIN, "%s\n", message ? message : "done");
+	else
+		cli_fail(outcome->status, "%s", message ? message : "it failed, and weftd did not say why");
+}
+
+int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress)
+{
+	json_t *answer = NULL;
+	progress = progress && output == OUTPUT_TEXT && terminal_of(stderr).is_terminal;
+	int status = progress ? progress_request(cli, path, body, &answer)
+			      : client_request(cli_client(cli), "POST", path, body, 0, &answer);
+	/* Without a result it is a refusal of the request itself, or no answer at all. */
+	if (status < 0 || !json_text(answer, "result")) {
+		json_decref(answer);
+		return cli_fail(status == 400 || status == 413 ? CLI_USAGE : CLI_FAILED, "%s", client_error(cli_client(cli)));
+	}
+	struct outcome outcome = outcome_of(answer);
+	if (output == OUTPUT_JSON)
+		print_json(answer);
+	else if (output == OUTPUT_YAML)
+		print_yaml(answer);
+	else
+		print_answer(answer, &outcome);
+	json_decref(answer);
+	return outcome.status;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What apply, delete, confirm, rollback and diff have in common: asking for a change of the configuration, watching it, and telling how it
+ * came out. */
+#ifndef WEFT_CLI_CHANGE_H
+#define WEFT_CLI_CHANGE_H
+
+#include "cli/cli.h"
+
+/* Posts the request and prints the answer (core/manager.h has its shape). `progress`: it may take long enough to be watched.
+ * Returns an enum cli_status. */
+int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress);
+
+/* plan.c. Prints the steps of a plan, grouped by object; `fields`: with each field that changes, - and +. */
+void plan_print(const json_t *plan, bool fields);
+
+/* progress.c. As client_request(), but with a line for each object drawn on the terminal until the answer is there. */
+int progress_request(struct cli *cli, const char *path, const json_t *body, json_t **ret);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Drawing what becomes of objects while a request is under way: the request waits on a thread of its own, the objects are asked for on
+ * another connection, and a line each is redrawn in place. What is done before anybody could read it is not drawn. */
+#include <pthread.h>
+#include <time.h>
+
+#include "api/client.h"
+#include "cli/change.h"
+#include "cli/json.h"
+#include "cli/terminal.h"
+
+enum { FIRST_MS = 400, REDRAW_MS = 200, LINES_MAX = 12 };
+
+struct request {
+	struct client *client;
+	const char *path;
+	const json_t *body;
+	int status;
+	json_t *answer;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done;
+};
+
+static void *run(void *ctx)
+{
+	struct request *request = ctx;
+	request->status = client_request(request->client, "POST", request->path, request->body, 0, &request->answer);
+	pthread_mutex_lock(&request->lock);
+	request->done = true;
+	pthread_cond_signal(&request->changed);
+	pthread_mutex_unlock(&request->lock);
+	return NULL;
+}
+
+static bool wait_done(struct request *request, unsigned ms)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&request->lock);
+	int r = 0;
+	while (!request->done && r == 0)
+		r = pthread_cond_timedwait(&request->changed, &request->lock, &until);
+	bool done = request->done;
+	pthread_mutex_unlock(&request->lock);
+	return done;
+}
+
+/* One line that does not wrap; returns whether it was drawn. */
+static void draw_line(const struct terminal *terminal, const char *sign, enum style style, const char *text)
+{
+	cleanup_free char *visible = text_visible(text, false);
+	size_t room = terminal->width > 6 ? terminal->width - 4 : 1;
+	size_t size = strlen(visible);
+	while (size && text_columns(visible) > room)
+		visible[--size] = '\0';
+	fprintf(stderr, "%s%s%s %s\033[K\n", style_on(terminal, style), sign, style_off(terminal, style), visible);
+}
+
+static size_t draw(const json_t *objects, unsigned turn)
+{
+	static const char *const spinner[] = {"|", "/", "-", "\\"};
+	struct terminal terminal = terminal_of(stderr);
+	size_t n = 0, n_ready = 0, i;
+	json_t *object;
+	json_array_foreach(objects, i, object) {
+		n_ready += object_is_ready(object);
+		if (object_is_ready(object) || n >= LINES_MAX)
+			continue;
+		cleanup_free char *label = object_label(object), *note = object_note(object);
+		cleanup_free char *text = xprintf("%s  %s", label, note ? note : "");
+		draw_line(&terminal, "\u00b7", STYLE_WARN, text);
+		n++;
+	}
+	cleanup_free char *text = xprintf("%zu of %zu objects are Ready", n_ready, json_array_size(objects));
+	draw_line(&terminal, spinner[turn % ARRAY_SIZE(spinner)], STYLE_NOTE, text);
+	return n + 1;
+}
+
+static void watch(struct cli *cli, struct request *request)
+{
+	struct client *client = client_new(client_socket(cli->socket));
+	size_t n_lines = 0;
+	for (unsigned turn = 0; !wait_done(request, turn ? REDRAW_MS : FIRST_MS); turn++) {
+		json_t *objects = NULL;
+		if (client_request(client, "GET", "/v1/objects", NULL, 2000, &objects) == 200) {
+			if (n_lines)
+				fprintf(stderr, "\033[%zuA\033[J", n_lines);
+			n_lines = draw(objects, turn);
+			fflush(stderr);
+		}
+		json_decref(objects);
+	}
+	if (n_lines)
+		fprintf(stderr, "\033[%zuA\033[J", n_lines);
+	client_free(client);
+}
+
+int progress_request(struct cli *cli, const char *path, const json_t *body, json_t **ret)
+{
+	struct request request = {
+		.client = cli_client(cli),
+		.path = path,
+		.body = body,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.changed = PTHREAD_COND_INITIALIZER,
+	};
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, run, &request) != 0)
+		return client_request(request.client, "POST", path, body, 0, ret);
+	watch(cli, &request);
+	pthread_join(thread, NULL);
+	*ret = request.answer;
+	return request.status;
+}
