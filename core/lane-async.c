@@ -347,8 +347,8 @@ static void async_cancel(struct lane *lane, struct op *client)
 	struct lane_async *async = container_of(lane, struct lane_async, lane);
 	struct job *job = client->lane_data;
 	const char *why = "was called off";
-	if (job->returned)
-		return; /* its answer is on the way */
+	if (!job || job->returned)
+		return; /* never came here (a lane in front holds it), or its answer is on the way */
 	if (!job->started) {
 		queue_take(job);
 		job->client = NULL;
