@@ -471,6 +471,8 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 		arrive(e, res, !d->stubborn);
 	if (before != RES_FOREIGN && d->state == RES_FOREIGN)
 		res_notice(e, res, NOTICE_FOREIGN, d->reason);
+	if (before != RES_FAILED && d->state == RES_FAILED)
+		res_notice(e, res, NOTICE_FAILED, d->reason);
 	res->state = d->state;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);

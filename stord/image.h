@@ -63,6 +63,9 @@ int image_sweep(const char *dir, const char *instance);
 int mark_read(int dir_fd, const char *file, int fd, char ret[static IMAGE_MARK_MAX]);
 int mark_write(int dir_fd, const char *file, int fd, const char *mark);
 int mark_remove(int dir_fd, const char *file, int fd);
+/* The same for a directory: an attribute or nothing. */
+void mark_read_directory(int fd, char ret[static IMAGE_MARK_MAX]);
+void mark_write_directory(int fd, const char *mark);
 
 /* run.c: runs a program to its end; `out` and `errs` (bounded, NUL-terminated) may be NULL. Returns its exit status,
  * -errno when it could not be run. */

@@ -82,3 +82,16 @@ int mark_remove(int dir_fd, const char *file, int fd)
 	fremovexattr(fd, attribute);
 	return 0;
 }
+
+void mark_read_directory(int fd, char ret[static IMAGE_MARK_MAX])
+{
+	ssize_t n = fgetxattr(fd, attribute, ret, IMAGE_MARK_MAX - 1);
+	ret[n > 0 ? n : 0] = '\0';
+}
+
+/* Where there are no attributes the engine's record alone says that the directory was made here. */
+void mark_write_directory(int fd, const char *mark)
+{
+	if (fsetxattr(fd, attribute, mark, strlen(mark), 0) < 0)
+		errno = 0;
+}

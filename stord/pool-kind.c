@@ -59,7 +59,8 @@ static void pool_lower(struct lowering *l, const struct object *object)
 		return;
 	}
 	if (!alloc_fixed(l, "pool-path", "path", path, &holder)) {
-		lower_refuse_beside(l, lower_refuse(l, "spec.path", "'%s' is the directory of %s already", path, holder), holder);
+		lower_refuse_beside(
+			l, lower_refuse(l, "spec.path", "'%s' is the directory of %s already", path, holder), holder);
 		return;
 	}
 	struct pool_state state = {.present = 3, .type = spec->type, .path = path};

@@ -29,12 +29,13 @@ enum { LOOK_MS = 20 * 1000, CHANGE_MS = 30 * 1000 };
 /* Runs in the child. */
 struct pool_input {
 	char path[4096];
-	char instance[17];
+	char instance[17], mark[IMAGE_MARK_MAX];
 	bool sweep;
 };
 struct pool_output {
 	bool exists, local, removed;
 	uint64_t inode, capacity, available;
+	char mark[IMAGE_MARK_MAX];
 };
 
 /* Filesystems where inotify sees what other hosts do not at all, or where adding a watch may hang. */
@@ -74,6 +75,7 @@ static int look(const struct pool_input *input, struct pool_output *ret)
 				    .inode = st.st_ino,
 				    .capacity = (uint64_t)fs.f_blocks * fs.f_frsize,
 				    .available = (uint64_t)fs.f_bavail * fs.f_frsize};
+	mark_read_directory(fd, ret->mark);
 	if (input->sweep)
 		image_sweep(input->path, input->instance);
 	return 0;
@@ -91,7 +93,18 @@ static int do_observe(void *ctx, int out_fd)
 	return code ? code : reply(out_fd, &output);
 }
 
-/* Others may pass through, to images that are theirs, but not list. */
+/* Others may pass through, to images that are theirs, but not list. Only what was made here is marked. */
+static int make_directory(const struct pool_input *input)
+{
+	if (mkdir(input->path, 0711) < 0)
+		return errno == EEXIST ? 0 : errno;
+	cleanup_close int fd = open(input->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	mark_write_directory(fd, input->mark);
+	return 0;
+}
+
 static int do_create(void *ctx, int out_fd)
 {
 	struct pool_input *input = ctx;
@@ -101,9 +114,10 @@ static int do_create(void *ctx, int out_fd)
 	int r = *parent ? mkdir_all(parent, 0755) : 0;
 	if (r < 0)
 		return say(-r, "directory '%s' cannot be made: %s", parent, strerror(-r));
-	if ((mkdir(input->path, 0711) < 0 && errno != EEXIST))
-		return say(errno, "directory '%s' cannot be made: %s", input->path, strerror(errno));
-	int code = look(input, &output);
+	int code = make_directory(input);
+	if (code)
+		return say(code, "directory '%s' cannot be made: %s", input->path, strerror(code));
+	code = look(input, &output);
 	return code ? code : reply(out_fd, &output);
 }
 
@@ -133,6 +147,14 @@ static struct pool_state *seen_begin(struct op *op, bool exists)
 	return seen;
 }
 
+/* What another Pool or another instance has marked is a directory like any other. */
+static enum owner owner_of(const struct op *op, const struct pool_output *output)
+{
+	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
+	bool same = op->mark ? streq(output->mark, op->mark) : str_starts(output->mark, ours);
+	return same ? OWNER_OURS : OWNER_UNKNOWN;
+}
+
 static void finish_look(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -145,13 +167,14 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	seen->capacity = output->capacity;
 	seen->available = output->available;
 	op->obs.incarnation = output->inode;
+	op->obs.owner = owner_of(op, output);
 	memory_put_pool(seen->path, output->exists);
 	if (output->exists && output->local)
 		watch_pool(op->lane->engine, op->key, seen->path);
 	op_complete(op);
 }
 
-/* A directory that is not empty stays, and is nobody's from here on. */
+/* A directory that is not empty stays and is given up; its mark lets the same Pool take it up again. */
 static void finish_remove(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -176,6 +199,7 @@ static void start(struct op *op, int (*work)(void *, int), bool removing)
 	struct pool_input *input = xcalloc(1, sizeof(*input));
 	snprintf(input->path, sizeof(input->path), "%s", spec->path);
 	memcpy(input->instance, env.instance, sizeof(input->instance));
+	snprintf(input->mark, sizeof(input->mark), "%s", op->mark ? op->mark : "");
 	input->sweep = !memory_has_pool(spec->path); /* once, before any image is made in it */
 	task_start((struct task){.op = op, .input = input, .finish = removing ? finish_remove : finish_look}, work,
 		   op->verb == OP_OBSERVE ? LOOK_MS : CHANGE_MS);

@@ -108,7 +108,7 @@ static void test_pool_comes_and_goes(void **state)
 	assert_fine(made);
 	const struct pool_state *seen = made->obs.spec;
 	assert_true(made->obs.exists && seen->capacity > 0 && seen->available > 0 && made->obs.incarnation);
-	assert_int_equal(made->obs.owner, OWNER_UNKNOWN);
+	assert_int_equal(made->obs.owner, OWNER_OURS);
 	assert_int_equal(table_diff(stord_pool_class.table, &spec, seen), 0);
 	struct stat st;
 	assert_int_equal(stat(dir, &st), 0);
@@ -131,6 +131,19 @@ static void test_pool_with_something_in_it_stays(void **state)
 	assert_true(op->obs.exists);
 	assert_int_equal(op->obs.owner, OWNER_FOREIGN);
 	assert_int_equal(count_entries(), 1);
+}
+
+static void test_directory_of_somebody_else_is_used_as_it_is(void **state)
+{
+	assert_int_equal(mkdir_all(dir, 0750), 0);
+	struct pool_state spec = pool_spec();
+	cleanup_op struct op *op = run(&stord_pool_class, OP_OBSERVE, &spec, 0);
+	assert_fine(op);
+	assert_true(op->obs.exists);
+	assert_int_equal(op->obs.owner, OWNER_UNKNOWN);
+	struct stat st;
+	assert_int_equal(stat(dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
 }
 
 static void test_pool_that_everybody_may_write_is_refused(void **state)
@@ -505,6 +518,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pool_comes_and_goes),
 		TEST(test_pool_with_something_in_it_stays),
+		TEST(test_directory_of_somebody_else_is_used_as_it_is),
 		TEST(test_pool_that_everybody_may_write_is_refused),
 		TEST(test_half_made_images_are_swept),
 		TEST(test_qcow2_is_made_grown_deleted),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools and Volumes from manifest to directory: kinds, lowering, the engine and the storage lane together, on real files. */
+/* Pools and Volumes from manifest to directory: kinds, lowering, the engine and the storage lane together, on real
+ * files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,8 +24,7 @@ static struct generation *current, *refused;
 static struct diags diags;
 static bool woken;
 
-#define POOL                                                                                                           \
-	"apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: images}\n---\n"
+#define POOL           "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: images}\n---\n"
 #define VOLUME(fields) "apiVersion: weft/v1\nkind: Volume\nmetadata: {name: web}\nspec: {pool: local, " fields "}\n"
 
 static uint64_t host_now(void *ctx)
@@ -145,6 +145,11 @@ static void test_made_kept_and_taken_up_again(void **state)
 	assert_present();
 	assert_true(view_of("volume", "local/web").incarnation == inode);
 	assert_int_equal(((const struct volume_state *)view_of("volume", "local/web").seen)->size, 16 << 20);
+	/* Nor is the directory forgotten: once the bytes are to go, it goes with them. */
+	apply(POOL VOLUME("size: 16MiB, reclaim: delete"));
+	apply("");
+	cleanup_free char *path = in_pool("");
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 static void test_reclaim_delete_leaves_nothing(void **state)
@@ -214,13 +219,15 @@ static void test_refusals(void **state)
 	apply(POOL VOLUME("size: 8MiB"));
 	assert_refused(POOL VOLUME("size: 4MiB"), "a volume never shrinks, and this one has 8MiB");
 	assert_refused(POOL VOLUME("size: 8MiB, format: raw"), "the format of a Volume cannot be changed");
-	assert_refused(POOL "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: other}\nspec: {type: dir, path: others}\n---\n"
-			    "apiVersion: weft/v1\nkind: Volume\nmetadata: {name: web}\nspec: {pool: other, size: 8MiB}\n",
-		       "a Volume does not move between pools");
+	assert_refused(
+		POOL "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: other}\nspec: {type: dir, path: others}\n---\n"
+		     "apiVersion: weft/v1\nkind: Volume\nmetadata: {name: web}\nspec: {pool: other, size: 8MiB}\n",
+		"a Volume does not move between pools");
 	assert_refused("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: elsewhere}\n",
 		       "the directory of a Pool cannot be changed");
-	assert_refused(POOL "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: other}\nspec: {type: dir, path: ./images//}\n",
-		       "is the directory of Pool/");
+	assert_refused(
+		POOL "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: other}\nspec: {type: dir, path: ./images//}\n",
+		"is the directory of Pool/");
 	assert_refused(POOL VOLUME("size: 1000"), "size");
 	assert_refused(POOL VOLUME("size: 0"), "size");
 	assert_refused(POOL VOLUME("size: 1025KiB, format: raw, preallocation: metadata"), "a raw image has no tables");
@@ -236,8 +243,8 @@ static void test_what_never_came_true_may_be_changed(void **state)
 {
 	cleanup_free char *blocked = xprintf("%s/blocked", root);
 	assert_int_equal(file_write_atomic(blocked, "", 0, 0600), 0);
-	apply("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: blocked/images}\n---\n" VOLUME(
-		"size: 1TiB, preallocation: falloc"));
+	apply("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: "
+	      "blocked/images}\n---\n" VOLUME("size: 1TiB, preallocation: falloc"));
 	assert_int_equal(view_of("volume", "local/web").state, RES_WAITING);
 	assert_int_equal(view_of("pool", "local").state, RES_FAILED);
 	assert_non_null(strstr(view_of("pool", "local").reason, "cannot be"));
