@@ -81,6 +81,51 @@ static void add_directory(struct manifests *g, const char *path, const char *nam
 	free(entries);
 }
 
+/* What was lowered is stored as JSON and must come back as it was. */
+static void check_stored(const struct want *want)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	const struct table *table = want->class->table;
+	void *again = arena_alloc(arena, table->size);
+	struct err err = {0};
+	json_t *json = table_to_json(table, want->spec, EMIT_SECRETS);
+	if (table_from_json(table, json, arena, again, &err) < 0)
+		fail_msg("%s/%s cannot be read back from the store: %s", want->class->name, want->key, err.text);
+	json_t *second = table_to_json(table, again, EMIT_SECRETS);
+	if (!json_equal(json, second) || table_diff(table, want->spec, again) || table_diff(table, again, want->spec))
+		fail_msg("%s/%s comes back from the store as something else", want->class->name, want->key);
+	json_decref(json);
+	json_decref(second);
+}
+
+/* What is printed of an object can be applied again, and is the same object. */
+static void check_printed(const struct object *object)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct diags diags = {.arena = arena};
+	json_t *json = object_to_json(object, EMIT_SECRETS);
+	const json_t *const docs[] = {json};
+	cleanup_free char *text = yaml_from_json(docs, 1);
+	struct source source = {"printed.yaml", text, strlen(text)};
+	size_t n;
+	struct node **nodes = yaml_parse(&source, arena, &diags, &n);
+	struct object *again = n == 1 ? object_decode(nodes[0], arena, &diags) : NULL;
+	json_t *second = again ? object_to_json(again, EMIT_SECRETS) : NULL;
+	if (diags.n || !second || !json_equal(json, second))
+		fail_msg("%s/%s cannot be applied as it is printed: %s\n%s", object->kind->name, object->name,
+			 diags.n ? diags.items[0]->text : "it differs", text);
+	json_decref(json);
+	json_decref(second);
+}
+
+static void check_laws(const struct manifests *m)
+{
+	for (size_t i = 0; i < m->gen->n_wants; i++)
+		check_stored(m->gen->wants[i]);
+	for (size_t i = 0; i < m->n_objects; i++)
+		check_printed(m->objects[i]);
+}
+
 static void decode_and_lower(struct manifests *g)
 {
 	for (size_t s = 0; s < g->n_sources; s++) {
@@ -95,17 +140,42 @@ static void decode_and_lower(struct manifests *g)
 	struct lower_input input = {.objects = g->objects, .n_objects = g->n_objects};
 	if (!g->diags.n)
 		lower_all(g->gen, &input, &g->diags);
+	if (!g->diags.n)
+		check_laws(g);
 	diags_sort(&g->diags);
+}
+
+static struct manifests *manifests_new(void)
+{
+	struct manifests *m = xcalloc(1, sizeof(*m));
+	m->gen = generation_new(NULL);
+	m->diags.arena = m->gen->arena;
+	return m;
+}
+
+static void manifests_free(struct manifests *m)
+{
+	generation_unref(m->gen);
+	free(m);
+}
+
+size_t cases_try(const char *text, size_t size)
+{
+	struct manifests *m = manifests_new();
+	m->sources[m->n_sources++] = (struct source){"random.yaml", text, size};
+	decode_and_lower(m);
+	free(diags_render(&m->diags, false));
+	size_t n = m->diags.n;
+	manifests_free(m);
+	return n;
 }
 
 static bool run_case(const char *directory, const char *entry, const char *suffix, case_text_fn *text)
 {
 	cleanup_free char *path = xprintf("%s/tests/golden/%s/%s", WEFT_SOURCE_DIR, directory, entry);
 	cleanup_free char *expected = xprintf("%s/%.*s.%s", directory, (int)strcspn(entry, "."), entry, suffix);
-	struct manifests *g = xcalloc(1, sizeof(*g));
+	struct manifests *g = manifests_new();
 	struct stat st;
-	g->gen = generation_new(NULL);
-	g->diags.arena = g->gen->arena;
 	assert_int_equal(stat(path, &st), 0);
 	if (S_ISDIR(st.st_mode))
 		add_directory(g, path, entry);
@@ -116,8 +186,7 @@ static bool run_case(const char *directory, const char *entry, const char *suffi
 	answering = NULL;
 	cleanup_free char *said = text(g);
 	bool equal = golden_equal(expected, said);
-	generation_unref(g->gen);
-	free(g);
+	manifests_free(g);
 	return equal;
 }
 

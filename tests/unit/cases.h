@@ -24,5 +24,7 @@ void cases_setup(void);
 /* Runs each case of a directory and compares what `text` returns (to be freed) with NAME.SUFFIX; the running test fails if one differs. */
 typedef char *case_text_fn(const struct manifests *manifests);
 void cases_run(const char *directory, const char *suffix, case_text_fn *text);
+/* Decodes and lowers a text for nothing but to see that it can be done. Returns how many faults it has. */
+size_t cases_try(const char *text, size_t size);
 
 #endif
