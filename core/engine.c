@@ -58,7 +58,7 @@ struct lane *engine_lane(struct engine *e, const char *name)
 void engine_load_record(struct engine *e, const struct engine_record *record)
 {
 	const struct resource_class *class = class_find(record->class);
-	if (!class || (record->old_boot && !(class->flags & CLASS_PERSISTENT)))
+	if (!class)
 		return;
 	/* What does not outlive a reboot went with it; what has its name now was made by somebody else. */
 	if (record->old_boot && !(class->flags & CLASS_PERSISTENT))
