@@ -116,6 +116,18 @@ static struct source *sources_of(struct call *call, const struct change_body *bo
 	return sources;
 }
 
+/* "guest/web" is "Guest/web"; a kind that is not known stays as it is, for the manager to refuse. */
+static void name_kinds(struct call *call, const struct list *names)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		const char **name = &list_at(names, const char *, i), *slash = strchr(*name, '/');
+		const char *word = slash ? arena_strndup(call->arena, *name, (size_t)(slash - *name)) : NULL;
+		const struct kind *kind = word ? kind_find(word) : NULL;
+		if (kind)
+			*name = arena_printf(call->arena, "%s%s", kind->name, slash);
+	}
+}
+
 /* ---- answers ---- */
 
 static const struct {
@@ -177,6 +189,7 @@ void handle_delete(struct call *call)
 		call_refuse(call, MHD_HTTP_BAD_REQUEST, "nothing to delete was named; name objects or give manifests");
 		return;
 	}
+	name_kinds(call, &body->names);
 	struct delete_request request = {
 		.sources = sources_of(call, body),
 		.n_sources = body->files.n,

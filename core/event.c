@@ -59,10 +59,10 @@ static const struct event *keep(const struct event *event)
 
 static void to_stderr(const struct event *event)
 {
-	cleanup_free char *line =
-		xprintf("%s%s%s%s%s: %s", event->warning ? "warning: " : "", event->type, event->object ? " " : "",
-			event->object ? event->object : "", event->resource && !event->object ? event->resource : "",
-			event->text ? event->text : "");
+	cleanup_free char *line = xprintf("%s%s%s%s%s%s%s%s", event->warning ? "warning: " : "", event->type,
+					  event->object ? " " : "", event->object ? event->object : "",
+					  event->resource ? " " : "", event->resource ? event->resource : "",
+					  event->text && *event->text ? ": " : "", event->text ? event->text : "");
 	for (char *p = line; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
@@ -83,7 +83,7 @@ static void to_journal(const struct event *event)
 	int n = 0;
 	char number[24];
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)event->seq);
-	add_field(fields, &n, "MESSAGE", event->text ? event->text : event->type);
+	add_field(fields, &n, "MESSAGE", event->text && *event->text ? event->text : event->type);
 	add_field(fields, &n, "PRIORITY", event->warning ? "4" : "6");
 	add_field(fields, &n, "SYSLOG_IDENTIFIER", "weftd");
 	add_field(fields, &n, "WEFT_TYPE", event->type);

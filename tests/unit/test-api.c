@@ -25,6 +25,7 @@
 #include "api/client.h"
 #include "core/env.h"
 #include "core/event.h"
+#include "core/registry.h"
 
 enum { GROUP_FULL = 71001, GROUP_VIEW = 71002, USER_NONE = 71003 };
 
@@ -98,7 +99,7 @@ void manager_forget(struct manager *m, manager_done_fn *done, void *ctx)
 
 void manager_delete(struct manager *m, const struct delete_request *request, manager_done_fn *done, void *ctx)
 {
-	answer(&(struct waiter){done, ctx}, streq(request->names[0], "Guest/web") ? "final" : "refused");
+	answer(&(struct waiter){done, ctx}, streq(request->names[0], "Bridge/web") ? "final" : "refused");
 }
 
 void manager_diff(struct manager *m, const struct source *sources, size_t n, const char *set, bool prune,
@@ -308,7 +309,7 @@ static void test_statuses(void **state)
 	assert_int_equal(ask("POST", "/v1/apply", json_pack("{s:s}", "set", "disruptive"), &message), 409);
 	assert_string_equal(message, "so be it");
 	free(message);
-	assert_int_equal(ask("POST", "/v1/delete", json_pack("{s:[s]}", "names", "Guest/web"), NULL), 200);
+	assert_int_equal(ask("POST", "/v1/delete", json_pack("{s:[s]}", "names", "bridges/web"), NULL), 200);
 	assert_int_equal(ask("POST", "/v1/delete", NULL, NULL), 400);
 	assert_int_equal(ask("POST", "/v1/diff", NULL, NULL), 200);
 	assert_int_equal(ask("POST", "/v1/confirm", NULL, NULL), 409);
@@ -577,6 +578,7 @@ static void test_stops_with_clients_waiting(void **state)
 
 int main(void)
 {
+	registry_init();
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start_server, stop_server)
 	const struct CMUnitTest tests[] = {
 		TEST(test_statuses),
