@@ -3,6 +3,7 @@
 #include "api/server.h"
 
 #include "core/plugin.h"
+#include "netd/netd.h"
 
 static void answer_new(struct call *call, json_t *answer)
 {
@@ -68,6 +69,11 @@ void handle_plugins(struct call *call)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s?}", "name", info.name, "path", info.path,
 						      "whyNot", info.why_not));
 	answer_new(call, list);
+}
+
+void handle_leases(struct call *call)
+{
+	answer_new(call, netd_leases());
 }
 
 /* ---- kinds: what their tables say, for completion and explain ---- */

@@ -92,8 +92,8 @@ static int read_boot_id(struct err *err)
 
 static bool holds_helpers(const char *dir)
 {
-	cleanup_free char *launcher = xprintf("%s/weft-launch", dir), *plugins = xprintf("%s/plugins", dir);
-	return access(launcher, X_OK) == 0 || access(plugins, X_OK) == 0;
+	cleanup_free char *launcher = xprintf("%s/weft-launch", dir);
+	return access(launcher, X_OK) == 0;
 }
 
 /* In the build tree helpers stand beside the program, or above it for test programs; installed, in LIBEXECDIR/weft. */

@@ -298,6 +298,7 @@ static void test_statuses(void **state)
 	assert_int_equal(ask("GET", "/v1/guests/web/console", NULL, NULL), 404);
 	assert_int_equal(ask("GET", "/v1/kinds", NULL, NULL), 200);
 	assert_int_equal(ask("GET", "/v1/topology", NULL, NULL), 200);
+	assert_int_equal(ask("GET", "/v1/leases", NULL, NULL), 200);
 	assert_int_equal(ask("POST", "/v1/apply", json_pack("{s:b}", "prnue", 1), &message), 400);
 	assert_non_null(strstr(message, "prnue"));
 	free(message);
