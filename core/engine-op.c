@@ -443,8 +443,10 @@ static void contest(struct engine *e, struct res *res)
 	free(what);
 	bool news = res->state != RES_CONTESTED;
 	res->state = RES_CONTESTED;
-	if (news)
-		res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
+	if (!news)
+		return;
+	res_neighbours_queue(e, res, false);
+	res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
 }
 
 static bool release(struct engine *e, struct res *res)

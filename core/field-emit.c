@@ -174,5 +174,7 @@ const char *table_row_text(const struct table *table, const void *spec, size_t r
 	struct text text = {0};
 	add_json(&text, json, field->flags & FIELD_LONG ? LONG_SHOWN : SHORT_TEXT);
 	json_decref(json);
+	if (text.len == 0)
+		return "none";
 	return arena_printf(arena, "%.*s%s", (int)text.len, text.buf, text.full ? "..." : "");
 }

@@ -211,6 +211,39 @@ static void test_what_needs_another_making_is_made_anew(void **state)
 	shell("! ip link show tap7 | grep -q master");
 }
 
+static void test_what_the_kernel_refuses_is_taken_back(void **state)
+{
+	NEEDS_ROOT();
+	const char old[] = BRIDGE("br7", "mtu: 1400");
+	apply(old);
+	struct generation *gen = lower_text(BRIDGE("br7", "mtu: 1300") TAP("tap7", "bridge: br7, owner: no-such-user"));
+	engine_switch(engine, gen, true);
+	generation_unref(gen);
+	assert_int_equal(settle(), ENGINE_REFUSED);
+	assert_non_null(strstr(refusal, "no-such-user"));
+	apply(old);
+	shell("ip link show br7 | grep -q 'mtu 1400' && ! ip link show tap7 2>/dev/null");
+}
+
+static void test_a_rival_is_let_be(void **state)
+{
+	NEEDS_ROOT();
+	struct resource_view view = {0};
+	apply(basic);
+	for (int i = 0; i < 12 && view.state != RES_CONTESTED; i++) {
+		shell("ip link set br7 down && ip link set tap7 nomaster");
+		for (int k = 0; k < 20; k++) {
+			engine_run(engine);
+			sd_event_run(env.loop, 10 * 1000);
+		}
+		assert_true(engine_view_find(engine, "link", "br7", &view));
+	}
+	assert_int_equal(view.state, RES_CONTESTED);
+	engine_retry(engine, NULL);
+	until(is_whole);
+	apply("");
+}
+
 static char *many(unsigned n)
 {
 	size_t size = 0;
@@ -253,6 +286,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_somebody_elses_port_is_given_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_strangers_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_needs_another_making_is_made_anew, start, stop),
+		cmocka_unit_test_setup_teardown(test_what_the_kernel_refuses_is_taken_back, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_rival_is_let_be, start, stop),
 		cmocka_unit_test_setup_teardown(test_many, start, stop),
 	};
 	registry_init();
