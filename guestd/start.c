@@ -151,7 +151,9 @@ static void list_files(struct start *start)
 		pass_path(start, spec->initrd, O_RDONLY, true, QEMU_FD_INITRD);
 	for (size_t i = 0; i < spec->disks.n; i++) {
 		const struct qemu_disk *disk = &list_at(&spec->disks, struct qemu_disk, i);
-		pass_path(start, disk->path, disk->read_only ? O_RDONLY : O_RDWR, false, qemu_disk_fd(i));
+		/* QEMU 10 takes a descriptor only if it bypasses the cache just as the disk is to. */
+		bool direct = disk->cache == CACHE_NONE || disk->cache == CACHE_DIRECTSYNC;
+		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false, qemu_disk_fd(i));
 	}
 }
 

@@ -634,6 +634,10 @@ static int end_guest(void **state)
 	}
 	if (instance->record)
 		instance_forget(instance);
+	for (int i = 0; i < 2; i++) {
+		cleanup_free char *command = xprintf("ip link del web.%d 2>/dev/null", i);
+		(void)!system(command);
+	}
 	return 0;
 }
 
