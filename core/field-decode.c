@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From nodes to structs by their tables. Decoding never stops at the first fault: each unknown, repeated, missing or ill-typed
- * field is queued with its position and what to do about it, and the rest is read all the same. See field.h. */
+/* From nodes to structs by their tables. Decoding never stops at the first fault: each unknown, repeated, missing or
+ * ill-typed field is queued with its position and what to do about it, and the rest is read all the same. See field.h.
+ */
 #include "core/field-internal.h"
 
 enum { SHOWN_BYTES = 48 };
@@ -19,7 +20,8 @@ struct map {
 	const struct node *keys[64]; /* by row: the key that set it */
 };
 
-static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where, void *out);
+static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where,
+		       void *out);
 
 const char *field_shown(struct arena *arena, const char *text)
 {
@@ -136,9 +138,11 @@ static void no_value(const struct decoding *d, const struct field *row, struct p
 		diag_hint(d->diags, diag, "%swrite '%s: {}' for a map with all its defaults", otherwise, row->name);
 }
 
-static void wrong_shape(const struct decoding *d, const struct field *row, const struct node *node, const char *expected)
+static void wrong_shape(const struct decoding *d, const struct field *row, const struct node *node,
+			const char *expected)
 {
-	struct diag *diag = diag_add(d->diags, node->pos, "'%s': expected %s, not %s", row->name, expected, node_what(node));
+	struct diag *diag =
+		diag_add(d->diags, node->pos, "'%s': expected %s, not %s", row->name, expected, node_what(node));
 	const char *example = row->shape == FIELD_LIST ? written(d, row) : NULL;
 	if (node->type == NODE_MAP && example)
 		diag_hint(d->diags, diag, "for example '%s'", example);
@@ -173,7 +177,8 @@ static bool has_control(const char *text)
 	return false;
 }
 
-/* What is refused before the type sees the text. Line breaks in short texts would end up in other programs' configuration files. */
+/* What is refused before the type sees the text. Line breaks in short texts would end up in other programs'
+ * configuration files. */
 static bool text_is_fine(const struct decoding *d, const struct field *row, const struct node *node)
 {
 	if (row->scalar->json == JSON_FORM_BOOL && node->quoted) {
@@ -189,7 +194,8 @@ static bool text_is_fine(const struct decoding *d, const struct field *row, cons
 		return false;
 	}
 	if (!(row->flags & FIELD_LONG) && has_control(node->text)) {
-		struct diag *diag = diag_add(d->diags, node->pos, "'%s': line breaks and control characters are not allowed", row->name);
+		struct diag *diag = diag_add(d->diags, node->pos,
+					     "'%s': line breaks and control characters are not allowed", row->name);
 		diag_hint(d->diags, diag, "write it on one line");
 		return false;
 	}
@@ -256,18 +262,22 @@ static void check_repeats(const struct decoding *d, const struct field *row, con
 		return;
 	for (size_t i = 1; i < n; i++) {
 		size_t k = 0;
-		while (k < i && (nodes[k]->type != NODE_SCALAR || nodes[i]->type != NODE_SCALAR || !streq(nodes[k]->text, nodes[i]->text)))
+		while (k < i && (nodes[k]->type != NODE_SCALAR || nodes[i]->type != NODE_SCALAR ||
+				 !streq(nodes[k]->text, nodes[i]->text)))
 			k++;
 		if (k == i)
 			continue;
-		struct diag *diag = diag_add(d->diags, nodes[i]->pos, "'%s' lists %s twice", row->name, shown(d, nodes[i]->text));
+		struct diag *diag =
+			diag_add(d->diags, nodes[i]->pos, "'%s' lists %s twice", row->name, shown(d, nodes[i]->text));
 		diag_related(d->diags, diag, nodes[k]->pos, "first listed here");
 	}
 }
 
-static bool decode_list(const struct decoding *d, const struct field *row, const struct node *node, bool singular, void *out)
+static bool decode_list(const struct decoding *d, const struct field *row, const struct node *node, bool singular,
+			void *out)
 {
-	/* One item may stand for a list of one; a map only under the singular name, since under the plural one it is a forgotten '-'. */
+	/* One item may stand for a list of one; a map only under the singular name, since under the plural one it is a
+	 * forgotten '-'. */
 	const struct node *const one[1] = {node}, *const *nodes = one;
 	size_t n = 1, max = row->list_max ? row->list_max : FIELD_LIST_MAX;
 	if (node->type == NODE_LIST) {
@@ -291,12 +301,14 @@ static bool decode_list(const struct decoding *d, const struct field *row, const
 	return true;
 }
 
-static bool decode_variant(const struct decoding *d, const struct field *row, const struct node *node, const struct map *map)
+static bool decode_variant(const struct decoding *d, const struct field *row, const struct node *node,
+			   const struct map *map)
 {
 	const struct node *key = map->keys[row - map->table->fields];
 	const struct table *table = row->choose(map->out);
 	if (!table) {
-		diag_add(d->diags, key->pos, "'%s' does not go with the other fields of this %s", row->name, map->table->name);
+		diag_add(d->diags, key->pos, "'%s' does not go with the other fields of this %s", row->name,
+			 map->table->name);
 		return false;
 	}
 	void *inside = arena_alloc(d->arena, table->size);
@@ -333,7 +345,8 @@ static bool decode_row(const struct decoding *d, const struct map *map, const st
 }
 
 /* Finds the row of each key; what is unknown or repeated is queued. Returns the rows' values. */
-static void find_rows(const struct decoding *d, struct map *map, const struct node *node, const struct node *values[static 64])
+static void find_rows(const struct decoding *d, struct map *map, const struct node *node,
+		      const struct node *values[static 64])
 {
 	for (size_t i = 0; i < node->n; i++) {
 		const struct node *key = node->keys[i];
@@ -348,21 +361,24 @@ static void find_rows(const struct decoding *d, struct map *map, const struct no
 			values[index] = node->items[i];
 			continue;
 		}
-		struct diag *diag = diag_add(d->diags, key->pos, "'%s' says again what '%s' says", key->text, map->keys[index]->text);
+		struct diag *diag = diag_add(d->diags, key->pos, "'%s' says again what '%s' says", key->text,
+					     map->keys[index]->text);
 		diag_related(d->diags, diag, map->keys[index]->pos, "first set here");
 		diag_hint(d->diags, diag, "keep one of the two");
 	}
 }
 
 /* `out` has its defaults. */
-static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where, void *out)
+static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where,
+		       void *out)
 {
 	struct map map = {.table = table, .out = out, .where = where};
 	const struct node *values[64] = {0};
 	if (node && node->type == NODE_MAP) {
 		find_rows(d, &map, node, values);
 	} else if (node && node->type != NODE_NULL) {
-		struct diag *diag = diag_add(d->diags, node->pos, "%s: expected a map, not %s", table->name, node_what(node));
+		struct diag *diag =
+			diag_add(d->diags, node->pos, "%s: expected a map, not %s", table->name, node_what(node));
 		diag_hint(d->diags, diag, "known fields: %s", list_fields(d, table));
 		return;
 	}
@@ -370,7 +386,8 @@ static void decode_map(const struct decoding *d, const struct table *table, cons
 	for (int variants = 0; variants < 2; variants++) {
 		for (size_t i = 0; i < table->n_fields; i++) {
 			const struct field *row = &table->fields[i];
-			if (values[i] && (row->shape == FIELD_VARIANT) == variants && decode_row(d, &map, row, map.keys[i], values[i]))
+			if (values[i] && (row->shape == FIELD_VARIANT) == variants &&
+			    decode_row(d, &map, row, map.keys[i], values[i]))
 				*present_of(out) |= 1ULL << i;
 		}
 	}
@@ -381,7 +398,8 @@ static void decode_map(const struct decoding *d, const struct table *table, cons
 	}
 }
 
-static bool decode(const struct decoding *d, const struct table *table, const struct node *node, struct pos where, void *out)
+static bool decode(const struct decoding *d, const struct table *table, const struct node *node, struct pos where,
+		   void *out)
 {
 	size_t before = d->diags->n + d->diags->n_total;
 	memset(out, 0, table->size);
@@ -390,8 +408,8 @@ static bool decode(const struct decoding *d, const struct table *table, const st
 	return d->diags->n + d->diags->n_total == before;
 }
 
-bool table_decode(const struct table *table, const struct node *node, struct pos where, struct arena *arena, struct diags *diags,
-		  void *out)
+bool table_decode(const struct table *table, const struct node *node, struct pos where, struct arena *arena,
+		  struct diags *diags, void *out)
 {
 	struct decoding d = {arena, diags, false};
 	return decode(&d, table, node, where, out);
@@ -405,5 +423,6 @@ int table_from_json(const struct table *table, const json_t *json, struct arena 
 	if (decode(&d, table, json ? node_from_json(json, arena) : NULL, nowhere, out))
 		return 0;
 	const struct diag *diag = diags.items[0];
-	return err_set(err, EINVAL, "%s%s%s%s", diag->text, diag->hint ? " (" : "", diag->hint ? diag->hint : "", diag->hint ? ")" : "");
+	return err_set(err, EINVAL, "%s%s%s%s", diag->text, diag->hint ? " (" : "", diag->hint ? diag->hint : "",
+		       diag->hint ? ")" : "");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comparing, merging and copying structs by their tables. "Differs" has two meanings: of what is wanted from what is seen, where only
- * the rows that the wanted side sets count, and of two wants, where everything does. See field.h. */
+/* Comparing, merging and copying structs by their tables. "Differs" has two meanings: of what is wanted from what is
+ * seen, where only the rows that the wanted side sets count, and of two wants, where everything does. See field.h. */
 #include "core/field-internal.h"
 
 enum mode {
@@ -20,14 +20,16 @@ static uint64_t unsigned_value(const struct scalar *scalar, const void *value)
 	return scalar->size == sizeof(uint32_t) ? *(const uint32_t *)value : *(const uint64_t *)value;
 }
 
-static bool item_differs(const struct field *row, const struct list *a, size_t i, const struct list *b, size_t j, enum mode mode)
+static bool item_differs(const struct field *row, const struct list *a, size_t i, const struct list *b, size_t j,
+			 enum mode mode)
 {
 	size_t size = field_item_size(row);
 	const void *x = (const char *)a->items + i * size, *y = (const char *)b->items + j * size;
 	return row->shape == FIELD_STRUCTS ? struct_differs(row->table, x, y, mode) : !scalar_equal(row->scalar, x, y);
 }
 
-static bool list_has(const struct field *row, const struct list *list, const struct list *other, size_t i, enum mode mode)
+static bool list_has(const struct field *row, const struct list *list, const struct list *other, size_t i,
+		     enum mode mode)
 {
 	for (size_t j = 0; j < list->n; j++)
 		if (!item_differs(row, other, i, list, j, mode))
@@ -35,8 +37,8 @@ static bool list_has(const struct field *row, const struct list *list, const str
 	return false;
 }
 
-/* As sets: each item of the one has an equal in the other. (An item of b need not be found by its own rows: in BY_WANT it may
- * show more than a asks for, so the question is whether some item of a wants it.) */
+/* As sets: each item of the one has an equal in the other. (An item of b need not be found by its own rows: in BY_WANT
+ * it may show more than a asks for, so the question is whether some item of a wants it.) */
 static bool sets_differ(const struct field *row, const struct list *a, const struct list *b, enum mode mode)
 {
 	for (size_t i = 0; i < a->n; i++)
@@ -93,7 +95,8 @@ static bool value_differs(const struct field *row, const void *a, const void *b,
 	return true;
 }
 
-static bool row_differs(const struct table *table, const struct field *row, const void *a, const void *b, enum mode mode)
+static bool row_differs(const struct table *table, const struct field *row, const void *a, const void *b,
+			enum mode mode)
 {
 	bool in_a = is_present(a, table, row), in_b = b && is_present(b, table, row);
 	if (mode == EXACT && in_a != in_b)
@@ -216,7 +219,8 @@ static bool merge_row(const struct field *row, void *into, const void *from, str
 		return table_merge(row->table, row_value(row, into), row_const(row, from), arena) != 0;
 	const struct table *table = row->shape == FIELD_VARIANT ? field_variant(row, into) : NULL;
 	if (table && table == field_variant(row, from))
-		return table_merge(table, *(void **)row_value(row, into), *(void *const *)row_const(row, from), arena) != 0;
+		return table_merge(table, *(void **)row_value(row, into), *(void *const *)row_const(row, from),
+				   arena) != 0;
 	return value_differs(row, into, from, EXACT);
 }
 

@@ -43,7 +43,8 @@ static json_t *list_json(const struct field *row, const struct list *list, unsig
 	size_t size = field_item_size(row);
 	for (size_t i = 0; i < list->n; i++) {
 		const void *item = (const char *)list->items + i * size;
-		json_t *json = row->shape == FIELD_STRUCTS ? table_to_json(row->table, item, emit_flags) : scalar_json(row, item);
+		json_t *json = row->shape == FIELD_STRUCTS ? table_to_json(row->table, item, emit_flags)
+							   : scalar_json(row, item);
 		if (json)
 			json_array_append_new(array, json);
 	}
@@ -129,7 +130,8 @@ static void add_json(struct text *text, const json_t *json, size_t bound)
 	switch (json_typeof(json)) {
 	case JSON_OBJECT:
 		add_text(text, "{", SHORT_TEXT);
-		json_object_foreach((json_t *)json, key, value) {
+		json_object_foreach((json_t *)json, key, value)
+		{
 			add_text(text, between, SHORT_TEXT);
 			add_text(text, key, SHORT_TEXT);
 			add_text(text, ": ", SHORT_TEXT);
@@ -140,7 +142,8 @@ static void add_json(struct text *text, const json_t *json, size_t bound)
 		break;
 	case JSON_ARRAY:
 		add_text(text, "[", SHORT_TEXT);
-		json_array_foreach(json, i, value) {
+		json_array_foreach(json, i, value)
+		{
 			add_text(text, i ? ", " : "", SHORT_TEXT);
 			add_json(text, value, bound);
 		}

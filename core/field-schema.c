@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON Schema (draft-07) out of tables, for editors: what decoding accepts, as far as a schema can say it. See field.h and kind.h. */
+/* JSON Schema (draft-07) out of tables, for editors: what decoding accepts, as far as a schema can say it. See field.h
+ * and kind.h. */
 #include "core/field-internal.h"
 #include "core/kind.h"
 
@@ -134,12 +135,13 @@ static json_t *struct_schema(const struct table *table)
 		if (!(row->flags & FIELD_REQUIRED) || row->shape == FIELD_VARIANT)
 			continue;
 		if (row->singular)
-			json_array_append_new(spellings, json_pack("{s:[{s:[s]}, {s:[s]}]}", "anyOf", "required", row->name, "required",
-								   row->singular));
+			json_array_append_new(spellings, json_pack("{s:[{s:[s]}, {s:[s]}]}", "anyOf", "required",
+								   row->name, "required", row->singular));
 		else
 			json_array_append_new(required, json_string(row->name));
 	}
-	json_t *schema = json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
+	json_t *schema =
+		json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
 	if (json_array_size(required))
 		json_object_set(schema, "required", required);
 	if (json_array_size(spellings))
@@ -160,17 +162,18 @@ json_t *table_schema(const struct table *table)
 static json_t *kind_schema(const struct kind *kind)
 {
 	const struct scalar *scalar = kind->flags & KIND_NAME_IS_IFNAME ? &scalar_ifname : &scalar_name;
-	json_t *metadata = json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:{s:[s, s, s]}}, s:{s:s}, s:{s:s}}, s:[s], s:b}", "type", "object",
-				     "properties", "name", "type", "string", "pattern", scalar->pattern, "labels", "type", "object",
-				     "additionalProperties", "type", "string", "number", "boolean", "set", "type", "string",
-				     "generation", "type", "integer", "required", "name", "additionalProperties", 0);
+	json_t *metadata = json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:{s:[s, s, s]}}, s:{s:s}, s:{s:s}}, s:[s], s:b}",
+				     "type", "object", "properties", "name", "type", "string", "pattern",
+				     scalar->pattern, "labels", "type", "object", "additionalProperties", "type",
+				     "string", "number", "boolean", "set", "type", "string", "generation", "type",
+				     "integer", "required", "name", "additionalProperties", 0);
 	json_t *spec = struct_schema(kind->table), *required = json_pack("[s, s, s]", "apiVersion", "kind", "metadata");
 	if (json_object_get(spec, "required") || json_object_get(spec, "allOf"))
 		json_array_append_new(required, json_string("spec"));
-	return json_pack("{s:s, s:s, s:s, s:{s:{s:s}, s:{s:s}, s:o, s:o, s:{s:s}}, s:o, s:b}", "title", kind->name, "description",
-			 kind->doc, "type", "object", "properties", "apiVersion", "const", "weft/v1", "kind", "const", kind->name,
-			 "metadata", metadata, "spec", spec, "status", "type", "object", "required", required,
-			 "additionalProperties", 0);
+	return json_pack("{s:s, s:s, s:s, s:{s:{s:s}, s:{s:s}, s:o, s:o, s:{s:s}}, s:o, s:b}", "title", kind->name,
+			 "description", kind->doc, "type", "object", "properties", "apiVersion", "const", "weft/v1",
+			 "kind", "const", kind->name, "metadata", metadata, "spec", spec, "status", "type", "object",
+			 "required", required, "additionalProperties", 0);
 }
 
 json_t *kinds_schema(void)
@@ -179,6 +182,6 @@ json_t *kinds_schema(void)
 	const struct kind *kind;
 	for (size_t i = 0; (kind = kind_at(i)); i++)
 		json_array_append_new(kinds, kind_schema(kind));
-	return json_pack("{s:s, s:s, s:o}", "$schema", "http://json-schema.org/draft-07/schema#", "title", "A weft manifest", "oneOf",
-			 kinds);
+	return json_pack("{s:s, s:s, s:o}", "$schema", "http://json-schema.org/draft-07/schema#", "title",
+			 "A weft manifest", "oneOf", kinds);
 }

@@ -97,7 +97,8 @@ static int parse_text(const struct field *row, const char *text, struct arena *a
 	char *hint = strchr(local.text, '\n');
 	if (hint)
 		*hint++ = 0;
-	return err_set(err, EINVAL, "'%s': %s%s%s%s", row->name, local.text, hint ? " (" : "", hint ? hint : "", hint ? ")" : "");
+	return err_set(err, EINVAL, "'%s': %s%s%s%s", row->name, local.text, hint ? " (" : "", hint ? hint : "",
+		       hint ? ")" : "");
 }
 
 /* Adds room for one item at the end of a list. */
@@ -111,7 +112,8 @@ static void *append_item(const struct field *row, struct list *list, struct aren
 	return items + size * list->n++;
 }
 
-static int append_text(const struct field *row, struct list *list, const char *text, struct arena *arena, struct err *err)
+static int append_text(const struct field *row, struct list *list, const char *text, struct arena *arena,
+		       struct err *err)
 {
 	if (list->n >= (row->list_max ? row->list_max : FIELD_LIST_MAX))
 		return err_set(err, EINVAL, "'%s' has %zu items, more are not allowed", row->name, list->n);
@@ -129,8 +131,8 @@ static int append_text(const struct field *row, struct list *list, const char *t
 	return r;
 }
 
-static int set_row(const struct table *table, const struct field *row, void *spec, const char *text, struct arena *arena,
-		   struct err *err)
+static int set_row(const struct table *table, const struct field *row, void *spec, const char *text,
+		   struct arena *arena, struct err *err)
 {
 	int r;
 	if (row->shape == FIELD_SCALAR) {
@@ -141,7 +143,8 @@ static int set_row(const struct table *table, const struct field *row, void *spe
 			*list = (struct list){0};
 		r = append_text(row, list, text, arena, err);
 	} else {
-		r = err_set(err, EINVAL, "'%s' of %s is a map: set its fields, as '%s.FIELD'", row->name, table->name, row->name);
+		r = err_set(err, EINVAL, "'%s' of %s is a map: set its fields, as '%s.FIELD'", row->name, table->name,
+			    row->name);
 	}
 	if (r == 0)
 		*present_of(spec) |= row_bit(table, row);
@@ -166,7 +169,8 @@ static void *enter_row(const struct field *row, void *spec, struct arena *arena,
 	return *variant;
 }
 
-int table_set_text(const struct table *table, void *spec, const char *path, const char *text, struct arena *arena, struct err *err)
+int table_set_text(const struct table *table, void *spec, const char *path, const char *text, struct arena *arena,
+		   struct err *err)
 {
 	for (;;) {
 		size_t len = strcspn(path, ".");
@@ -196,10 +200,12 @@ struct ref_walk {
 
 static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len);
 
-/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a position. */
+/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a position.
+ */
 static void walk_value(struct ref_walk *walk, const struct field *row, const void *value, size_t len, long index)
 {
-	int n = snprintf(walk->path + len, REF_PATH - len, index < 0 ? "%s%s" : "%s%s[%ld]", len ? "." : "", row->name, index);
+	int n = snprintf(walk->path + len, REF_PATH - len, index < 0 ? "%s%s" : "%s%s[%ld]", len ? "." : "", row->name,
+			 index);
 	len = (size_t)n < REF_PATH - len ? len + (size_t)n : REF_PATH - 1;
 	if (row->table) {
 		walk_table(walk, row->table, value, len);

@@ -31,8 +31,8 @@ int kind_register(const struct kind *kind, struct err *err)
 	const char *const names[] = {kind->name, kind->plural, kind->shorts};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i] && kind_find(names[i]))
-			return err_set(err, EEXIST, "kind '%s': the name '%s' is taken by kind '%s'", kind->name, names[i],
-				       kind_find(names[i])->name);
+			return err_set(err, EEXIST, "kind '%s': the name '%s' is taken by kind '%s'", kind->name,
+				       names[i], kind_find(names[i])->name);
 	grow(kinds, n_kinds, cap_kinds);
 	kinds[n_kinds++] = kind;
 	return 0;

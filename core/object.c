@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Documents: what stands around a kind's spec (apiVersion, kind, metadata), decoded with the same care as fields are, and printed so that it
- * can be applied again. See kind.h. */
+/* Documents: what stands around a kind's spec (apiVersion, kind, metadata), decoded with the same care as fields are,
+ * and printed so that it can be applied again. See kind.h. */
 #include "core/field-internal.h"
 #include "core/kind.h"
 
@@ -8,14 +8,16 @@
 
 enum { LABELS_MAX = 64, LABEL_BYTES = 256, KINDS_MAX = 128 };
 
-static void need_field(struct diags *diags, const struct node *map, struct pos where, const char *what, const char *example)
+static void need_field(struct diags *diags, const struct node *map, struct pos where, const char *what,
+		       const char *example)
 {
 	struct diag *diag = diag_add(diags, where.line ? where : map->pos, "missing field '%s'", what);
 	diag_hint(diags, diag, "write '%s'", example);
 }
 
 /* A scalar child that must be there; NULL after a fault. */
-static const struct node *text_field(const struct node *map, const char *key, const char *example, struct pos where, struct diags *diags)
+static const struct node *text_field(const struct node *map, const char *key, const char *example, struct pos where,
+				     struct diags *diags)
 {
 	const struct node *node = node_get(map, key);
 	if (!node) {
@@ -29,9 +31,11 @@ static const struct node *text_field(const struct node *map, const char *key, co
 	return NULL;
 }
 
-static void unknown_key(const struct node *key, const char *where, const char *const *known, size_t n, struct diags *diags)
+static void unknown_key(const struct node *key, const char *where, const char *const *known, size_t n,
+			struct diags *diags)
 {
-	struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' in %s", field_shown(diags->arena, key->text), where);
+	struct diag *diag =
+		diag_add(diags, key->pos, "unknown field '%s' in %s", field_shown(diags->arena, key->text), where);
 	const char *near = nearest_name(key->text, known, n), *list = "";
 	if (streq(key->text, "namespace")) { /* near to 'name', but not what is meant */
 		diag_hint(diags, diag, "leave it out: there are no namespaces");
@@ -63,7 +67,8 @@ static bool check_top(const struct node *doc, const struct kind *kind, struct di
 			diag_hint(diags, diag, "it belongs under 'spec:', indented");
 			beside = true;
 		} else if (streq(key->text, "name") || streq(key->text, "labels")) {
-			struct diag *diag = diag_add(diags, key->pos, "unknown field '%s' beside 'metadata'", key->text);
+			struct diag *diag =
+				diag_add(diags, key->pos, "unknown field '%s' beside 'metadata'", key->text);
 			diag_hint(diags, diag, "it belongs under 'metadata:', indented");
 		} else {
 			unknown_key(key, "the document", known, ARRAY_SIZE(known) - 1, diags);
@@ -111,7 +116,8 @@ static void check_labels(const struct node *metadata, struct diags *diags)
 	if (!labels)
 		return;
 	if (labels->type != NODE_MAP || labels->n > LABELS_MAX) {
-		struct diag *diag = diag_add(diags, labels->pos, "'labels': expected a map of at most %d texts", LABELS_MAX);
+		struct diag *diag =
+			diag_add(diags, labels->pos, "'labels': expected a map of at most %d texts", LABELS_MAX);
 		diag_hint(diags, diag, "for example 'labels: {team: web}'");
 		return;
 	}
@@ -122,12 +128,13 @@ static void check_labels(const struct node *metadata, struct diags *diags)
 			diag_hint(diags, diag_add(diags, key->pos, "label '%s': expected a single text", name),
 				  "for example 'labels: {team: web}'");
 		else if (strlen(value->text) > LABEL_BYTES || strlen(key->text) > LABEL_BYTES)
-			diag_add(diags, key->pos, "label '%s': name and text may have %d bytes each", name, LABEL_BYTES);
+			diag_add(diags, key->pos, "label '%s': name and text may have %d bytes each", name,
+				 LABEL_BYTES);
 	}
 }
 
-static const char *decode_name(const struct node *metadata, struct pos where, const struct kind *kind, struct arena *arena,
-			       struct diags *diags)
+static const char *decode_name(const struct node *metadata, struct pos where, const struct kind *kind,
+			       struct arena *arena, struct diags *diags)
 {
 	const struct node *node = text_field(metadata, "name", "metadata: {name: NAME}", where, diags);
 	if (!node)
@@ -140,7 +147,8 @@ static const char *decode_name(const struct node *metadata, struct pos where, co
 	char *hint = strchr(err.text, '\n');
 	if (hint)
 		*hint++ = 0;
-	struct diag *diag = diag_add(diags, node->pos, "'name': %s, not '%s'", err.text, field_shown(diags->arena, node->text));
+	struct diag *diag =
+		diag_add(diags, node->pos, "'name': %s, not '%s'", err.text, field_shown(diags->arena, node->text));
 	if (hint)
 		diag_hint(diags, diag, "%s", hint);
 	else if (scalar == &scalar_ifname)
@@ -148,9 +156,11 @@ static const char *decode_name(const struct node *metadata, struct pos where, co
 	return arena_strdup(arena, node->text);
 }
 
-static const char *decode_metadata(const struct node *doc, const struct kind *kind, struct arena *arena, struct diags *diags)
+static const char *decode_metadata(const struct node *doc, const struct kind *kind, struct arena *arena,
+				   struct diags *diags)
 {
-	/* The last two are what `weft get -o yaml` prints beside; they are ignored, so that its output can be applied again. */
+	/* The last two are what `weft get -o yaml` prints beside; they are ignored, so that its output can be applied
+	 * again. */
 	static const char *const known[] = {"name", "labels", "set", "generation"};
 	const struct node *metadata = node_get(doc, "metadata");
 	if (!metadata) {
@@ -177,7 +187,8 @@ static const char *decode_metadata(const struct node *doc, const struct kind *ki
 struct object *object_decode(const struct node *doc, struct arena *arena, struct diags *diags)
 {
 	if (doc->type != NODE_MAP) {
-		struct diag *diag = diag_add(diags, doc->pos, "expected a document with apiVersion, kind, metadata and spec");
+		struct diag *diag =
+			diag_add(diags, doc->pos, "expected a document with apiVersion, kind, metadata and spec");
 		diag_hint(diags, diag, "see `weft explain` for the kinds there are");
 		return NULL;
 	}
@@ -197,7 +208,8 @@ struct object *object_decode(const struct node *doc, struct arena *arena, struct
 	object->spec = arena_alloc(arena, kind->table->size);
 	/* What stands beside the spec is not missing in it as well. */
 	struct diags unheard = {.arena = arena};
-	table_decode(kind->table, spec, key ? key->pos : doc->pos, arena, beside && !spec ? &unheard : diags, object->spec);
+	table_decode(kind->table, spec, key ? key->pos : doc->pos, arena, beside && !spec ? &unheard : diags,
+		     object->spec);
 	return name ? object : NULL;
 }
 
@@ -213,8 +225,8 @@ json_t *object_to_json(const struct object *object, unsigned emit_flags)
 				json_object_set_new(map, labels->keys[i]->text, json_string(labels->items[i]->text));
 		json_object_set_new(metadata, "labels", map);
 	}
-	return json_pack("{s:s, s:s, s:o, s:o}", "apiVersion", API_VERSION, "kind", object->kind->name, "metadata", metadata, "spec",
-			 table_to_json(object->kind->table, object->spec, emit_flags));
+	return json_pack("{s:s, s:s, s:o, s:o}", "apiVersion", API_VERSION, "kind", object->kind->name, "metadata",
+			 metadata, "spec", table_to_json(object->kind->table, object->spec, emit_flags));
 }
 
 /* Where a child stands: its value if that is a single one, else its key, since a map's own mark is its first field. */
@@ -226,7 +238,8 @@ static struct pos child_pos(const struct node *map, const struct node *child)
 	return child->pos;
 }
 
-/* One step of a path: "name", perhaps with "[3]". Tables help with singular spellings and lists that were written as one value. */
+/* One step of a path: "name", perhaps with "[3]". Tables help with singular spellings and lists that were written as
+ * one value. */
 struct step {
 	const struct node *node;
 	const struct table *table;
@@ -305,6 +318,6 @@ struct diag *check_fault(const struct check *check, const char *path, const char
 	if (pos.source)
 		return diag_add(check->diags, pos, "%s", text);
 	/* Without a file the sentence itself says which object it is about. */
-	return diag_add(check->diags, pos, "%s/%s: %s%s%s", check->object->kind->name, check->object->name, path ? path : "",
-			path ? ": " : "", text);
+	return diag_add(check->diags, pos, "%s/%s: %s%s%s", check->object->kind->name, check->object->name,
+			path ? path : "", path ? ": " : "", text);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scalar types of networks: MACs, addresses, prefixes, ranges, endpoints. They stand on value.c and add what a person is told. */
+/* The scalar types of networks: MACs, addresses, prefixes, ranges, endpoints. They stand on value.c and add what a
+ * person is told. */
 #include "core/field.h"
 
 static int parse_mac(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err)
@@ -24,8 +25,8 @@ static const char *format_mac(const struct field *field, const void *value, stru
 /* An address of a family (0: any). */
 static int parse_family(const char *text, uint8_t family, struct ip *ret, struct err *err)
 {
-	static const char *const whats[] = {"an IPv4 or IPv6 address such as 192.0.2.1 or fd00::1", "an IPv4 address such as 192.0.2.1",
-					    "an IPv6 address such as fd00::1"};
+	static const char *const whats[] = {"an IPv4 or IPv6 address such as 192.0.2.1 or fd00::1",
+					    "an IPv4 address such as 192.0.2.1", "an IPv6 address such as fd00::1"};
 	const char *what = whats[family == 4 ? 1 : family == 6 ? 2 : 0];
 	struct ip ip;
 	if (strchr(text, '%'))
@@ -113,11 +114,13 @@ static int parse_range(const struct field *field, const char *text, struct arena
 	char first[IP_TEXT];
 	const char *dash = strchr(text, '-');
 	if (!dash || (size_t)(dash - text) >= sizeof(first))
-		return err_set(err, EINVAL, "expected two addresses with a '-' between them, such as 192.0.2.10-192.0.2.99");
+		return err_set(err, EINVAL,
+			       "expected two addresses with a '-' between them, such as 192.0.2.10-192.0.2.99");
 	memcpy(first, text, (size_t)(dash - text));
 	first[dash - text] = 0;
 	if (ip_parse(first, &range.first) < 0 || ip_parse(dash + 1, &range.last) < 0)
-		return err_set(err, EINVAL, "expected two whole addresses with a '-' between them, such as 192.0.2.10-192.0.2.99");
+		return err_set(err, EINVAL,
+			       "expected two whole addresses with a '-' between them, such as 192.0.2.10-192.0.2.99");
 	if (range.first.family != range.last.family)
 		return err_set(err, EINVAL, "expected two addresses of one family");
 	if (ip_compare(&range.first, &range.last) > 0)
@@ -202,22 +205,66 @@ static bool equal_endpoint(const void *a, const void *b)
 #define IP4 "[0-9]{1,3}(\\.[0-9]{1,3}){3}"
 #define IP6 "[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
 
-const struct scalar scalar_mac = {.name = "mac", .doc = "a MAC address of one station, such as 52:54:00:00:20:01",
-	.pattern = "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$|^([0-9a-fA-F]{2}-){5}[0-9a-fA-F]{2}$", .example = "52:54:00:00:20:01",
-	.size = sizeof(struct mac), .json = JSON_FORM_STRING, .parse = parse_mac, .format = format_mac};
-const struct scalar scalar_ip = {.name = "address", .doc = "an IPv4 or IPv6 address", .pattern = "^(" IP4 "|" IP6 ")$",
-	.example = "192.0.2.1", .size = sizeof(struct ip), .json = JSON_FORM_STRING, .parse = parse_ip, .format = format_ip,
-	.equal = equal_ip};
-const struct scalar scalar_ip4 = {.name = "IPv4 address", .doc = "an IPv4 address", .pattern = "^" IP4 "$", .example = "192.0.2.1",
-	.size = sizeof(struct ip), .json = JSON_FORM_STRING, .parse = parse_ip4, .format = format_ip, .equal = equal_ip};
-const struct scalar scalar_ip6 = {.name = "IPv6 address", .doc = "an IPv6 address", .pattern = "^" IP6 "$", .example = "fd00::1",
-	.size = sizeof(struct ip), .json = JSON_FORM_STRING, .parse = parse_ip6, .format = format_ip, .equal = equal_ip};
-const struct scalar scalar_prefix = {.name = "address/length", .doc = "an address with its prefix length",
-	.pattern = "^(" IP4 "|" IP6 ")/[0-9]{1,3}$", .example = "192.168.150.1/24", .size = sizeof(struct ip_prefix),
-	.json = JSON_FORM_STRING, .parse = parse_prefix, .format = format_prefix, .equal = equal_prefix};
-const struct scalar scalar_range = {.name = "range", .doc = "two addresses, FIRST-LAST, both included",
-	.pattern = "^(" IP4 "-" IP4 "|" IP6 "-" IP6 ")$", .example = "192.0.2.10-192.0.2.99", .size = sizeof(struct ip_range),
-	.json = JSON_FORM_STRING, .parse = parse_range, .format = format_range, .equal = equal_range};
-const struct scalar scalar_endpoint = {.name = "endpoint", .doc = "ADDRESS:PORT, IPv6 in brackets",
-	.pattern = "^(" IP4 "|\\[" IP6 "\\]):[0-9]{1,5}$", .example = "192.0.2.1:80", .size = sizeof(struct endpoint),
-	.json = JSON_FORM_STRING, .parse = parse_endpoint, .format = format_endpoint, .equal = equal_endpoint};
+const struct scalar scalar_mac = {.name = "mac",
+				  .doc = "a MAC address of one station, such as 52:54:00:00:20:01",
+				  .pattern =
+					  "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$|^([0-9a-fA-F]{2}-){5}[0-9a-fA-F]{2}$",
+				  .example = "52:54:00:00:20:01",
+				  .size = sizeof(struct mac),
+				  .json = JSON_FORM_STRING,
+				  .parse = parse_mac,
+				  .format = format_mac};
+const struct scalar scalar_ip = {.name = "address",
+				 .doc = "an IPv4 or IPv6 address",
+				 .pattern = "^(" IP4 "|" IP6 ")$",
+				 .example = "192.0.2.1",
+				 .size = sizeof(struct ip),
+				 .json = JSON_FORM_STRING,
+				 .parse = parse_ip,
+				 .format = format_ip,
+				 .equal = equal_ip};
+const struct scalar scalar_ip4 = {.name = "IPv4 address",
+				  .doc = "an IPv4 address",
+				  .pattern = "^" IP4 "$",
+				  .example = "192.0.2.1",
+				  .size = sizeof(struct ip),
+				  .json = JSON_FORM_STRING,
+				  .parse = parse_ip4,
+				  .format = format_ip,
+				  .equal = equal_ip};
+const struct scalar scalar_ip6 = {.name = "IPv6 address",
+				  .doc = "an IPv6 address",
+				  .pattern = "^" IP6 "$",
+				  .example = "fd00::1",
+				  .size = sizeof(struct ip),
+				  .json = JSON_FORM_STRING,
+				  .parse = parse_ip6,
+				  .format = format_ip,
+				  .equal = equal_ip};
+const struct scalar scalar_prefix = {.name = "address/length",
+				     .doc = "an address with its prefix length",
+				     .pattern = "^(" IP4 "|" IP6 ")/[0-9]{1,3}$",
+				     .example = "192.168.150.1/24",
+				     .size = sizeof(struct ip_prefix),
+				     .json = JSON_FORM_STRING,
+				     .parse = parse_prefix,
+				     .format = format_prefix,
+				     .equal = equal_prefix};
+const struct scalar scalar_range = {.name = "range",
+				    .doc = "two addresses, FIRST-LAST, both included",
+				    .pattern = "^(" IP4 "-" IP4 "|" IP6 "-" IP6 ")$",
+				    .example = "192.0.2.10-192.0.2.99",
+				    .size = sizeof(struct ip_range),
+				    .json = JSON_FORM_STRING,
+				    .parse = parse_range,
+				    .format = format_range,
+				    .equal = equal_range};
+const struct scalar scalar_endpoint = {.name = "endpoint",
+				       .doc = "ADDRESS:PORT, IPv6 in brackets",
+				       .pattern = "^(" IP4 "|\\[" IP6 "\\]):[0-9]{1,5}$",
+				       .example = "192.0.2.1:80",
+				       .size = sizeof(struct endpoint),
+				       .json = JSON_FORM_STRING,
+				       .parse = parse_endpoint,
+				       .format = format_endpoint,
+				       .equal = equal_endpoint};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scalar types without units: booleans, whole numbers, choices, strings, names and paths. Their parse() says what was
- * expected, in the words of the row where it has some. See value.h; scalar-unit.c and scalar-net.c have the others. */
+/* The scalar types without units: booleans, whole numbers, choices, strings, names and paths. Their parse() says what
+ * was expected, in the words of the row where it has some. See value.h; scalar-unit.c and scalar-net.c have the others.
+ */
 #include <ctype.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -10,7 +11,8 @@
 
 static int parse_bool(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err)
 {
-	static const char *const yes[] = {"yes", "on", "y", "1", "true"}, *const no[] = {"no", "off", "n", "0", "false"};
+	static const char *const yes[] = {"yes", "on", "y", "1", "true"}, *const no[] = {"no", "off", "n", "0",
+											 "false"};
 	if (streq(text, "true") || streq(text, "false")) {
 		*(bool *)out = text[0] == 't';
 		return 0;
@@ -45,7 +47,8 @@ static int parse_digits(const char *text, uint64_t *ret)
 	return 0;
 }
 
-static int parse_unsigned(const struct field *field, const char *text, uint64_t type_max, uint64_t *ret, struct err *err)
+static int parse_unsigned(const struct field *field, const char *text, uint64_t type_max, uint64_t *ret,
+			  struct err *err)
 {
 	uint64_t min = field ? field->min : 0, max = field && field->max ? field->max : type_max;
 	int r = parse_digits(text, ret);
@@ -124,7 +127,8 @@ static int parse_enum(const struct field *field, const char *text, struct arena 
 	}
 	char list[320] = "";
 	for (size_t i = 0, len = 0; i < n && len < sizeof(list) - 1; i++)
-		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? i + 1 == n ? " or " : ", " : "", field->names[i]);
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? i + 1 == n ? " or " : ", " : "",
+					field->names[i]);
 	return err_set(err, EINVAL, "expected %s", list);
 }
 
@@ -154,9 +158,11 @@ static int parse_string(const struct field *field, const char *text, struct aren
 {
 	size_t size = strlen(text);
 	if (field && field->max && size > field->max)
-		return err_set(err, EINVAL, "expected at most %" PRIu64 " bytes of text (this has %zu)", field->max, size);
+		return err_set(err, EINVAL, "expected at most %" PRIu64 " bytes of text (this has %zu)", field->max,
+			       size);
 	if (field && size < field->min)
-		return err_set(err, EINVAL, field->min == 1 ? "expected some text" : "expected at least %" PRIu64 " bytes of text",
+		return err_set(err, EINVAL,
+			       field->min == 1 ? "expected some text" : "expected at least %" PRIu64 " bytes of text",
 			       field->min);
 	return keep_text(text, arena, out);
 }
@@ -167,8 +173,9 @@ static bool is_label(const char *text)
 	return len > 0 && len <= 63 && !text[len] && text[0] != '-' && text[len - 1] != '-';
 }
 
-/* What the kernel takes for a link's name, less what other programs' configuration takes for something else: a leading '-' is an
- * option, a trailing '+' or a '*' a wildcard, quotes and commas end a word. Returns what is wrong, or NULL. */
+/* What the kernel takes for a link's name, less what other programs' configuration takes for something else: a leading
+ * '-' is an option, a trailing '+' or a '*' a wildcard, quotes and commas end a word. Returns what is wrong, or NULL.
+ */
 static const char *ifname_fault(const char *text)
 {
 	size_t size = strlen(text);
@@ -191,9 +198,11 @@ static int parse_name(const struct field *field, const char *text, struct arena 
 		return keep_text(text, arena, out);
 	char lower[64] = "";
 	for (size_t i = 0; i < sizeof(lower) - 1 && text[i]; i++)
-		lower[i] = text[i] == '_' || text[i] == ' ' || text[i] == '.' ? '-' : (char)tolower((unsigned char)text[i]);
-	const char *expected = "expected a name of lower case letters, digits and '-', at most 63 characters, that begins and ends "
-			       "with a letter or digit";
+		lower[i] = text[i] == '_' || text[i] == ' ' || text[i] == '.' ? '-'
+									      : (char)tolower((unsigned char)text[i]);
+	const char *expected =
+		"expected a name of lower case letters, digits and '-', at most 63 characters, that begins and ends "
+		"with a letter or digit";
 	if (strlen(text) < sizeof(lower) && is_label(lower))
 		return err_set(err, EINVAL, "%s\nsuch as '%s'", expected, lower);
 	return err_set(err, EINVAL, "%s", expected);
@@ -218,23 +227,76 @@ static int parse_path(const struct field *field, const char *text, struct arena 
 	return keep_text(text, arena, out);
 }
 
-const struct scalar scalar_bool = {.name = "boolean", .doc = "true or false", .example = "true", .size = sizeof(bool),
-	.json = JSON_FORM_BOOL, .parse = parse_bool, .format = format_bool};
-const struct scalar scalar_u32 = {.name = "number", .doc = "a whole number", .example = "1", .size = sizeof(uint32_t),
-	.json = JSON_FORM_NUMBER, .parse = parse_u32, .format = format_u32};
-const struct scalar scalar_u64 = {.name = "number", .doc = "a whole number", .example = "1", .size = sizeof(uint64_t),
-	.json = JSON_FORM_NUMBER, .parse = parse_u64, .format = format_u64};
-const struct scalar scalar_i32 = {.name = "number", .doc = "a whole number, perhaps negative", .example = "1",
-	.size = sizeof(int32_t), .json = JSON_FORM_NUMBER, .parse = parse_i32, .format = format_i32};
-const struct scalar scalar_enum = {.name = "choice", .doc = "one of the listed words", .size = sizeof(int),
-	.json = JSON_FORM_STRING, .parse = parse_enum, .format = format_enum};
-const struct scalar scalar_string = {.name = "string", .doc = "any text", .example = "text", .size = sizeof(char *),
-	.json = JSON_FORM_STRING, .text = true, .parse = parse_string, .format = format_text, .equal = equal_text};
-const struct scalar scalar_name = {.name = "name", .doc = "lower case letters, digits and '-', at most 63 characters",
-	.pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", .example = "web", .size = sizeof(char *), .json = JSON_FORM_STRING,
-	.text = true, .parse = parse_name, .format = format_text, .equal = equal_text};
-const struct scalar scalar_ifname = {.name = "link name", .doc = "a link's name, at most 15 characters",
-	.pattern = "^[^-/:%\"'\\\\,* ][^/:%\"'\\\\,* ]{0,14}$", .example = "eth0", .size = sizeof(char *), .json = JSON_FORM_STRING,
-	.text = true, .parse = parse_ifname, .format = format_text, .equal = equal_text};
-const struct scalar scalar_path = {.name = "path", .doc = "a path without '..'", .example = "images", .size = sizeof(char *),
-	.json = JSON_FORM_STRING, .text = true, .parse = parse_path, .format = format_text, .equal = equal_text};
+const struct scalar scalar_bool = {.name = "boolean",
+				   .doc = "true or false",
+				   .example = "true",
+				   .size = sizeof(bool),
+				   .json = JSON_FORM_BOOL,
+				   .parse = parse_bool,
+				   .format = format_bool};
+const struct scalar scalar_u32 = {.name = "number",
+				  .doc = "a whole number",
+				  .example = "1",
+				  .size = sizeof(uint32_t),
+				  .json = JSON_FORM_NUMBER,
+				  .parse = parse_u32,
+				  .format = format_u32};
+const struct scalar scalar_u64 = {.name = "number",
+				  .doc = "a whole number",
+				  .example = "1",
+				  .size = sizeof(uint64_t),
+				  .json = JSON_FORM_NUMBER,
+				  .parse = parse_u64,
+				  .format = format_u64};
+const struct scalar scalar_i32 = {.name = "number",
+				  .doc = "a whole number, perhaps negative",
+				  .example = "1",
+				  .size = sizeof(int32_t),
+				  .json = JSON_FORM_NUMBER,
+				  .parse = parse_i32,
+				  .format = format_i32};
+const struct scalar scalar_enum = {.name = "choice",
+				   .doc = "one of the listed words",
+				   .size = sizeof(int),
+				   .json = JSON_FORM_STRING,
+				   .parse = parse_enum,
+				   .format = format_enum};
+const struct scalar scalar_string = {.name = "string",
+				     .doc = "any text",
+				     .example = "text",
+				     .size = sizeof(char *),
+				     .json = JSON_FORM_STRING,
+				     .text = true,
+				     .parse = parse_string,
+				     .format = format_text,
+				     .equal = equal_text};
+const struct scalar scalar_name = {.name = "name",
+				   .doc = "lower case letters, digits and '-', at most 63 characters",
+				   .pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+				   .example = "web",
+				   .size = sizeof(char *),
+				   .json = JSON_FORM_STRING,
+				   .text = true,
+				   .parse = parse_name,
+				   .format = format_text,
+				   .equal = equal_text};
+const struct scalar scalar_ifname = {.name = "link name",
+				     .doc = "a link's name, at most 15 characters",
+				     .pattern = "^[^-/:%\"'\\\\,* ][^/:%\"'\\\\,* ]{0,14}$",
+				     .example = "eth0",
+				     .size = sizeof(char *),
+				     .json = JSON_FORM_STRING,
+				     .text = true,
+				     .parse = parse_ifname,
+				     .format = format_text,
+				     .equal = equal_text};
+const struct scalar scalar_path = {.name = "path",
+				   .doc = "a path without '..'",
+				   .pattern = "^(?!(.*/)?\\.\\.(/|$)).+$",
+				   .example = "images",
+				   .size = sizeof(char *),
+				   .json = JSON_FORM_STRING,
+				   .text = true,
+				   .parse = parse_path,
+				   .format = format_text,
+				   .equal = equal_text};

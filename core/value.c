@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Addresses: reading, printing, comparing. The scalar types that fields are made of stand on these; so does whatever reads
- * addresses from the host. See value.h. */
+/* Addresses: reading, printing, comparing. The scalar types that fields are made of stand on these; so does whatever
+ * reads addresses from the host. See value.h. */
 #include <arpa/inet.h>
 
 #include "core/value.h"

@@ -36,16 +36,16 @@ struct field;
 enum json_form { JSON_FORM_STRING, JSON_FORM_NUMBER, JSON_FORM_BOOL };
 
 struct scalar {
-	const char *name; /* "size", "mac": what `weft explain` prints */
-	const char *doc;  /* how it is written: "bytes with KiB, MiB, GiB or TiB" */
+	const char *name;    /* "size", "mac": what `weft explain` prints */
+	const char *doc;     /* how it is written: "bytes with KiB, MiB, GiB or TiB" */
 	const char *pattern; /* JSON Schema pattern, NULL if any */
 	const char *example; /* "64MiB" */
-	size_t size;      /* bytes of the C value */
+	size_t size;         /* bytes of the C value */
 	enum json_form json;
-	bool text;        /* the value is a const char * that a deep copy has to duplicate */
-	bool zero;        /* a value with a unit of which a bare 0 is accepted */
-	/* Reads text into *out. On failure returns -EINVAL and says in err what was expected ("expected a size such as 64MiB"); after a
-	 * line break there may be a hint ("write a unit: 64MiB"). `field` may be NULL: no bounds. */
+	bool text; /* the value is a const char * that a deep copy has to duplicate */
+	bool zero; /* a value with a unit of which a bare 0 is accepted */
+	/* Reads text into *out. On failure returns -EINVAL and says in err what was expected ("expected a size such as
+	 * 64MiB"); after a line break there may be a hint ("write a unit: 64MiB"). `field` may be NULL: no bounds. */
 	int (*parse)(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err);
 	const char *(*format)(const struct field *field, const void *value, struct arena *arena);
 	bool (*equal)(const void *a, const void *b); /* NULL: compares bytes */
@@ -53,25 +53,26 @@ struct scalar {
 
 /*                                 C type            written as */
 extern const struct scalar
-	scalar_bool,        /* bool             true, false only (quoted or yes/no/on/off: an error that says so) */
-	scalar_u32,         /* uint32_t         decimal; bounded by field min/max when max > 0 */
-	scalar_u64,         /* uint64_t */
-	scalar_i32,         /* int32_t */
-	scalar_enum,        /* int              index into field->names */
-	scalar_string,      /* const char *     any text; field max = longest in bytes when > 0 */
-	scalar_name,        /* const char *     DNS label, at most 63 */
-	scalar_ifname,      /* const char *     at most 15 bytes, no '/', space, ':' or '%', not "." or "..", "default" or "all" */
-	scalar_path,        /* const char *     no NUL, no ".." component */
-	scalar_size,        /* uint64_t bytes   64MiB; a bare number is an error, but 0 */
-	scalar_duration,    /* uint64_t ms      100ms 4s 1h 1h30m; a bare number is an error, but 0 */
-	scalar_rate,        /* uint64_t bit/s   100mbit 2.5gbit */
-	scalar_percent,     /* uint32_t         90% */
-	scalar_mac,         /* struct mac       52:54:00:00:20:01, '-' too; multicast and all zeros refused */
-	scalar_ip,          /* struct ip        both families; a zone is refused */
+	scalar_bool,     /* bool             true, false only (quoted or yes/no/on/off: an error that says so) */
+	scalar_u32,      /* uint32_t         decimal; bounded by field min/max when max > 0 */
+	scalar_u64,      /* uint64_t */
+	scalar_i32,      /* int32_t */
+	scalar_enum,     /* int              index into field->names */
+	scalar_string,   /* const char *     any text; field max = longest in bytes when > 0 */
+	scalar_name,     /* const char *     DNS label, at most 63 */
+	scalar_ifname,   /* const char *     at most 15 bytes, no '/', space, ':' or '%', not "." or "..", "default" or
+			    "all" */
+	scalar_path,     /* const char *     no NUL, no ".." component */
+	scalar_size,     /* uint64_t bytes   64MiB; a bare number is an error, but 0 */
+	scalar_duration, /* uint64_t ms      100ms 4s 1h 1h30m; a bare number is an error, but 0 */
+	scalar_rate,     /* uint64_t bit/s   100mbit 2.5gbit */
+	scalar_percent,  /* uint32_t         90% */
+	scalar_mac,      /* struct mac       52:54:00:00:20:01, '-' too; multicast and all zeros refused */
+	scalar_ip,       /* struct ip        both families; a zone is refused */
 	scalar_ip4, scalar_ip6, /* struct ip    one family */
-	scalar_prefix,      /* struct ip_prefix 192.168.150.1/24; the length is required */
-	scalar_range,       /* struct ip_range  192.0.2.10-192.0.2.99, first <= last */
-	scalar_endpoint;    /* struct endpoint  ADDRESS:PORT */
+	scalar_prefix,          /* struct ip_prefix 192.168.150.1/24; the length is required */
+	scalar_range,           /* struct ip_range  192.0.2.10-192.0.2.99, first <= last */
+	scalar_endpoint;        /* struct endpoint  ADDRESS:PORT */
 
 /* Text of values into a static-size buffer of the caller's; returns buf. */
 enum { IP_TEXT = 64 };

@@ -38,8 +38,12 @@ void cases_setup(void)
 	registry_init();
 	plugins_load(WEFT_PLUGINS_DIR);
 	fact_register("", answer_fact, NULL);
-	env = (struct env){.root = "", .run_dir = "/run/weft", .state_dir = "/var/lib/weft", .etc_dir = "/etc/weft",
-			   .libexec_dir = "/usr/libexec/weft", .instance = "0123456789abcdef"};
+	env = (struct env){.root = "",
+			   .run_dir = "/run/weft",
+			   .state_dir = "/var/lib/weft",
+			   .etc_dir = "/etc/weft",
+			   .libexec_dir = "/usr/libexec/weft",
+			   .instance = "0123456789abcdef"};
 }
 
 /* "KEY = VALUE" after each "# fact ". */
@@ -74,7 +78,8 @@ static void add_directory(struct manifests *g, const char *path, const char *nam
 	int n = scandir(path, &entries, is_yaml, alphasort);
 	assert_true(n > 0);
 	for (int i = 0; i < n; i++) {
-		cleanup_free char *file = xprintf("%s/%s", path, entries[i]->d_name), *shown = xprintf("%s/%s", name, entries[i]->d_name);
+		cleanup_free char *file = xprintf("%s/%s", path, entries[i]->d_name),
+				  *shown = xprintf("%s/%s", name, entries[i]->d_name);
 		add_source(g, file, shown);
 		free(entries[i]);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Golden files of manifests. A case of a directory under tests/golden is NAME.yaml, or NAME/ with several files; what is expected
- * stands beside it as NAME.SUFFIX (see golden.h). Lines `# fact KEY = VALUE` in a manifest are what the host answers. */
+/* Golden files of manifests. A case of a directory under tests/golden is NAME.yaml, or NAME/ with several files; what
+ * is expected stands beside it as NAME.SUFFIX (see golden.h). Lines `# fact KEY = VALUE` in a manifest are what the
+ * host answers. */
 #ifndef WEFT_TESTS_CASES_H
 #define WEFT_TESTS_CASES_H
 
@@ -21,7 +22,8 @@ struct manifests {
 
 /* Kinds, plugins, the environment and facts, for all cases. Call once. */
 void cases_setup(void);
-/* Runs each case of a directory and compares what `text` returns (to be freed) with NAME.SUFFIX; the running test fails if one differs. */
+/* Runs each case of a directory and compares what `text` returns (to be freed) with NAME.SUFFIX; the running test fails
+ * if one differs. */
 typedef char *case_text_fn(const struct manifests *manifests);
 void cases_run(const char *directory, const char *suffix, case_text_fn *text);
 /* Decodes and lowers a text for nothing but to see that it can be done. Returns how many faults it has. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Good manifests with random damage (words and lines that are dropped, doubled, exchanged) through decoding, checks and lowering: whatever
- * a person writes, the answer is a generation or diagnostics. */
+/* Good manifests with random damage (words and lines that are dropped, doubled, exchanged) through decoding, checks and
+ * lowering: whatever a person writes, the answer is a generation or diagnostics. */
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,8 +23,33 @@ static char *good[MAX_GOOD];
 static size_t n_good;
 static struct piece words[MAX_WORDS];
 static size_t n_words;
-static const char *const odd[] = {"0", "-1", "", "true", "no", "null", "18446744073709551616", "64MiB", "1h", "::/0", "0.0.0.0/0", "255.255.255.255",
-				  "10.0.0.1/31", "fe80::1", "'", "[", "}", "- ", "\t", "\n", ": ", "a", "lan", "web", "web.0", "..", "\xff"};
+static const char *const odd[] = {"0",
+				  "-1",
+				  "",
+				  "true",
+				  "no",
+				  "null",
+				  "18446744073709551616",
+				  "64MiB",
+				  "1h",
+				  "::/0",
+				  "0.0.0.0/0",
+				  "255.255.255.255",
+				  "10.0.0.1/31",
+				  "fe80::1",
+				  "'",
+				  "[",
+				  "}",
+				  "- ",
+				  "\t",
+				  "\n",
+				  ": ",
+				  "a",
+				  "lan",
+				  "web",
+				  "web.0",
+				  "..",
+				  "\xff"};
 
 static void add_words(const char *text)
 {
@@ -95,7 +120,8 @@ static void damage_line(char *text, size_t *size, unsigned *seed)
 	if (pick(seed, 2))
 		splice(text, size, at, len + (text[at + len] == '\n'), "", 0);
 	else
-		splice(text, size, at, 0, from + (*from == '\n'), strcspn(from + (*from == '\n'), "\n") + (*from == '\n'));
+		splice(text, size, at, 0, from + (*from == '\n'),
+		       strcspn(from + (*from == '\n'), "\n") + (*from == '\n'));
 }
 
 static void test_damaged_manifests(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Field tables, with a table of every shape and flag: decoding and its faults, defaults, output, setting rows from text,
- * comparing, merging, copying, references, schema. */
+/* Field tables, with a table of every shape and flag: decoding and its faults, defaults, output, setting rows from
+ * text, comparing, merging, copying, references, schema. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,13 +77,15 @@ static const struct table *choose_detail(const void *around)
 static const struct field toy_rows[] = {
 	F_VARIANT("detail", struct toy, detail, choose_detail),
 	F_ENUM("type", struct toy, type, types, .def = "plain", .flags = FIELD_RECREATE),
-	F_U32("mtu", struct toy, mtu, .min = 68, .max = 65535, .def = "1500", .doc = "Largest packet.", .example = "1400"),
+	F_U32("mtu", struct toy, mtu, .min = 68, .max = 65535, .def = "1500", .doc = "Largest packet.",
+	      .example = "1400"),
 	F_BOOL("up", struct toy, up, .def = "true"),
 	F_STRING("title", struct toy, title, .max = 20),
 	F_STRING("secret", struct toy, secret, .flags = FIELD_SECRET),
 	F_STRING("script", struct toy, script, .flags = FIELD_LONG),
 	F_STRING("note", struct toy, note, .flags = FIELD_STATUS),
-	F_LIST("addresses", struct toy, addresses, scalar_prefix, .singular = "address", .flags = FIELD_UNORDERED, .list_max = 4),
+	F_LIST("addresses", struct toy, addresses, scalar_prefix, .singular = "address", .flags = FIELD_UNORDERED,
+	       .list_max = 4),
 	F_STRUCTS("ports", struct toy, ports, port_table, .singular = "port", .flags = FIELD_UNION),
 	F_LIST("links", struct toy, links, scalar_ifname, .example = "[eth0, \"eth1\"]"),
 	F_STRUCT("timers", struct toy, timers, timers_table),
@@ -182,24 +184,29 @@ static void test_defaults(void **state)
 
 static void test_shapes(void **state)
 {
-	struct toy *toy = decode_fine(*state, "detail: {remote: fd00::1}\ntype: vxlan\naddress: 10.0.0.1/24\nports: [a, {name: b, cost: 7}]\n"
-					      "links: eth0\ntimers: {pool: fast}\nscript: |\n  one\n  two\noffset: -3\nsize: 1024KiB\n");
+	struct toy *toy = decode_fine(
+		*state, "detail: {remote: fd00::1}\ntype: vxlan\naddress: 10.0.0.1/24\nports: [a, {name: b, cost: 7}]\n"
+			"links: eth0\ntimers: {pool: fast}\nscript: |\n  one\n  two\noffset: -3\nsize: 1024KiB\n");
 	struct vxlan *vxlan = toy->detail;
 	assert_int_equal(vxlan->vni, 7);
 	assert_int_equal(toy->timers.delay, 4000);
 	assert_int_equal(toy->ports.n, 2);
 	assert_int_equal(list_at(&toy->ports, struct port, 0).cost, 100);
 	assert_int_equal(list_at(&toy->ports, struct port, 1).cost, 7);
-	shows(toy, 0, "{\"detail\":{\"remotes\":[\"fd00::1\"]},\"type\":\"vxlan\",\"script\":\"one\\ntwo\\n\",\"addresses\":[\"10.0.0.1/24\"],"
-		      "\"ports\":[{\"name\":\"a\"},{\"name\":\"b\",\"cost\":7}],\"links\":[\"eth0\"],\"timers\":{\"pool\":\"fast\"},"
-		      "\"size\":\"1MiB\",\"offset\":-3}");
+	shows(toy, 0,
+	      "{\"detail\":{\"remotes\":[\"fd00::1\"]},\"type\":\"vxlan\",\"script\":\"one\\ntwo\\n\",\"addresses\":["
+	      "\"10.0.0.1/24\"],"
+	      "\"ports\":[{\"name\":\"a\"},{\"name\":\"b\",\"cost\":7}],\"links\":[\"eth0\"],\"timers\":{\"pool\":"
+	      "\"fast\"},"
+	      "\"size\":\"1MiB\",\"offset\":-3}");
 	toy = decode_fine(*state, "port: {name: a}\nlinks: []\ntimers: {}\n");
 	shows(toy, 0, "{\"ports\":[{\"name\":\"a\"}],\"links\":[],\"timers\":{}}");
 }
 
 static void test_faults(void **state)
 {
-	const char *all = "known fields: detail, type, mtu, up, title, secret, script, note, addresses, ports, links, timers, size, seen, "
+	const char *all = "known fields: detail, type, mtu, up, title, secret, script, note, addresses, ports, links, "
+			  "timers, size, seen, "
 			  "once, offset";
 	struct fixture *f = *state;
 	refused(f, "mtuu: 1400", "1:1", "unknown field 'mtuu' in Toy", "did you mean 'mtu'?");
@@ -210,30 +217,40 @@ static void test_faults(void **state)
 	refused(f, "mtu: [20]", "1:6", "'mtu': expected a single value, not a list", NULL);
 	refused(f, "mtu:", "1:1", "'mtu' has no value", "leave it out for the default, 1500");
 	refused(f, "title:", "1:1", "'title' has no value", "leave it out, or write for example 'title: text'");
-	refused(f, "timers:", "1:1", "'timers' has no value", "leave it out, or write 'timers: {}' for a map with all its defaults");
+	refused(f, "timers:", "1:1", "'timers' has no value",
+		"leave it out, or write 'timers: {}' for a map with all its defaults");
 	refused(f, "links:", "1:1", "'links' has no value", "leave it out, or write 'links: []' for none");
-	refused(f, "links: {a: b}", "1:8", "'links': expected a list, not a map", "for example 'links: [eth0, \"eth1\"]'");
+	refused(f, "links: {a: b}", "1:8", "'links': expected a list, not a map",
+		"for example 'links: [eth0, \"eth1\"]'");
 	refused(f, "up: \"true\"", "1:5", "'up': expected true or false, not text", "write it without quotes");
 	refused(f, "up: yes", "1:5", "'up': expected true or false, not 'yes'", "write true");
 	refused(f, "type: vlan2", "1:7", "'type': expected plain, vlan or vxlan, not 'vlan2'", "did you mean 'vlan'?");
-	refused(f, "size: 64", "1:7", "'size': expected a size with its unit (B, KiB, MiB, GiB, TiB or PiB), not '64'", "write a unit: 64MiB");
-	refused(f, "timers: 4s", "1:9", "'timers': expected a map, not a single value", "fields of 'timers': delay, pool");
-	refused(f, "ports: {name: a}", "1:8", "'ports': expected a list, not a map", "put '- ' before each item, or '[' and ']' around them");
-	refused(f, "ports: [[a]]", "1:9", "'ports': expected a map as an item, not a list", "fields of 'ports': name, cost, isolated");
+	refused(f, "size: 64", "1:7", "'size': expected a size with its unit (B, KiB, MiB, GiB, TiB or PiB), not '64'",
+		"write a unit: 64MiB");
+	refused(f, "timers: 4s", "1:9", "'timers': expected a map, not a single value",
+		"fields of 'timers': delay, pool");
+	refused(f, "ports: {name: a}", "1:8", "'ports': expected a list, not a map",
+		"put '- ' before each item, or '[' and ']' around them");
+	refused(f, "ports: [[a]]", "1:9", "'ports': expected a map as an item, not a list",
+		"fields of 'ports': name, cost, isolated");
 	refused(f, "ports: [{cost: 4}]", "1:9", "missing field 'name' in Toy.ports", "for example 'name: web'");
 	refused(f, "links: [eth0, ~]", "1:15", "'links' has no value", "leave it out, or write 'links: []' for none");
-	refused(f, "address: 10.0.0.1/24\naddresses: []", "2:1", "'addresses' says again what 'address' says", "keep one of the two");
+	refused(f, "address: 10.0.0.1/24\naddresses: []", "2:1", "'addresses' says again what 'address' says",
+		"keep one of the two");
 	refused(f, "addresses: [10.0.0.1/24, 10.0.0.1/24]", "1:26", "'addresses' lists 10.0.0.1/24 twice", NULL);
 	refused(f, "addresses: [1.1.1.1/1, 1.1.1.2/1, 1.1.1.3/1, 1.1.1.4/1, 1.1.1.5/1]", "1:12",
 		"'addresses' has 5 items, at most 4 are allowed", NULL);
 	refused(f, "detail: {id: 3}", "1:1", "'detail' does not go with the other fields of this Toy", NULL);
 	refused(f, "type: vlan\ndetail: {}", "2:1", "missing field 'id' in Toy.vlan", "for example 'id: 1'");
 	refused(f, "type: vlan\ndetail: 3", "2:9", "Toy.vlan: expected a map, not a single value", "known fields: id");
-	refused(f, "title: \"a\\nb\"", "1:8", "'title': line breaks and control characters are not allowed", "write it on one line");
+	refused(f, "title: \"a\\nb\"", "1:8", "'title': line breaks and control characters are not allowed",
+		"write it on one line");
 	refused(f, "secret: '***'", "1:9", "'secret': the value is hidden here",
 		"write the secret itself again; '***' only stands for it in output");
 	refused(f, "title: 'a very long title with \xc3\xa4 and so on and on and on and on'", "1:8",
-		"'title': expected at most 20 bytes of text (this has 56), not 'a very long title with \xc3\xa4 and so on and on and o...'", NULL);
+		"'title': expected at most 20 bytes of text (this has 56), not 'a very long title with \xc3\xa4 and so "
+		"on and on and o...'",
+		NULL);
 	refused(f, "- a", "1:1", "Toy: expected a map, not a list", all);
 }
 
@@ -289,14 +306,17 @@ static void test_setting_rows_from_text(void **state)
 	set(f, toy, "port", "a");
 	set(f, toy, "type", "vlan");
 	set(f, toy, "detail.id", "9");
-	shows(toy, 0, "{\"detail\":{\"id\":9},\"type\":\"vlan\",\"mtu\":1400,\"ports\":[{\"name\":\"a\"}],\"links\":[\"eth0\",\"eth1\"],"
-		      "\"timers\":{\"delay\":\"9s\"}}");
+	shows(toy, 0,
+	      "{\"detail\":{\"id\":9},\"type\":\"vlan\",\"mtu\":1400,\"ports\":[{\"name\":\"a\"}],\"links\":[\"eth0\","
+	      "\"eth1\"],"
+	      "\"timers\":{\"delay\":\"9s\"}}");
 	set_fails(f, toy, "mtu", "1", "'mtu': expected a whole number from 68 to 65535");
 	set_fails(f, toy, "nope", "1", "there is no field 'nope' in Toy");
 	set_fails(f, toy, "timers.nope", "1", "there is no field 'nope' in Toy.timers");
 	set_fails(f, toy, "mtu.nope", "1", "'mtu' of Toy has no fields");
 	set_fails(f, toy, "timers", "1", "'timers' of Toy is a map: set its fields, as 'timers.FIELD'");
-	set_fails(f, toy, "size", "64", "'size': expected a size with its unit (B, KiB, MiB, GiB, TiB or PiB) (write a unit: 64MiB)");
+	set_fails(f, toy, "size", "64",
+		  "'size': expected a size with its unit (B, KiB, MiB, GiB, TiB or PiB) (write a unit: 64MiB)");
 	assert_int_equal(toy->mtu, 1400);
 	for (int i = 0; i < 4; i++) {
 		char text[32];
@@ -355,10 +375,12 @@ static void test_differences(void **state)
 	differ(f, "timers: {}", "", mask_of("timers"));
 	differ(f, "{type: vlan, detail: {id: 1}}", "{type: vlan, detail: {id: 1}}", 0);
 	differ(f, "{type: vlan, detail: {id: 1}}", "{type: vlan, detail: {id: 2}}", mask_of("detail"));
-	differ(f, "{type: vlan, detail: {id: 1}}", "{type: vxlan, detail: {vni: 1}}", mask_of("detail") | mask_of("type"));
+	differ(f, "{type: vlan, detail: {id: 1}}", "{type: vxlan, detail: {vni: 1}}",
+	       mask_of("detail") | mask_of("type"));
 	struct toy *toy = decode_fine(f, "mtu: 1400\nseen: 1");
 	assert_int_equal(table_diff(&toy_table, toy, NULL), mask_of("mtu"));
-	assert_int_equal(table_flags(&toy_table, mask_of("type") | mask_of("size")), FIELD_RECREATE | FIELD_GROWS | FIELD_IRREVERSIBLE);
+	assert_int_equal(table_flags(&toy_table, mask_of("type") | mask_of("size")),
+			 FIELD_RECREATE | FIELD_GROWS | FIELD_IRREVERSIBLE);
 	assert_int_equal(table_flags(&toy_table, 0), 0);
 }
 
@@ -388,9 +410,10 @@ static void test_merging(void **state)
 	      "{\"detail\":{\"vni\":1,\"remotes\":[\"fd00::1\"]},\"type\":\"vxlan\"}");
 }
 
-static const char everything[] = "detail: {vni: 4, remotes: [192.0.2.1, fd00::1]}\ntype: vxlan\nmtu: 1400\nup: false\ntitle: '*'\nsecret: s\n"
-				 "script: \"a\\tb\\n\"\naddresses: [10.0.0.1/24]\nports: [a, {name: b, isolated: true}]\nlinks: [eth0]\n"
-				 "timers: {delay: 100ms, pool: fast}\nsize: 3B\nseen: 4\nonce: 5\noffset: -2147483648\n";
+static const char everything[] =
+	"detail: {vni: 4, remotes: [192.0.2.1, fd00::1]}\ntype: vxlan\nmtu: 1400\nup: false\ntitle: '*'\nsecret: s\n"
+	"script: \"a\\tb\\n\"\naddresses: [10.0.0.1/24]\nports: [a, {name: b, isolated: true}]\nlinks: [eth0]\n"
+	"timers: {delay: 100ms, pool: fast}\nsize: 3B\nseen: 4\nonce: 5\noffset: -2147483648\n";
 
 static void test_copies_outlive_the_original(void **state)
 {
@@ -427,8 +450,22 @@ static void test_row_text(void **state)
 {
 	struct fixture *f = *state;
 	struct toy *toy = decode_fine(f, everything);
-	static const char *const expected[] = {"{vni: 4, remotes: [192.0.2.1, fd00::1]}", "vxlan", "1400", "false", "*", "***", "a b ", "none",
-		"[10.0.0.1/24]", "[{name: a}, {name: b, isolated: true}]", "[eth0]", "{delay: 100ms, pool: fast}", "3B", "4", "5", "-2147483648"};
+	static const char *const expected[] = {"{vni: 4, remotes: [192.0.2.1, fd00::1]}",
+					       "vxlan",
+					       "1400",
+					       "false",
+					       "*",
+					       "***",
+					       "a b ",
+					       "none",
+					       "[10.0.0.1/24]",
+					       "[{name: a}, {name: b, isolated: true}]",
+					       "[eth0]",
+					       "{delay: 100ms, pool: fast}",
+					       "3B",
+					       "4",
+					       "5",
+					       "-2147483648"};
 	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
 		assert_string_equal(table_row_text(&toy_table, toy, i, f->arena), expected[i]);
 	assert_string_equal(table_row_text(&toy_table, NULL, 0, f->arena), "none");
@@ -455,17 +492,20 @@ static void test_references(void **state)
 static void test_schema(void **state)
 {
 	json_t *schema = table_schema(&toy_table), *properties = json_object_get(schema, "properties");
-	assert_string_equal(json_string_value(json_object_get(schema, "$schema")), "http://json-schema.org/draft-07/schema#");
+	assert_string_equal(json_string_value(json_object_get(schema, "$schema")),
+			    "http://json-schema.org/draft-07/schema#");
 	assert_true(json_is_false(json_object_get(schema, "additionalProperties")));
 	cleanup_free char *mtu = json_dumps(json_object_get(properties, "mtu"), JSON_COMPACT);
-	assert_string_equal(mtu, "{\"type\":\"integer\",\"minimum\":68,\"maximum\":65535,\"description\":\"Largest packet.\",\"default\":1500,"
+	assert_string_equal(mtu, "{\"type\":\"integer\",\"minimum\":68,\"maximum\":65535,\"description\":\"Largest "
+				 "packet.\",\"default\":1500,"
 				 "\"examples\":[\"1400\"]}");
 	cleanup_free char *ports = json_dumps(json_object_get(properties, "ports"), JSON_COMPACT);
 	assert_non_null(strstr(ports, "\"required\":[\"name\"]"));
 	assert_non_null(json_object_get(properties, "port"));
 	assert_null(json_object_get(properties, "seen"));
 	cleanup_free char *type = json_dumps(json_object_get(properties, "type"), JSON_COMPACT);
-	assert_string_equal(type, "{\"type\":\"string\",\"enum\":[\"plain\",\"vlan\",\"vxlan\"],\"default\":\"plain\"}");
+	assert_string_equal(type,
+			    "{\"type\":\"string\",\"enum\":[\"plain\",\"vlan\",\"vxlan\"],\"default\":\"plain\"}");
 	json_decref(schema);
 }
 
@@ -473,10 +513,21 @@ static void test_schema(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(test_defaults), test(test_shapes), test(test_faults), test(test_faults_do_not_stop_decoding), test(test_secrets),
-		test(test_status_rows), test(test_setting_rows_from_text), test(test_finding_rows), test(test_differences),
-		test(test_merging), test(test_copies_outlive_the_original), test(test_output_decodes_to_the_same), test(test_row_text),
-		test(test_references), test(test_schema),
+		test(test_defaults),
+		test(test_shapes),
+		test(test_faults),
+		test(test_faults_do_not_stop_decoding),
+		test(test_secrets),
+		test(test_status_rows),
+		test(test_setting_rows_from_text),
+		test(test_finding_rows),
+		test(test_differences),
+		test(test_merging),
+		test(test_copies_outlive_the_original),
+		test(test_output_decodes_to_the_same),
+		test(test_row_text),
+		test(test_references),
+		test(test_schema),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Good manifests and the resources they become, with edges, allocations and the facts that were asked for: tests/golden/lowering/. */
+/* Good manifests and the resources they become, with edges, allocations and the facts that were asked for:
+ * tests/golden/lowering/. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +29,8 @@ static json_t *want_doc(const struct want *want)
 {
 	json_t *doc = json_object(), *owners = json_array();
 	for (size_t i = 0; i < want->n_owners; i++)
-		json_array_append_new(owners, json_sprintf("%s/%s", want->owners[i]->kind->name, want->owners[i]->name));
+		json_array_append_new(owners,
+				      json_sprintf("%s/%s", want->owners[i]->kind->name, want->owners[i]->name));
 	json_object_set_new(doc, "resource", id_of(want));
 	json_object_set_new(doc, "objects", owners);
 	json_object_set_new(doc, "spec", table_to_json(want->class->table, want->spec, EMIT_SECRETS));
@@ -46,12 +48,13 @@ static json_t *choices_doc(const struct generation *gen)
 	json_t *allocs = json_array(), *facts = json_array();
 	for (size_t i = 0; i < gen->n_allocs; i++) {
 		const struct alloc_row *row = &gen->allocs[i];
-		json_array_append_new(allocs, json_sprintf("%s %s %s: %s", row->object, row->space, row->slot, row->text));
+		json_array_append_new(allocs,
+				      json_sprintf("%s %s %s: %s", row->object, row->space, row->slot, row->text));
 	}
 	for (size_t i = 0; i < gen->n_facts; i++) {
 		const struct fact_row *row = &gen->facts[i];
-		json_array_append_new(facts, json_sprintf("%s/%s %s: %s", row->reader->kind->name, row->reader->name, row->key,
-							  row->value ? row->value : "none"));
+		json_array_append_new(facts, json_sprintf("%s/%s %s: %s", row->reader->kind->name, row->reader->name,
+							  row->key, row->value ? row->value : "none"));
 	}
 	return json_pack("{s:o, s:o}", "allocations", allocs, "facts", facts);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Documents: what stands around a spec, positions of paths, output that can be applied again, and that no input crashes anything. */
+/* Documents: what stands around a spec, positions of paths, output that can be applied again, and that no input crashes
+ * anything. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +37,8 @@ static const struct field gate_rows[] = {
 	F_DURATION("wait", struct gate, wait, .def = "1s"),
 };
 static const struct table gate_table = TABLE("Gate", struct gate, gate_rows);
-static const struct kind gate_kind = {.name = "Gate", .plural = "gates", .shorts = "gt", .doc = "A gate.", .table = &gate_table};
+static const struct kind gate_kind = {
+	.name = "Gate", .plural = "gates", .shorts = "gt", .doc = "A gate.", .table = &gate_table};
 static const struct kind wire_kind = {
 	.name = "Wire", .plural = "wires", .doc = "A wire.", .flags = KIND_NAME_IS_IFNAME, .table = &host_table};
 
@@ -88,9 +90,11 @@ static void faults(struct fixture *f, const char *yaml, const char *expected)
 
 #define HEAD "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front}\n"
 
-static const char whole[] = "apiVersion: weft/v1\nkind: Gate\nmetadata:\n  name: front\n  labels: {team: 'yes', n: 5}\n  set: default\n"
-			    "  generation: 4\nspec:\n  mode: open\n  hosts:\n    - a\n    - name: b\n      ip: fd00::1\n  remote: 192.0.2.1\n"
-			    "status: {anything: [goes]}\n";
+static const char whole[] =
+	"apiVersion: weft/v1\nkind: Gate\nmetadata:\n  name: front\n  labels: {team: 'yes', n: 5}\n  set: default\n"
+	"  generation: 4\nspec:\n  mode: open\n  hosts:\n    - a\n    - name: b\n      ip: fd00::1\n  remote: "
+	"192.0.2.1\n"
+	"status: {anything: [goes]}\n";
 
 static void test_a_document(void **state)
 {
@@ -103,9 +107,12 @@ static void test_a_document(void **state)
 	assert_int_equal(((struct gate *)object->spec)->hosts.n, 2);
 	json_t *json = object_to_json(object, 0);
 	cleanup_free char *text = json_dumps(json, JSON_COMPACT);
-	assert_string_equal(text, "{\"apiVersion\":\"weft/v1\",\"kind\":\"Gate\",\"metadata\":{\"name\":\"front\",\"labels\":{\"team\":\"yes\","
-				  "\"n\":\"5\"}},\"spec\":{\"mode\":\"open\",\"hosts\":[{\"name\":\"a\"},{\"name\":\"b\",\"ip\":\"fd00::1\"}],"
-				  "\"remotes\":[\"192.0.2.1\"]}}");
+	assert_string_equal(text,
+			    "{\"apiVersion\":\"weft/"
+			    "v1\",\"kind\":\"Gate\",\"metadata\":{\"name\":\"front\",\"labels\":{\"team\":\"yes\","
+			    "\"n\":\"5\"}},\"spec\":{\"mode\":\"open\",\"hosts\":[{\"name\":\"a\"},{\"name\":\"b\","
+			    "\"ip\":\"fd00::1\"}],"
+			    "\"remotes\":[\"192.0.2.1\"]}}");
 	struct object *again = object_decode(node_from_json(json, f->arena), f->arena, &f->diags);
 	assert_int_equal(f->diags.n, 0);
 	json_t *second = object_to_json(again, 0);
@@ -119,35 +126,47 @@ static void test_faults_around_the_spec(void **state)
 	struct fixture *f = *state;
 	faults(f, "apiVersion: v1\nkind: Gate\nmetadata: {name: front}\nspec: {mode: open}",
 	       "1:13: apiVersion 'v1' is not known here (write 'apiVersion: weft/v1')\n");
-	faults(f, "kind: Gat\nmetadata: {name: front}\n", "1:1: missing field 'apiVersion' (write 'apiVersion: weft/v1')\n"
-							  "1:7: unknown kind 'Gat' (did you mean 'Gate'?)\n");
-	faults(f, "apiVersion: weft/v1\nkind: gates\nmetadata: {name: front}\n", "2:7: unknown kind 'gates' (did you mean 'Gate'?)\n");
+	faults(f, "kind: Gat\nmetadata: {name: front}\n",
+	       "1:1: missing field 'apiVersion' (write 'apiVersion: weft/v1')\n"
+	       "1:7: unknown kind 'Gat' (did you mean 'Gate'?)\n");
+	faults(f, "apiVersion: weft/v1\nkind: gates\nmetadata: {name: front}\n",
+	       "2:7: unknown kind 'gates' (did you mean 'Gate'?)\n");
 	faults(f, "apiVersion: weft/v1\nkind: Deployment\nmetadata: {name: front}\n",
 	       "2:7: unknown kind 'Deployment' (known kinds: Gate, Wire)\n");
-	faults(f, "apiVersion: weft/v1\nkind: [Gate]\nmetadata: {name: front}\n", "2:1: 'kind': expected a single value (write 'kind: Network')\n");
-	faults(f, "apiVersion: weft/v1\nkind: Gate\nspec: {mode: open}", "1:1: missing field 'metadata' (write 'metadata: {name: NAME}')\n");
+	faults(f, "apiVersion: weft/v1\nkind: [Gate]\nmetadata: {name: front}\n",
+	       "2:1: 'kind': expected a single value (write 'kind: Network')\n");
+	faults(f, "apiVersion: weft/v1\nkind: Gate\nspec: {mode: open}",
+	       "1:1: missing field 'metadata' (write 'metadata: {name: NAME}')\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: front\nspec: {mode: open}",
 	       "3:1: 'metadata': expected a map with a name (write 'metadata: {name: NAME}')\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {nam: front}\nspec: {mode: open}",
-	       "3:1: missing field 'name' (write 'metadata: {name: NAME}')\n3:12: unknown field 'nam' in metadata (did you mean 'name'?)\n");
+	       "3:1: missing field 'name' (write 'metadata: {name: NAME}')\n3:12: unknown field 'nam' in metadata (did "
+	       "you mean 'name'?)\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: Front}\nspec: {mode: open}",
-	       "3:18: 'name': expected a name of lower case letters, digits and '-', at most 63 characters, that begins and ends with a "
+	       "3:18: 'name': expected a name of lower case letters, digits and '-', at most 63 characters, that "
+	       "begins and ends with a "
 	       "letter or digit, not 'Front' (such as 'front')\n");
 	faults(f, "apiVersion: weft/v1\nkind: Wire\nmetadata: {name: a-very-long-link}\nspec: {name: x}",
-	       "3:18: 'name': expected a link name of 1 to 15 characters, not 'a-very-long-link' (a Wire is a link of this name)\n");
+	       "3:18: 'name': expected a link name of 1 to 15 characters, not 'a-very-long-link' (a Wire is a link of "
+	       "this name)\n");
 	faults(f, HEAD, "1:1: missing field 'mode' in Gate (for example 'mode: open')\n");
 	faults(f, HEAD "spec:\n", "4:1: missing field 'mode' in Gate (for example 'mode: open')\n");
-	faults(f, HEAD "mode: open\nspec: {}\n", "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n"
-						 "5:1: missing field 'mode' in Gate (for example 'mode: open')\n");
-	faults(f, HEAD "mode: open\n", "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n");
+	faults(f, HEAD "mode: open\nspec: {}\n",
+	       "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n"
+	       "5:1: missing field 'mode' in Gate (for example 'mode: open')\n");
+	faults(f, HEAD "mode: open\n",
+	       "4:1: unknown field 'mode' beside 'spec' (it belongs under 'spec:', indented)\n");
 	faults(f, HEAD "name: front\nspec: {mode: open}\n",
 	       "4:1: unknown field 'name' beside 'metadata' (it belongs under 'metadata:', indented)\n");
-	faults(f, HEAD "Spec: {mode: open}\nspec: {mode: open}", "4:1: unknown field 'Spec' in the document (did you mean 'spec'?)\n");
+	faults(f, HEAD "Spec: {mode: open}\nspec: {mode: open}",
+	       "4:1: unknown field 'Spec' in the document (did you mean 'spec'?)\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front, labels: {a: [b]}}\nspec: {mode: open}",
 	       "3:34: label 'a': expected a single text (for example 'labels: {team: web}')\n");
 	faults(f, "apiVersion: weft/v1\nkind: Gate\nmetadata: {name: front, labels: [a]}\nspec: {mode: open}",
 	       "3:33: 'labels': expected a map of at most 64 texts (for example 'labels: {team: web}')\n");
-	faults(f, "[a]", "1:1: expected a document with apiVersion, kind, metadata and spec (see `weft explain` for the kinds there are)\n");
+	faults(f, "[a]",
+	       "1:1: expected a document with apiVersion, kind, metadata and spec (see `weft explain` for the kinds "
+	       "there are)\n");
 }
 
 static void stands_at(const struct object *object, const char *path, unsigned line, unsigned column)
@@ -198,7 +217,8 @@ static void test_kinds_by_name(void **state)
 	assert_ptr_equal(kind_find("GATES"), &gate_kind);
 	assert_ptr_equal(kind_find("gt"), &gate_kind);
 	assert_null(kind_find("gat"));
-	static const struct kind rival = {.name = "Gatekeeper", .plural = "gatekeepers", .shorts = "GT", .table = &gate_table};
+	static const struct kind rival = {
+		.name = "Gatekeeper", .plural = "gatekeepers", .shorts = "GT", .table = &gate_table};
 	struct err err = {0};
 	assert_int_equal(kind_register(&rival, &err), -EEXIST);
 	assert_string_equal(err.text, "kind 'Gatekeeper': the name 'GT' is taken by kind 'Gate'");
@@ -210,8 +230,11 @@ static void test_kinds_by_name(void **state)
 /* Damages a good document at random: what comes out is diagnostics or an object that can be printed. */
 static void test_random_documents_never_crash(void **state)
 {
-	static const char *const pieces[] = {"\n", "  ", "- ", ": ", "{", "}", "[", "]", ",", "spec", "mode: ", "hosts:", "remote", "wait: 5", "null",
-					     "~", "'", "\"", "\xc3", "\x01", "kind", "- a\n", "metadata", "|\n", "&a", "*a", "!!x ", "18446744073709551616"};
+	static const char *const pieces[] = {
+		"\n",    "  ",       "- ",   ": ",     "{",      "}",      "[",
+		"]",     ",",        "spec", "mode: ", "hosts:", "remote", "wait: 5",
+		"null",  "~",        "'",    "\"",     "\xc3",   "\x01",   "kind",
+		"- a\n", "metadata", "|\n",  "&a",     "*a",     "!!x ",   "18446744073709551616"};
 	unsigned seed = getenv("WEFT_SEED") ? (unsigned)atoi(getenv("WEFT_SEED")) : (unsigned)time(NULL);
 	print_message("seed %u (set WEFT_SEED to repeat)\n", seed);
 	for (unsigned round = 0; round < 20000; round++) {
@@ -246,8 +269,8 @@ static void test_random_documents_never_crash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(test_a_document), test(test_faults_around_the_spec), test(test_positions_of_paths), test(test_faults_of_check),
-		test(test_kinds_by_name), test(test_random_documents_never_crash),
+		test(test_a_document),      test(test_faults_around_the_spec), test(test_positions_of_paths),
+		test(test_faults_of_check), test(test_kinds_by_name),          test(test_random_documents_never_crash),
 	};
 	if (kind_register(&gate_kind, NULL) < 0 || kind_register(&wire_kind, NULL) < 0)
 		return 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Walks every row of every registered kind and class: what a table must have to carry documentation, output and comparison, and
- * that what is printed decodes to the same. A new kind is tested by being registered. */
+/* Walks every row of every registered kind and class: what a table must have to carry documentation, output and
+ * comparison, and that what is printed decodes to the same. A new kind is tested by being registered. */
 #include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,7 +79,8 @@ static void check_row(const struct table *table, const struct field *row)
 		fault(table, row, "is a choice of nothing");
 	if ((row->flags & FIELD_REQUIRED) && row->def)
 		fault(table, row, "is required and has a default");
-	if ((row->flags & FIELD_GROWS) && (!row->scalar || row->shape != FIELD_SCALAR || (row->scalar->size != 4 && row->scalar->size != 8)))
+	if ((row->flags & FIELD_GROWS) &&
+	    (!row->scalar || row->shape != FIELD_SCALAR || (row->scalar->size != 4 && row->scalar->size != 8)))
 		fault(table, row, "grows and is no number");
 	if (row->ref && (!row->scalar || !row->scalar->text))
 		fault(table, row, "refers to an object and is no name");
@@ -105,7 +106,8 @@ static void check_table(const struct table *table, unsigned depth)
 	}
 }
 
-static void fill_scalars(const struct table *table, const struct field *row, void *spec, const char *text, struct arena *arena)
+static void fill_scalars(const struct table *table, const struct field *row, void *spec, const char *text,
+			 struct arena *arena)
 {
 	struct err err = {0};
 	const char *item;

@@ -11,9 +11,11 @@
 #include "core/field.h"
 
 static const char *const colours[] = {"red", "green", "blue"};
-static const struct field small = {.min = 1, .max = 4094}, from_two = {.min = 2}, degrees = {.min = (uint64_t)-40, .max = 85},
-			  colour = {.names = colours, .n_names = ARRAY_SIZE(colours)}, short_text = {.min = 1, .max = 5},
-			  disk = {.min = 1 << 20, .max = 1ULL << 40}, pause_for = {.min = 1000, .max = 3600000}, reference = {.ref = "Bridge"},
+static const struct field small = {.min = 1, .max = 4094}, from_two = {.min = 2},
+			  degrees = {.min = (uint64_t)-40, .max = 85},
+			  colour = {.names = colours, .n_names = ARRAY_SIZE(colours)},
+			  short_text = {.min = 1, .max = 5}, disk = {.min = 1 << 20, .max = 1ULL << 40},
+			  pause_for = {.min = 1000, .max = 3600000}, reference = {.ref = "Bridge"},
 			  share = {.min = 1, .max = 100};
 
 static const struct row {
@@ -61,7 +63,8 @@ static const struct row {
 	{&scalar_name, NULL, "Web_1", NULL, "\nsuch as 'web-1'"},
 	{&scalar_name, NULL, "-web", NULL, "begins and ends"},
 	{&scalar_name, NULL, "", NULL, "begins and ends"},
-	{&scalar_name, NULL, "a23456789012345678901234567890123456789012345678901234567890123", "a23456789012345678901234567890123456789012345678901234567890123"},
+	{&scalar_name, NULL, "a23456789012345678901234567890123456789012345678901234567890123",
+	 "a23456789012345678901234567890123456789012345678901234567890123"},
 	{&scalar_name, NULL, "a234567890123456789012345678901234567890123456789012345678901234", NULL, "at most 63"},
 	{&scalar_name, &reference, "br_lan.7", "br_lan.7"},
 	{&scalar_name, &reference, "br/lan", NULL, "begins and ends"},
@@ -214,7 +217,8 @@ static void test_random_text_never_breaks_a_scalar(void **state)
 		snprintf(text, sizeof(text), "%s", row->text);
 		for (int k = rand_r(&seed) % 4; k >= 0; k--) {
 			size_t len = strlen(text);
-			text[(size_t)rand_r(&seed) % (len + 1)] = alphabet[(size_t)rand_r(&seed) % (sizeof(alphabet) - 1)];
+			text[(size_t)rand_r(&seed) % (len + 1)] =
+				alphabet[(size_t)rand_r(&seed) % (sizeof(alphabet) - 1)];
 		}
 		union value value = {0}, again = {0};
 		struct err err = {0};
@@ -223,8 +227,10 @@ static void test_random_text_never_breaks_a_scalar(void **state)
 			continue;
 		}
 		const char *normal = row->scalar->format(row->field, &value, arena);
-		if (row->scalar->parse(row->field, normal, arena, &again, &err) < 0 || !equal(row->scalar, &value, &again))
-			fail_msg("%s '%s' has the normal form '%s', which differs: %s", row->scalar->name, text, normal, err.text);
+		if (row->scalar->parse(row->field, normal, arena, &again, &err) < 0 ||
+		    !equal(row->scalar, &value, &again))
+			fail_msg("%s '%s' has the normal form '%s', which differs: %s", row->scalar->name, text, normal,
+				 err.text);
 	}
 }
 
@@ -250,8 +256,11 @@ static void test_prefixes(void **state)
 	assert_false(overlap("0.0.0.0/0", "::/0"));
 	assert_true(overlap("fd00::/63", "fd00:0:0:1::/64"));
 	assert_false(overlap("fd00::/64", "fd00:0:0:1::/64"));
-	static const char *const networks[][2] = {{"192.168.150.77/24", "192.168.150.0/24"}, {"192.168.150.77/27", "192.168.150.64/27"},
-						  {"192.168.150.77/0", "0.0.0.0/0"}, {"fd42:150::9/64", "fd42:150::/64"}, {"192.168.150.77/32", "192.168.150.77/32"}};
+	static const char *const networks[][2] = {{"192.168.150.77/24", "192.168.150.0/24"},
+						  {"192.168.150.77/27", "192.168.150.64/27"},
+						  {"192.168.150.77/0", "0.0.0.0/0"},
+						  {"fd42:150::9/64", "fd42:150::/64"},
+						  {"192.168.150.77/32", "192.168.150.77/32"}};
 	char buf[IP_TEXT];
 	for (size_t i = 0; i < ARRAY_SIZE(networks); i++) {
 		struct ip_prefix value = prefix(networks[i][0]), network = prefix_network(&value);
