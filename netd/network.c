@@ -199,6 +199,8 @@ static struct want *want_sysctls(struct lowering *l, const struct object *object
 		return NULL; /* a kernel without IPv6 */
 	want_sysctl(l, link, bridge, "accept_ra", "0");
 	want_sysctl(l, link, bridge, "autoconf", "0");
+	if (ipv6) /* nobody else has our address on our own bridge, and the first guest's router solicitation is answered at once */
+		want_sysctl(l, link, bridge, "accept_dad", "0");
 	return want_sysctl(l, link, bridge, "disable_ipv6", ipv6 ? "0" : "1");
 }
 
