@@ -11,6 +11,7 @@
 enum {
 	DISCARD_MAX = 64 * 1024 * 1024, /* of a body that is too long: read to its end, so that the refusal is seen */
 	STREAM_BLOCK = 32 * 1024,
+	STREAM_IDLE_S = 3600, /* of a reader that has stopped: a person with a pager takes his time */
 };
 
 static struct call *calls;
@@ -206,6 +207,7 @@ static enum MHD_Result send_stream(struct call *call)
 	if (!response)
 		return MHD_NO;
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/jsonl");
+	MHD_set_connection_option(call->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STREAM_IDLE_S);
 	enum MHD_Result r = MHD_queue_response(call->connection, MHD_HTTP_OK, response);
 	MHD_destroy_response(response);
 	return r;

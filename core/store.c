@@ -5,11 +5,14 @@
 
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 enum {
 	APPLICATION_ID = 0x77656674, /* "weft" */
-	BUSY_MS = 2000,              /* for a person who writes with sqlite3(1); readers never block us */
+	LOCK_TRIES = 200,            /* for one that was killed and has not quite gone */
+	LOCK_PAUSE_US = 50000,
+	BUSY_MS = 2000, /* for a person who writes with sqlite3(1); readers never block us */
 };
 
 /* migrations[i] leads from schema i to schema i + 1. */
@@ -130,6 +133,32 @@ uint64_t store_u64(sqlite3_stmt *stmt, int column)
 	return (uint64_t)sqlite3_column_int64(stmt, column);
 }
 
+/* Was this process killed, with a thread of it still held up in the kernel (a netlink message can take seconds)? */
+static bool is_ending(pid_t pid)
+{
+	cleanup_free char *path = xprintf("/proc/%d/status", pid), *text = NULL;
+	if (file_read(path, 65536, &text, NULL) < 0)
+		return true;
+	const char *state = strstr(text, "\nState:\t"), *pending = strstr(text, "\nShdPnd:\t");
+	bool dead = state && strchr("ZX", state[strlen("\nState:\t")]);
+	unsigned long long signals = pending ? strtoull(pending + strlen("\nShdPnd:\t"), NULL, 16) : 0;
+	return dead || (signals >> (SIGKILL - 1) & 1);
+}
+
+/* Takes the lock; 0, or -EBUSY with its holder (0 if that is not known), or -errno. */
+static int try_lock(int fd, pid_t *ret_holder)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	*ret_holder = 0;
+	if (fcntl(fd, F_SETLK, &whole) == 0)
+		return 0;
+	if (errno != EACCES && errno != EAGAIN)
+		return -errno;
+	if (fcntl(fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0)
+		*ret_holder = whole.l_pid;
+	return -EBUSY;
+}
+
 /* One weftd a state directory. A record lock, not flock(): a forked child that hangs in the kernel would inherit a
  * flock and keep the next weftd out. It goes when this process closes the file, so nothing else here may open it. */
 static int lock(struct store *store, struct err *err)
@@ -138,14 +167,19 @@ static int lock(struct store *store, struct err *err)
 	store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (store->lock_fd < 0)
 		return err_errno(err, errno, "open %s", path);
-	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	if (fcntl(store->lock_fd, F_SETLK, &whole) == 0)
+	pid_t pid = 0;
+	int r = try_lock(store->lock_fd, &pid);
+	for (int i = 0; i < LOCK_TRIES && r == -EBUSY && pid && is_ending(pid); i++) {
+		usleep(LOCK_PAUSE_US);
+		r = try_lock(store->lock_fd, &pid);
+	}
+	if (r == 0)
 		return 0;
-	if (errno != EACCES && errno != EAGAIN)
-		return err_errno(err, errno, "lock %s", path);
+	if (r != -EBUSY)
+		return err_errno(err, -r, "lock %s", path);
 	char holder[32] = "";
-	if (fcntl(store->lock_fd, F_GETLK, &whole) == 0 && whole.l_type != F_UNLCK && whole.l_pid > 0)
-		snprintf(holder, sizeof(holder), " (pid %d)", whole.l_pid);
+	if (pid)
+		snprintf(holder, sizeof(holder), " (pid %d)", pid);
 	return err_set(err, EBUSY, "another weftd%s uses the store %s; stop it, or give this one a --root of its own",
 		       holder, store->path);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store: SQLite in WAL mode under the state directory (weft.db). Holds revisions with their manifests, facts, allocations and lowered resources,
- * what we made, baselines, overrides. Everything that must survive a power cut is synced before the call returns. */
+/* The store: SQLite in WAL mode under the state directory (weft.db). Holds revisions with their manifests, facts,
+ * allocations and lowered resources, what we made, baselines, overrides. Everything that must survive a power cut is
+ * synced before the call returns. */
 #ifndef WEFT_CORE_STORE_H
 #define WEFT_CORE_STORE_H
 
@@ -15,8 +16,8 @@ struct revision_row {
 	uint64_t rev, previous; /* previous: the final one it goes back to; 0: nothing */
 	enum revision_state state;
 	uint64_t time_ms, confirm_by_ms; /* wall clock; confirm_by_ms 0: none */
-	const char *who;     /* "root (uid 0)" */
-	const char *what;    /* "apply -f lan.yaml" */
+	const char *who;                 /* "root (uid 0)" */
+	const char *what;                /* "apply -f lan.yaml" */
 	const char *set;
 	const char *message; /* why it was undone */
 };
@@ -30,7 +31,8 @@ void store_abort(struct store *store);
 
 /* Writes a revision with its whole generation in one transaction; assigns row->rev. */
 int store_put_revision(struct store *store, struct revision_row *row, const struct generation *gen, struct err *err);
-int store_set_revision_state(struct store *store, uint64_t rev, enum revision_state state, uint64_t confirm_by_ms, const char *message, struct err *err);
+int store_set_revision_state(struct store *store, uint64_t rev, enum revision_state state, uint64_t confirm_by_ms,
+			     const char *message, struct err *err);
 /* The newest final one, 0 if none. */
 uint64_t store_final_revision(struct store *store);
 /* Reads a stored generation back without lowering; its objects are decoded from the stored manifests. */
@@ -47,9 +49,12 @@ int store_each_record(struct store *store, store_record_fn *fn, void *ctx, struc
 int store_each_leaving(struct store *store, void (*fn)(void *ctx, uint64_t rev), void *ctx, struct err *err);
 int store_set_gone(struct store *store, uint64_t rev, struct err *err); /* nothing of it is left that is not wanted */
 
-int store_put_override(struct store *store, const char *object, const char *text, const char *who, struct err *err); /* text NULL: clear */
-int store_get_overrides(struct store *store, struct arena *arena, struct override_row **ret, size_t *ret_n, struct err *err);
-/* Small values by key: hashes of refused files and the like. NULL: delete. `ret` is malloc'ed, NULL if there is none. */
+int store_put_override(struct store *store, const char *object, const char *text, const char *who,
+		       struct err *err); /* text NULL: clear */
+int store_get_overrides(struct store *store, struct arena *arena, struct override_row **ret, size_t *ret_n,
+			struct err *err);
+/* Small values by key: hashes of refused files and the like. NULL: delete. `ret` is malloc'ed, NULL if there is none.
+ */
 int store_put_value(struct store *store, const char *key, const char *text, struct err *err);
 int store_get_value(struct store *store, const char *key, char **ret, struct err *err);
 

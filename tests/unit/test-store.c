@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -248,6 +249,35 @@ static void test_second_daemon_is_refused(void **state)
 	close(hold[1]);
 	waitpid(pid, &status, 0);
 	close(hold[0]);
+}
+
+static void *linger(void *ctx)
+{
+	usleep(400000);
+	_exit(0);
+}
+
+/* One that was killed while a thread of it is held up: its first thread is dead, its files are still open. */
+static void test_waits_for_one_that_is_ending(void **state)
+{
+	int ready[2];
+	char byte;
+	assert_int_equal(pipe(ready), 0);
+	fflush(stdout);
+	pid_t pid = fork();
+	if (pid == 0) {
+		pthread_t thread;
+		open_store();
+		if (write(ready[1], "r", 1) != 1 || pthread_create(&thread, NULL, linger, NULL) != 0)
+			_exit(1);
+		pthread_exit(NULL);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	usleep(100000);
+	store_close(open_store());
+	waitpid(pid, NULL, 0);
+	close(ready[0]);
+	close(ready[1]);
 }
 
 /* Writes revisions for ever, each with two records in its transaction; told over a pipe which were committed. */
@@ -559,19 +589,13 @@ int main(void)
 	class_register(&thing_class, NULL);
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_generation_comes_back),
-		TEST(test_large_generation_is_quick),
-		TEST(test_second_daemon_is_refused),
-		TEST(test_kill_in_mid_commit),
-		TEST(test_records),
-		TEST(test_revision_states_and_pruning),
-		TEST(test_overrides_and_values),
-		TEST(test_newer_schema_is_refused),
-		TEST(test_foreign_files_are_refused),
-		TEST(test_damaged_lines_are_left_out),
-		TEST(test_damaged_pages_are_an_error),
-		TEST(test_full_disk_is_an_error),
-		TEST(test_nested_failure_gives_up_all),
+		TEST(test_generation_comes_back),       TEST(test_large_generation_is_quick),
+		TEST(test_second_daemon_is_refused),    TEST(test_waits_for_one_that_is_ending),
+		TEST(test_kill_in_mid_commit),          TEST(test_records),
+		TEST(test_revision_states_and_pruning), TEST(test_overrides_and_values),
+		TEST(test_newer_schema_is_refused),     TEST(test_foreign_files_are_refused),
+		TEST(test_damaged_lines_are_left_out),  TEST(test_damaged_pages_are_an_error),
+		TEST(test_full_disk_is_an_error),       TEST(test_nested_failure_gives_up_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
