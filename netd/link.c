@@ -207,6 +207,7 @@ static void remember(struct op *op, const struct link_kind *kind, int fd, int ma
 	op->lane_data = making;
 }
 
+/* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge, speak IPv6 and leave again at once. */
 static int create_by_descriptor(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
 {
 	cleanup_close int fd = -1;
@@ -214,7 +215,7 @@ static int create_by_descriptor(struct netlink_batch *batch, struct op *op, cons
 	if (r < 0)
 		return r;
 	remember(op, kind, take_fd(&fd), master);
-	return put_alias(batch, op, UINT64_MAX, master);
+	return put_alias(batch, op, ~(uint64_t)(1 << LINK_UP), master);
 }
 
 /* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same sendmsg. A bridge takes the MTU in the
@@ -262,6 +263,18 @@ static void unmark(struct netlink_batch *batch, const char *name)
 	netlink_batch_end(batch, message);
 }
 
+static void raise_link(struct netlink_batch *batch, struct op *op)
+{
+	const struct link_spec *want = op->want;
+	struct ifinfomsg *header;
+	if (!has_row(want, LINK_UP) || !want->up)
+		return;
+	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
+	put_common(message, header, want, 1 << LINK_UP, 0);
+	netlink_batch_end(batch, message);
+}
+
 static void settle(struct netlink_batch *batch, struct op *op)
 {
 	cleanup_free struct making *making = op->lane_data;
@@ -271,9 +284,12 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	op->lane_data = (void *)(intptr_t)making->master; /* for explain_master() */
 	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)
 		unmark(batch, op->key);
-	if (making->fd >= 0 && !op->err.code)
-		making->kind->keep(making->fd, &op->err);
+	if (making->fd < 0)
+		return;
+	bool kept = !op->err.code && making->kind->keep(making->fd, &op->err) == 0;
 	closep(&making->fd);
+	if (kept)
+		raise_link(batch, op);
 }
 
 /* ---- update ---- */

@@ -26,7 +26,7 @@ static int link_mtu(const char *name, int *ret)
 static int link_fact(void *ctx, const char *key, char **ret)
 {
 	char name[IFNAMSIZ];
-	int mtu;
+	int mtu = 0;
 	key += strlen("link/");
 	const char *what = strrchr(key, '/');
 	if (!what || what == key || what - key >= IFNAMSIZ)
