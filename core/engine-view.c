@@ -8,8 +8,17 @@ static bool undecided(const struct res *r)
 	return r->op || r->queued || (!r->known && !r->observe_failed);
 }
 
+/* The end of something that an earlier revision decided on: nothing irreversible begins before this one is final, and a guest may
+ * take its time to shut down. */
+static bool is_older_end(const struct res *r)
+{
+	return r->op && r->op->verb == OP_REMOVE && (r->class->flags & CLASS_REMOVE_IRREVERSIBLE);
+}
+
 static enum engine_outcome outcome_of(const struct res *r)
 {
+	if (is_older_end(r))
+		return ENGINE_SETTLED;
 	bool transactional = r->class->flags & CLASS_TRANSACTIONAL;
 	if (transactional && (r->refused || r->state == RES_CONTESTED))
 		return ENGINE_REFUSED;

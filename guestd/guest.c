@@ -395,5 +395,5 @@ const struct kind guestd_guest_kind = {
 	.table = &guest_table,
 	.check = guest_check,
 	.lower = lower,
-	.columns = "status.runState,spec.cpu.count,spec.memory.size,status.accel,status.pid",
+	.columns = "status.runState,spec.memory.size,status.accel,status.pid",
 };

@@ -87,8 +87,8 @@ static void observe(struct op *op)
 	for (size_t i = 0; i < n; i++) {
 		bool attached = false;
 		int r = tap_attached(&instance->id, fds[i], tap, &attached);
-		if (r < 0 && !instance_alive(instance)) {
-			see_nothing(op);
+		if (r == -ENOENT || r == -ESRCH) {
+			see(op, instance, true, "QEMU is ending"); /* looked at again when it has */
 			return;
 		}
 		if (r < 0) {
