@@ -143,7 +143,8 @@ void res_free(struct engine *e, struct res *res);
 void res_queue(struct engine *e, struct res *res);
 void res_forget_seen(struct engine *e, struct res *res); /* observe it anew */
 void res_link_all(struct engine *e); /* edges anew out of wants and olds */
-void res_neighbours_queue(struct engine *e, struct res *res, bool forget_dependents);
+void res_neighbours_queue(struct engine *e, struct res *res);
+void res_instance_changed(struct engine *e, struct res *res, bool was_there);
 bool res_is_there(const struct res *res);
 const struct want *res_want(const struct res *res);
 

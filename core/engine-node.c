@@ -146,28 +146,13 @@ void res_forget_seen(struct engine *e, struct res *res)
 	res_queue(e, res);
 }
 
-/* What nobody makes (a setting of a link) may have come by itself with what it needs. */
-static bool comes_by_itself(const struct res *res)
+/* Marks what may go on since something about `res` has changed. */
+void res_neighbours_queue(struct engine *e, struct res *res)
 {
-	return (res->class->flags & CLASS_INHERENT) && res->known && !res->obs.exists;
-}
-
-/* Marks what may go on, or must be looked at again, since something about `res` has changed. */
-void res_neighbours_queue(struct engine *e, struct res *res, bool forget_dependents)
-{
-	for (size_t i = 0; i < res->dependents.n; i++) {
-		struct res *dependent = res->dependents.items[i];
-		if (forget_dependents || comes_by_itself(dependent))
-			res_forget_seen(e, dependent);
-		else
-			res_queue(e, dependent);
-	}
-	for (size_t i = 0; i < res->followers.n; i++) {
-		if (forget_dependents && res->followers.items[i]->carrier == res)
-			res_forget_seen(e, res->followers.items[i]);
-		else
-			res_queue(e, res->followers.items[i]);
-	}
+	for (size_t i = 0; i < res->dependents.n; i++)
+		res_queue(e, res->dependents.items[i]);
+	for (size_t i = 0; i < res->followers.n; i++)
+		res_queue(e, res->followers.items[i]);
 	for (size_t i = 0; i < res->n_needs; i++)
 		res_queue(e, res->needs[i].res);
 	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
@@ -175,6 +160,19 @@ void res_neighbours_queue(struct engine *e, struct res *res, bool forget_depende
 		if (need)
 			res_queue(e, need);
 	}
+}
+
+/* Another instance of `res` is there, or none, than was before: what hung on the one that went may be gone with it, and what is always
+ * there with it (its settings), or came along with it, is there now. */
+void res_instance_changed(struct engine *e, struct res *res, bool was_there)
+{
+	for (size_t i = 0; i < res->dependents.n; i++)
+		if (was_there || (res->dependents.items[i]->class->flags & CLASS_INHERENT))
+			res_forget_seen(e, res->dependents.items[i]);
+	for (size_t i = 0; i < res->followers.n; i++)
+		if (res->followers.items[i]->carrier == res)
+			res_forget_seen(e, res->followers.items[i]);
+	res_neighbours_queue(e, res);
 }
 
 bool res_is_there(const struct res *res)

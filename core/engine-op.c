@@ -246,8 +246,8 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 		res->made_incarnation = res->obs.incarnation;
 		record_change(e, res);
 	}
-	if (other) /* what hung on the instance that went may be gone with it */
-		res_neighbours_queue(e, res, was_there);
+	if (other)
+		res_instance_changed(e, res, was_there);
 }
 
 /* What leaves, or is made anew, may have waited for this one to let go of it. */
@@ -459,7 +459,7 @@ static bool release(struct engine *e, struct res *res)
 	res->made = res->fresh = res->record_changed = false;
 	drop_baseline(res);
 	res->released = true;
-	res_neighbours_queue(e, res, false);
+	res_neighbours_queue(e, res);
 	if (res->probe)
 		return false;
 	res_free(e, res);
@@ -480,7 +480,7 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
 	e->activity += before != d->state;
 	if (before != d->state)
-		res_neighbours_queue(e, res, false);
+		res_neighbours_queue(e, res);
 	else
 		wake_leaving(e, res);
 }

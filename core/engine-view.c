@@ -126,7 +126,7 @@ static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void 
 		bool creatable = !(w->class->flags & CLASS_INHERENT) &&
 				 (!w->class->creatable || w->class->creatable(w->spec));
 		step.verb = OP_CREATE;
-		step.note = creatable ? NULL : "does not exist, and is not weft's to make";
+		step.note = creatable || w->n_needs ? NULL : "does not exist, and is not weft's to make";
 		fn(ctx, &step);
 		return;
 	}
