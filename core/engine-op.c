@@ -445,7 +445,7 @@ static void contest(struct engine *e, struct res *res)
 	res->state = RES_CONTESTED;
 	if (!news)
 		return;
-	res_neighbours_queue(e, res, false);
+	res_neighbours_queue(e, res);
 	res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
 }
 
