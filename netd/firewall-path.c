@@ -26,6 +26,7 @@ static const struct table path_table = TABLE("firewall-path", struct path_spec, 
 static void look(const struct op *op, struct observation *obs, const struct nft_ruleset *ruleset, const char *why_not)
 {
 	observation_begin(obs, op->class, true);
+	obs->owner = OWNER_OURS; /* nothing that could be put back one day */
 	if (!op->want)
 		return;
 	obs->spec = table_copy(op->class->table, op->want, obs->arena);

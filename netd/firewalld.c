@@ -74,6 +74,8 @@ static void end_without(struct job *job, const char *note)
 	struct zone_spec *seen = observation_begin(&op->obs, op->class, true);
 	seen->present = 1 << ZONE_MEMBER;
 	seen->member = want ? want->member : false;
+	/* Nothing was found that could be put back one day. */
+	op->obs.owner = OWNER_OURS;
 	op->obs.note = note;
 	op_complete(op);
 }
