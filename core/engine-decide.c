@@ -226,6 +226,13 @@ static bool is_foreign(const struct res *res)
 	return res->obs.owner == OWNER_FOREIGN && !same && !res->want->adopt;
 }
 
+/* What we made, and what now only those want who count on somebody else to make it: it goes, and they wait. */
+static bool is_unmade(const struct res *res)
+{
+	const struct resource_class *class = res->class;
+	return res->made && res->obs.owner == OWNER_OURS && class->creatable && !class->creatable(res->want->spec);
+}
+
 static bool lost_mark(const struct res *res)
 {
 	return res->obs.owner == OWNER_FOREIGN;
@@ -235,6 +242,10 @@ static void decide_wanted(const struct engine *e, const struct res *res, struct 
 {
 	if (!res->obs.exists) {
 		decide_create(e, res, d);
+		return;
+	}
+	if (is_unmade(res)) {
+		decide_recreate(e, res, d);
 		return;
 	}
 	if (is_foreign(res)) {

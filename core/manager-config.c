@@ -180,10 +180,11 @@ static void refuse_referenced(void *ctx, const char *kind, const char *name, con
 	struct build *b = s->b;
 	for (size_t i = 0; i < b->m->final->n_objects; i++) {
 		const struct object *o = b->m->final->objects[i];
-		if (!streq(o->kind->name, kind) || !streq(o->name, name) || !is_doomed(b, o))
+		bool meant = streq(kind, "*") ? (o->kind->flags & KIND_NAME_IS_IFNAME) != 0 : streq(o->kind->name, kind);
+		if (!meant || !streq(o->name, name) || !is_doomed(b, o))
 			continue;
 		struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
-					  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", kind, name,
+					  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", o->kind->name, name,
 					  s->from->kind->name, s->from->name, path);
 		diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
 	}

@@ -225,6 +225,21 @@ static void test_what_the_kernel_refuses_is_taken_back(void **state)
 	shell("ip link show br7 | grep -q 'mtu 1400' && ! ip link show tap7 2>/dev/null");
 }
 
+static void test_a_port_goes_with_its_tap(void **state)
+{
+	NEEDS_ROOT();
+	apply(basic);
+	struct generation *gen = lower_text(BRIDGE("br7", "ports: [tap7], mtu: 1400"));
+	engine_switch(engine, gen, true);
+	generation_unref(gen);
+	assert_int_equal(settle(), ENGINE_REFUSED);
+	assert_non_null(strstr(refusal, "link tap7 does not exist"));
+	shell("! ip link show tap7 2>/dev/null");
+	apply(basic);
+	shell(is_whole);
+	apply("");
+}
+
 static void test_a_rival_is_let_be(void **state)
 {
 	NEEDS_ROOT();
@@ -287,6 +302,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_strangers_are_refused, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_needs_another_making_is_made_anew, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_the_kernel_refuses_is_taken_back, start, stop),
+		cmocka_unit_test_setup_teardown(test_a_port_goes_with_its_tap, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_rival_is_let_be, start, stop),
 		cmocka_unit_test_setup_teardown(test_many, start, stop),
 	};
