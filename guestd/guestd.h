@@ -13,7 +13,7 @@ void guestd_stop(void); /* forgets connections; the guests run on */
  * message when the action makes no sense). `m` is borrowed. */
 void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done, void *ctx);
 
-/* SIGKILL now, whatever is wanted of it: for `delete --now`, once the deletion was taken. */
+/* SIGKILL now, whatever is wanted of it. */
 void guestd_kill(const char *guest);
 
 /* Where the serial console of a guest listens (a unix socket, for root). Freed by the caller. */
