@@ -275,9 +275,10 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 	if (err.code == ESRCH) {
 		cleanup_free char *words = last_words(server->network);
 		err_set(&err, EIO, "dnsmasq of network '%s' gave up: %.300s", server->network, words);
+	} else if (err.code) {
+		err_wrap(&err, "network '%s'", server->network);
 	}
 	if (err.code) {
-		err_wrap(&err, "network '%s'", server->network);
 		finish(server, &err);
 	} else if (has_pid_file(server)) {
 		finish(server, NULL);
