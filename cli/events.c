@@ -78,13 +78,18 @@ void event_print(const json_t *event)
 	}
 	const char *type = json_text(event, "type"), *about = json_text(event, "object"), *text = json_text(event, "text");
 	bool warning = json_is_true(json_at(event, "warning"));
+	const char *resource = json_text(event, "resource");
+	if (!text)
+		text = "";
+	/* The resource is said where the object does not say it already. */
+	bool shown = !about || !resource || strstr(text, resource);
 	if (!about)
-		about = json_text(event, "resource");
+		about = resource;
 	cleanup_free char *time = time_local(json_text(event, "time"));
 	print_styled(stdout, STYLE_FAINT, "%s", time);
 	print_styled(stdout, warning ? STYLE_WARN : STYLE_PLAIN, "  %-*s", TYPE_COLUMNS, type ? type : "?");
 	print_styled(stdout, STYLE_STRONG, "  %-*s", OBJECT_COLUMNS, about ? about : "-");
-	print_styled(stdout, STYLE_PLAIN, "  %s\n", text ? text : "");
+	print_styled(stdout, STYLE_PLAIN, "  %s%s%s\n", shown ? "" : resource, !shown && *text ? ": " : "", text);
 }
 
 /* ---- the verb ---- */

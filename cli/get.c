@@ -29,6 +29,25 @@ static int get_selected(struct cli *cli, const struct selected *selected, json_t
 	return cli_get(cli, path, ret);
 }
 
+static int by_label(const void *a, const void *b)
+{
+	cleanup_free char *left = object_label(*(json_t *const *)a), *right = object_label(*(json_t *const *)b);
+	return strcmp(left, right);
+}
+
+/* By kind and name: the order of one call is that of the next. */
+static void add_sorted(json_t *list, const json_t *part)
+{
+	size_t n = json_array_size(part);
+	json_t **items = xcalloc(n, sizeof(json_t *));
+	for (size_t i = 0; i < n; i++)
+		items[i] = json_array_get(part, i);
+	qsort(items, n, sizeof(json_t *), by_label);
+	for (size_t i = 0; i < n; i++)
+		json_array_append(list, items[i]);
+	free(items);
+}
+
 /* All that is selected in one list; of what is not there it is said so, and the rest is shown. */
 static int get_objects(struct cli *cli, const struct selection *selection, json_t **ret)
 {
@@ -39,7 +58,7 @@ static int get_objects(struct cli *cli, const struct selection *selection, json_
 		int one = get_selected(cli, &selection->items[i], &part);
 		status = one == CLI_DONE ? status : one;
 		if (json_is_array(part))
-			json_array_extend(*ret, part);
+			add_sorted(*ret, part);
 		else if (part)
 			json_array_append(*ret, part);
 		json_decref(part);

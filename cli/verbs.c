@@ -3,13 +3,30 @@
 #include "cli/cli.h"
 
 extern const struct verb verb_apply, verb_confirm, verb_delete, verb_describe, verb_diff, verb_events, verb_explain, verb_get,
-	verb_history, verb_lease_list, verb_rollback, verb_status;
-extern const struct verb verb_guest_start, verb_guest_stop, verb_guest_restart, verb_guest_kill, verb_guest_pause,
-	verb_guest_resume;
+	verb_history, verb_lease_list, verb_rollback, verb_status, verb_topology;
+extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
+	verb_guest_start, verb_guest_stop;
 
 const struct verb *const verbs[] = {
-	&verb_apply,	   &verb_confirm,     &verb_rollback,	  &verb_history,     &verb_diff,	&verb_delete,
-	&verb_get,	   &verb_describe,    &verb_explain,	  &verb_events,	     &verb_lease_list,	&verb_guest_start,
-	&verb_guest_stop,  &verb_guest_restart, &verb_guest_kill, &verb_guest_pause, &verb_guest_resume, &verb_status,
+	&verb_apply,
+	&verb_confirm,
+	&verb_rollback,
+	&verb_history,
+	&verb_diff,
+	&verb_delete,
+	&verb_get,
+	&verb_describe,
+	&verb_explain,
+	&verb_events,
+	&verb_topology,
+	&verb_lease_list,
+	&verb_guest_console,
+	&verb_guest_start,
+	&verb_guest_stop,
+	&verb_guest_restart,
+	&verb_guest_kill,
+	&verb_guest_pause,
+	&verb_guest_resume,
+	&verb_status,
 	NULL,
 };

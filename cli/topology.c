@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* weft topology: what hangs on what, drawn as trees: links under their masters with addresses and guests, volumes under their pools. */
+#include "cli/cli.h"
+#include "cli/columns.h"
+#include "cli/json.h"
+#include "cli/terminal.h"
+
+struct options {
+	int output;
+};
+
+static const struct cli_option rows[] = {
+	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(struct options, output), .argument = "FORMAT",
+	 .choices = output_names, .n_choices = 2, .doc = "How to print it"},
+};
+
+enum { DEPTH_MAX = 16 };
+
+struct drawing {
+	const json_t *nodes, *edges;
+	json_t *objects; /* with their status */
+	json_t *leases;
+	json_t *drawn; /* labels of the objects that were drawn */
+	bool utf8;
+	char prefix[DEPTH_MAX * 4 * 3 + 1]; /* of the lines under the present one */
+	unsigned depth;
+};
+
+static const char *node_text(const json_t *node, const char *path)
+{
+	const char *text = json_text(node, path);
+	return text ? text : "";
+}
+
+static bool is_resource(const json_t *node, const char *class)
+{
+	return streq(json_text(node, "class"), class);
+}
+
+/* ---- what is said of objects and links ---- */
+
+static const json_t *find_object(const struct drawing *d, const char *label)
+{
+	const json_t *object;
+	size_t i;
+	json_array_foreach(d->objects, i, object) {
+		cleanup_free char *one = object_label(object);
+		if (streq(one, label))
+			return object;
+	}
+	return NULL;
+}
+
+/* "Guest/web", its state where it has one, and what is wrong with it. */
+static void print_object(struct drawing *d, const char *label)
+{
+	const json_t *object = find_object(d, label);
+	cleanup_free char *state = json_line(object ? column_value(object, "status.runState") : NULL);
+	cleanup_free char *note = object ? object_note(object) : NULL;
+	bool ready = object && object_is_ready(object);
+	json_object_set_new(d->drawn, label, json_true());
+	print_styled(stdout, STYLE_STRONG, "  %s", label);
+	if (*state)
+		print_styled(stdout, streq(state, "running") ? STYLE_GOOD : STYLE_WARN, "  %s", state);
+	if (!ready)
+		print_styled(stdout, STYLE_BAD, "  not Ready%s%s", note ? ": " : "", note ? note : "");
+}
+
+static void print_spec(const json_t *node, const char *const *paths, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		cleanup_free char *text = json_line(json_at(node, paths[i]));
+		if (*text)
+			print_styled(stdout, STYLE_PLAIN, "  %s", text);
+	}
+}
+
+static const char *edge_between(const json_t *edge, const char *type)
+{
+	return streq(json_text(edge, "type"), type) ? json_text(edge, "from") : NULL;
+}
+
+/* The objects that want a resource, but for those that want `but` as well (a port's bridge). */
+static void print_owners(struct drawing *d, const char *id, const char *but)
+{
+	const json_t *edge, *other;
+	size_t i, k;
+	json_array_foreach(d->edges, i, edge) {
+		const char *owner = edge_between(edge, "wants");
+		bool left_out = false;
+		if (!owner || !streq(json_text(edge, "to"), id))
+			continue;
+		json_array_foreach(d->edges, k, other) {
+			if (but && streq(edge_between(other, "wants"), owner) && streq(json_text(other, "to"), but))
+				left_out = true;
+		}
+		if (!left_out)
+			print_object(d, owner);
+	}
+}
+
+static void print_addresses(const struct drawing *d, const char *link)
+{
+	const json_t *node;
+	size_t i;
+	json_array_foreach(d->nodes, i, node) {
+		const char *key = node_text(node, "key");
+		size_t size = strlen(link);
+		if (is_resource(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
+			print_styled(stdout, STYLE_NOTE, "  %s", key + size + 1);
+	}
+}
+
+static bool wants(const struct drawing *d, const char *object, const char *id)
+{
+	const json_t *edge;
+	size_t i;
+	json_array_foreach(d->edges, i, edge) {
+		if (streq(edge_between(edge, "wants"), object) && streq(json_text(edge, "to"), id))
+			return true;
+	}
+	return false;
+}
+
+/* The addresses that DHCP has given to the guest at a port, by guest and network. */
+static void print_leases(const struct drawing *d, const char *port, const char *master)
+{
+	const json_t *lease;
+	size_t i;
+	json_array_foreach(d->leases, i, lease) {
+		cleanup_free char *guest = xprintf("Guest/%s", node_text(lease, "guest"));
+		cleanup_free char *network = xprintf("Network/%s", node_text(lease, "network"));
+		if (wants(d, guest, port) && wants(d, network, master))
+			print_styled(stdout, STYLE_NOTE, "  %s", node_text(lease, "ip"));
+	}
+}
+
+/* ---- trees ---- */
+
+static void print_branch(struct drawing *d, bool last)
+{
+	static const char *const branches[] = {"|- ", "`- ", "\u251c\u2500 ", "\u2514\u2500 "};
+	printf("%s%s", d->prefix, branches[d->utf8 * 2 + last]);
+}
+
+static size_t descend(struct drawing *d, bool last)
+{
+	size_t before = strlen(d->prefix);
+	d->depth++;
+	strcat(d->prefix, last ? "   " : d->utf8 ? "\u2502  " : "|  ");
+	return before;
+}
+
+static void ascend(struct drawing *d, size_t before)
+{
+	d->depth--;
+	d->prefix[before] = '\0';
+}
+
+typedef bool child_fn(const json_t *node, const char *parent);
+
+static size_t count_children(const struct drawing *d, child_fn *is_child, const char *parent)
+{
+	const json_t *node;
+	size_t n = 0, i;
+	json_array_foreach(d->nodes, i, node)
+		n += is_child(node, parent);
+	return n;
+}
+
+static bool is_port(const json_t *node, const char *master)
+{
+	return is_resource(node, "link") && streq(json_text(node, "spec.master"), master);
+}
+
+static void draw_ports(struct drawing *d, const char *master)
+{
+	size_t left = count_children(d, is_port, master), i;
+	cleanup_free char *master_id = xprintf("link/%s", master);
+	const json_t *node;
+	json_array_foreach(d->nodes, i, node) {
+		if (!is_port(node, master) || d->depth >= DEPTH_MAX)
+			continue;
+		const char *name = node_text(node, "key"), *id = node_text(node, "id");
+		bool last = --left == 0;
+		print_branch(d, last);
+		print_styled(stdout, STYLE_PLAIN, "%s", name);
+		print_owners(d, id, master_id);
+		print_leases(d, id, master_id);
+		print_addresses(d, name);
+		putchar('\n');
+		size_t before = descend(d, last);
+		draw_ports(d, name);
+		ascend(d, before);
+	}
+}
+
+static void draw_link(struct drawing *d, const json_t *node)
+{
+	static const char *const of_network[] = {"spec.mode"};
+	const char *name = node_text(node, "key"), *id = node_text(node, "id");
+	const json_t *edge;
+	size_t i;
+	print_styled(stdout, STYLE_STRONG, "%s", name);
+	print_styled(stdout, STYLE_FAINT, "  %s", node_text(node, "spec.kind"));
+	print_owners(d, id, NULL);
+	json_array_foreach(d->edges, i, edge) {
+		if (edge_between(edge, "wants") && streq(json_text(edge, "to"), id))
+			print_spec(find_object(d, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
+	}
+	print_addresses(d, name);
+	putchar('\n');
+	draw_ports(d, name);
+	putchar('\n');
+}
+
+static bool is_volume(const json_t *node, const char *pool)
+{
+	const char *key = node_text(node, "key");
+	size_t size = strlen(pool);
+	return is_resource(node, "volume") && strncmp(key, pool, size) == 0 && key[size] == '/';
+}
+
+/* The objects that refer to one. */
+static void print_users(struct drawing *d, const char *label)
+{
+	const json_t *edge;
+	size_t i;
+	json_array_foreach(d->edges, i, edge) {
+		const char *from = edge_between(edge, "reference");
+		if (from && streq(json_text(edge, "to"), label)) {
+			print_styled(stdout, STYLE_FAINT, "  %s", d->utf8 ? "\u2190" : "<-");
+			print_object(d, from);
+		}
+	}
+}
+
+static void draw_pool(struct drawing *d, const json_t *pool)
+{
+	static const char *const of_pool[] = {"spec.type", "spec.path"}, *const of_volume[] = {"spec.size", "spec.format"};
+	const char *name = node_text(pool, "key");
+	size_t left = count_children(d, is_volume, name), i;
+	const json_t *node;
+	print_styled(stdout, STYLE_STRONG, "%s", name);
+	print_styled(stdout, STYLE_FAINT, "  pool");
+	print_owners(d, node_text(pool, "id"), NULL);
+	print_spec(pool, of_pool, ARRAY_SIZE(of_pool));
+	putchar('\n');
+	json_array_foreach(d->nodes, i, node) {
+		if (!is_volume(node, name))
+			continue;
+		const char *volume = node_text(node, "key") + strlen(name) + 1;
+		cleanup_free char *label = xprintf("Volume/%s", volume);
+		print_branch(d, --left == 0);
+		print_styled(stdout, STYLE_PLAIN, "%s", volume);
+		print_object(d, label);
+		print_spec(node, of_volume, ARRAY_SIZE(of_volume));
+		print_users(d, label);
+		putchar('\n');
+	}
+	putchar('\n');
+}
+
+/* Whatever has no link and no image has not been drawn yet. */
+static void draw_rest(struct drawing *d)
+{
+	const json_t *object;
+	size_t i;
+	json_array_foreach(d->objects, i, object) {
+		cleanup_free char *label = object_label(object);
+		if (json_object_get(d->drawn, label))
+			continue;
+		print_styled(stdout, STYLE_FAINT, "-");
+		print_object(d, label);
+		putchar('\n');
+	}
+}
+
+static void draw(struct drawing *d)
+{
+	const json_t *node;
+	size_t i;
+	json_array_foreach(d->nodes, i, node) {
+		if (is_resource(node, "link") && !*node_text(node, "spec.master"))
+			draw_link(d, node);
+	}
+	json_array_foreach(d->nodes, i, node) {
+		if (is_resource(node, "pool"))
+			draw_pool(d, node);
+	}
+	draw_rest(d);
+}
+
+static int run(struct cli *cli, const void *opaque)
+{
+	const struct options *options = opaque;
+	json_t *topology = NULL;
+	int status = cli_get(cli, "/v1/topology", &topology);
+	if (status != CLI_DONE)
+		return status;
+	if (options->output == OUTPUT_JSON) {
+		print_json(topology);
+		json_decref(topology);
+		return CLI_DONE;
+	}
+	struct drawing d = {
+		.nodes = json_at(topology, "nodes"),
+		.edges = json_at(topology, "edges"),
+		.drawn = json_object(),
+		.utf8 = terminal_of(stdout).utf8,
+	};
+	status = cli_get(cli, "/v1/objects", &d.objects);
+	if (status == CLI_DONE)
+		status = cli_get(cli, "/v1/leases", &d.leases);
+	if (status == CLI_DONE)
+		draw(&d);
+	json_decref(d.objects);
+	json_decref(d.leases);
+	json_decref(d.drawn);
+	json_decref(topology);
+	return status;
+}
+
+const struct verb verb_topology = {
+	.name = "topology",
+	.summary = "Draw what hangs on what: links, guests, pools, volumes",
+	.options = rows,
+	.n_options = ARRAY_SIZE(rows),
+	.options_size = sizeof(struct options),
+	.run = run,
+};
