@@ -73,7 +73,12 @@ class Host:
         self.weftd_args = list(weftd_args)
         self.before = self.snapshot()
         if start:
-            self.start()
+            try:
+                self.start()
+            except BaseException:
+                self.show_log()
+                self.close()
+                raise
 
     # ---- running things ----
 
