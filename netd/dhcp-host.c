@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class `dhcp-host`: one client that a network's dnsmasq knows, key NETWORK/NAME. It is a file in the network's hosts directory, which dnsmasq reads
- * again on SIGHUP. A reservation does not win while somebody else holds the address, and a lease outlives its guest, so leases are taken away where one
- * comes, changes or goes. */
+/* The class `dhcp-host`: one client that a network's dnsmasq knows, key NETWORK/NAME. It is a file in the network's
+ * hosts directory, which dnsmasq reads again on SIGHUP. A reservation does not win while somebody else holds the
+ * address, and a lease outlives its guest, so leases are taken away where one comes, changes or goes. */
 #include <dirent.h>
 
 #include "core/lane-async.h"
@@ -10,11 +10,14 @@
 enum { FILE_MAX_BYTES = 64 << 10 };
 
 static const struct field dhcp_host_rows[] = {
-	F_LIST("names", struct dhcp_host_spec, names, scalar_name, .flags = FIELD_UNION | FIELD_UNORDERED, .doc = "DNS name it gets."),
-	F_LIST("guests", struct dhcp_host_spec, guests, scalar_name, .flags = FIELD_UNION | FIELD_UNORDERED, .doc = "Guest it is."),
+	F_LIST("names", struct dhcp_host_spec, names, scalar_name, .flags = FIELD_UNION | FIELD_UNORDERED,
+	       .doc = "DNS name it gets."),
+	F_LIST("guests", struct dhcp_host_spec, guests, scalar_name, .flags = FIELD_UNION | FIELD_UNORDERED,
+	       .doc = "Guest it is."),
 	F_LIST("macs", struct dhcp_host_spec, macs, scalar_mac, .flags = FIELD_UNION | FIELD_UNORDERED,
 	       .doc = "MAC it is known by; none: its addresses are kept free."),
-	F_LIST("ips", struct dhcp_host_spec, ips, scalar_ip, .flags = FIELD_UNION | FIELD_UNORDERED, .doc = "Addresses it gets."),
+	F_LIST("ips", struct dhcp_host_spec, ips, scalar_ip, .flags = FIELD_UNION | FIELD_UNORDERED,
+	       .doc = "Addresses it gets."),
 };
 const struct table netd_dhcp_host_table = TABLE("dhcp-host", struct dhcp_host_spec, dhcp_host_rows);
 
@@ -25,7 +28,8 @@ uint64_t dhcp_host_all_rows(void)
 
 /* # {"names": ["web"], ...}
  * 52:54:00:00:20:01,192.168.150.10,[fd42:150::10],web
- * The first line is the spec, to be read back; without a MAC, an id that no client has keeps the addresses from others. */
+ * The first line is the spec, to be read back; without a MAC, an id that no client has keeps the addresses from others.
+ */
 char *dhcp_host_text(const char *name, const struct dhcp_host_spec *spec)
 {
 	json_t *json = table_to_json(&netd_dhcp_host_table, spec, 0);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What dnsmasq is told: its configuration, its DNS records, and where these files lie. Pure text, for golden tests; dnsmasq.h has the layout. */
+/* What dnsmasq is told: its configuration, its DNS records, and where these files lie. Pure text, for golden tests;
+ * dnsmasq.h has the layout. */
+#include <sys/stat.h>
+
 #include "core/env.h"
 #include "netd/dnsmasq.h"
 
 static const struct field subnet_rows[] = {
-	F_PREFIX("address", struct dnsmasq_subnet, address, .flags = FIELD_REQUIRED, .doc = "The host's own address in the subnet."),
+	F_PREFIX("address", struct dnsmasq_subnet, address, .flags = FIELD_REQUIRED,
+		 .doc = "The host's own address in the subnet."),
 	F_RANGE("range", struct dnsmasq_subnet, range, .doc = "Given to clients that are not known."),
 	F_BOOL("anyone", struct dnsmasq_subnet, anyone, .doc = "Gives addresses of the range to any client."),
 	F_BOOL("dhcp", struct dnsmasq_subnet, dhcp, .doc = "Gives addresses."),
@@ -21,7 +25,8 @@ static const struct field dnsmasq_rows[] = {
 	F_U32("mtu", struct dnsmasq_spec, mtu, .doc = "MTU told to DHCP clients."),
 	F_STRING("domain", struct dnsmasq_spec, domain, .doc = "Domain of the network."),
 	F_LIST("upstream", struct dnsmasq_spec, upstream, scalar_ip, .doc = "Servers that answer other names."),
-	F_BOOL("hostResolver", struct dnsmasq_spec, host_resolver, .doc = "Asks the servers of the host's resolv.conf."),
+	F_BOOL("hostResolver", struct dnsmasq_spec, host_resolver,
+	       .doc = "Asks the servers of the host's resolv.conf."),
 	F_STRUCTS("records", struct dnsmasq_spec, records, netd_dns_record_table, .doc = "Names answered here."),
 	F_U32("pid", struct dnsmasq_spec, pid, .flags = FIELD_STATUS, .doc = "Process."),
 };
@@ -29,23 +34,39 @@ const struct table netd_dnsmasq_table = TABLE("dnsmasq", struct dnsmasq_spec, dn
 
 char *dnsmasq_path(const char *network, enum dnsmasq_file file)
 {
-	static const char *const names[] = {"/dnsmasq.conf", "/records", "/hosts", "/leases", "/pid", "/process.json", "/log"};
+	static const char *const names[] = {"/dnsmasq.conf", "/records",      "/hosts", "/leases",
+					    "/pid",          "/process.json", "/log"};
 	return xprintf("%s/networks/%s%s", file >= DNSMASQ_PID ? env.run_dir : env.state_dir, network, names[file]);
+}
+
+/* dnsmasq reads its files as another user, whatever our umask is. */
+static int make_dir(const char *path)
+{
+	int r = mkdir_all(path, 0755);
+	return r == 0 && chmod(path, 0755) < 0 ? -errno : r;
 }
 
 int dnsmasq_make_dirs(const char *network)
 {
 	cleanup_free char *hosts = dnsmasq_path(network, DNSMASQ_HOSTS);
 	cleanup_free char *run = xprintf("%s/networks/%s", env.run_dir, network);
-	int r = mkdir_all(hosts, 0755);
-	return r < 0 ? r : mkdir_all(run, 0755);
+	cleanup_free char *state = xprintf("%s/networks/%s", env.state_dir, network);
+	cleanup_free char *all_run = xprintf("%s/networks", env.run_dir),
+			  *all_state = xprintf("%s/networks", env.state_dir);
+	const char *const dirs[] = {all_run, run, all_state, state, hosts};
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++)
+		r = make_dir(dirs[i]);
+	return r;
 }
 
 void dnsmasq_remove_dirs(const char *network)
 {
 	cleanup_free char *hosts = dnsmasq_path(network, DNSMASQ_HOSTS);
-	cleanup_free char *run = xprintf("%s/networks/%s", env.run_dir, network), *state = xprintf("%s/networks/%s", env.state_dir, network);
-	cleanup_free char *all_run = xprintf("%s/networks", env.run_dir), *all_state = xprintf("%s/networks", env.state_dir);
+	cleanup_free char *run = xprintf("%s/networks/%s", env.run_dir, network),
+			  *state = xprintf("%s/networks/%s", env.state_dir, network);
+	cleanup_free char *all_run = xprintf("%s/networks", env.run_dir),
+			  *all_state = xprintf("%s/networks", env.state_dir);
 	const char *const dirs[] = {hosts, run, state, all_run, all_state};
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		rmdir(dirs[i]);
@@ -59,7 +80,8 @@ static void put_range4(FILE *out, const struct dnsmasq_subnet *subnet, uint64_t 
 	for (unsigned bit = 0; bit < subnet->address.len; bit++)
 		mask.b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 	fprintf(out, "dhcp-range=%s,", ip_text(subnet->anyone ? &subnet->range.first : &network.ip, a));
-	fprintf(out, "%s,%s,%llu\n", subnet->anyone ? ip_text(&subnet->range.last, a) : "static", ip_text(&mask, b), (unsigned long long)lease_s);
+	fprintf(out, "%s,%s,%llu\n", subnet->anyone ? ip_text(&subnet->range.last, a) : "static", ip_text(&mask, b),
+		(unsigned long long)lease_s);
 }
 
 static void put_range6(FILE *out, const struct dnsmasq_subnet *subnet, uint64_t lease_s)
@@ -70,11 +92,13 @@ static void put_range6(FILE *out, const struct dnsmasq_subnet *subnet, uint64_t 
 	if (!subnet->dhcp)
 		fprintf(out, "ra-stateless,ra-names");
 	else
-		fprintf(out, "%s%s", subnet->anyone ? ip_text(&subnet->range.last, a) : "static", subnet->slaac ? ",slaac,ra-names" : "");
+		fprintf(out, "%s%s", subnet->anyone ? ip_text(&subnet->range.last, a) : "static",
+			subnet->slaac ? ",slaac,ra-names" : "");
 	fprintf(out, ",%u,%llu\n", subnet->address.len, (unsigned long long)lease_s);
 }
 
-/* The server's own IPv6 addresses are told by name: left to itself, dnsmasq advertises a link-local one, which not every resolver can use. */
+/* The server's own IPv6 addresses are told by name: left to itself, dnsmasq advertises a link-local one, which not
+ * every resolver can use. */
 static void put_servers6(FILE *out, const struct dnsmasq_spec *spec)
 {
 	const char *before = "dhcp-option=option6:dns-server,";
@@ -116,8 +140,10 @@ static void put_subnets(FILE *out, const struct dnsmasq_spec *spec)
 	if (four && spec->mtu)
 		fprintf(out, "dhcp-option=option:mtu,%u\n", spec->mtu);
 	if (four || six)
-		fprintf(out, "dhcp-authoritative\ndhcp-lease-max=%u\nquiet-dhcp\nquiet-dhcp6\nquiet-ra\n"
-			     "dhcp-name-match=set:wpad,wpad\ndhcp-ignore-names=tag:wpad\n", /* no guest becomes everybody's proxy by its name */
+		fprintf(out,
+			"dhcp-authoritative\ndhcp-lease-max=%u\nquiet-dhcp\nquiet-dhcp6\nquiet-ra\n"
+			"dhcp-name-match=set:wpad,wpad\ndhcp-ignore-names=tag:wpad\n", /* no guest becomes everybody's
+											  proxy by its name */
 			spec->max_leases);
 }
 
@@ -134,7 +160,8 @@ static void put_dns(FILE *out, const struct dnsmasq_spec *spec)
 
 char *dnsmasq_config(const char *network, const struct dnsmasq_spec *spec, const char *user)
 {
-	cleanup_free char *records = dnsmasq_path(network, DNSMASQ_RECORDS), *hosts = dnsmasq_path(network, DNSMASQ_HOSTS);
+	cleanup_free char *records = dnsmasq_path(network, DNSMASQ_RECORDS),
+			  *hosts = dnsmasq_path(network, DNSMASQ_HOSTS);
 	cleanup_free char *leases = dnsmasq_path(network, DNSMASQ_LEASES), *pid = dnsmasq_path(network, DNSMASQ_PID);
 	char *text = NULL;
 	size_t size;
@@ -142,7 +169,8 @@ char *dnsmasq_config(const char *network, const struct dnsmasq_spec *spec, const
 	if (!out)
 		abort();
 	fprintf(out, "# Written by weftd for Network %s; changes are lost.\n", network);
-	fprintf(out, "interface=%s\nexcept-interface=lo\nbind-dynamic\nuser=%s\npid-file=%s\n", spec->interface, user, pid);
+	fprintf(out, "interface=%s\nexcept-interface=lo\nbind-dynamic\nuser=%s\npid-file=%s\n", spec->interface, user,
+		pid);
 	put_dns(out, spec);
 	fprintf(out, "addn-hosts=%s\n", records);
 	fprintf(out, "dhcp-leasefile=%s\ndhcp-hostsfile=%s\n", leases, hosts);

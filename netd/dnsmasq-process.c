@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dnsmasq processes: starting, ending, finding again. They outlive the daemon; who is running for a network and what it was started with stands in
- * process.json, and if that is lost, the command line names our configuration. Work on one network never overlaps: both classes use one slot for it. */
+/* The dnsmasq processes: starting, ending, finding again. They outlive the daemon; who is running for a network and
+ * what it was started with stands in process.json, and if that is lost, the command line names our configuration. Work
+ * on one network never overlaps: both classes use one slot for it. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -152,15 +153,16 @@ static bool trusted_user(int pid)
 /* dnsmasq --keep-in-foreground --conf-file=STATE/networks/lan/dnsmasq.conf */
 static bool is_ours(const char *network, int pid)
 {
-	cleanup_free char *conf = dnsmasq_path(network, DNSMASQ_CONF), *last = xprintf("--conf-file=%s", conf), *text = NULL;
+	cleanup_free char *conf = dnsmasq_path(network, DNSMASQ_CONF), *last = xprintf("--conf-file=%s", conf),
+			  *text = NULL;
 	char path[64];
 	size_t size = 0;
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
 	if (file_read(path, FILE_MAX_BYTES, &text, &size) < 0)
 		return false;
 	size_t len = strlen(last) + 1;
-	return size > len && memcmp(text + size - len, last, len) == 0 && text[size - len - 1] == '\0' && trusted_user(pid) &&
-	       same_link(pid, "ns/net");
+	return size > len && memcmp(text + size - len, last, len) == 0 && text[size - len - 1] == '\0' &&
+	       trusted_user(pid) && same_link(pid, "ns/net");
 }
 
 static bool scan_processes(const char *network, struct process_id *ret)
@@ -248,7 +250,8 @@ static int on_slow_start(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct server *server = ctx;
 	struct err err = {0};
-	err_set(&err, ETIMEDOUT, "dnsmasq of network '%s' did not begin to serve within %d s", server->network, START_MS / 1000);
+	err_set(&err, ETIMEDOUT, "dnsmasq of network '%s' did not begin to serve within %d s", server->network,
+		START_MS / 1000);
 	process_signal(&server->id, SIGKILL);
 	finish(server, &err);
 	return 0;
@@ -260,7 +263,8 @@ static int await_service(struct server *server, struct err *err)
 	cleanup_free char *dir = xprintf("%s/networks/%s", env.run_dir, server->network);
 	int r = sd_event_add_inotify(env.loop, &server->files, dir, IN_CLOSE_WRITE | IN_MOVED_TO, on_file, server);
 	if (r >= 0)
-		r = sd_event_add_time_relative(env.loop, &server->timer, CLOCK_MONOTONIC, (uint64_t)START_MS * 1000, 1000, on_slow_start, server);
+		r = sd_event_add_time_relative(env.loop, &server->timer, CLOCK_MONOTONIC, (uint64_t)START_MS * 1000,
+					       1000, on_slow_start, server);
 	return r < 0 ? err_errno(err, -r, "watch %s", dir) : 0;
 }
 
@@ -287,8 +291,10 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 
 static void start(struct server *server, json_t *spec, dnsmasq_done_fn *done, void *ctx)
 {
-	cleanup_free char *conf = dnsmasq_path(server->network, DNSMASQ_CONF), *option = xprintf("--conf-file=%s", conf);
-	cleanup_free char *pid = dnsmasq_path(server->network, DNSMASQ_PID), *log = dnsmasq_path(server->network, DNSMASQ_LOG);
+	cleanup_free char *conf = dnsmasq_path(server->network, DNSMASQ_CONF),
+			  *option = xprintf("--conf-file=%s", conf);
+	cleanup_free char *pid = dnsmasq_path(server->network, DNSMASQ_PID),
+			  *log = dnsmasq_path(server->network, DNSMASQ_LOG);
 	cleanup_free char *name = xprintf("weft-dnsmasq-%s", server->network);
 	struct err err = {0};
 	server->starting = true;
@@ -344,7 +350,8 @@ void dnsmasq_stop(const char *network, dnsmasq_done_fn *done, void *ctx)
 	}
 	server->done = done;
 	server->ctx = ctx;
-	if (sd_event_add_time_relative(env.loop, &server->timer, CLOCK_MONOTONIC, (uint64_t)STOP_MS * 1000, 1000, on_slow_stop, server) < 0)
+	if (sd_event_add_time_relative(env.loop, &server->timer, CLOCK_MONOTONIC, (uint64_t)STOP_MS * 1000, 1000,
+				       on_slow_stop, server) < 0)
 		abort(); /* out of memory */
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class `dnsmasq`: the DHCP, DNS and RA server of a network, key NETWORK. What it was started with is compared, not what its files say, so an
- * untouched one is never restarted. Records are changed by a signal; everything else by a restart of some milliseconds, over which leases persist. A
- * bridge that is made anew needs nothing: dnsmasq follows it by itself (bind-dynamic). */
+/* The class `dnsmasq`: the DHCP, DNS and RA server of a network, key NETWORK. What it was started with is compared, not
+ * what its files say, so an untouched one is never restarted. Records are changed by a signal; everything else by a
+ * restart of some milliseconds, over which leases persist. A bridge that is made anew needs nothing: dnsmasq follows it
+ * by itself (bind-dynamic). */
 #include "core/lane-async.h"
 #include "netd/dnsmasq.h"
 
@@ -50,7 +51,8 @@ static void observe(struct op *op)
 		op->obs.owner = OWNER_OURS;
 		op->obs.incarnation = id.start << 22 ^ (uint64_t)id.pid;
 		if (streq(dnsmasq_user(op->key), "root"))
-			op->obs.note = "dnsmasq runs as root, since the state directory lies in one that is closed to others";
+			op->obs.note =
+				"dnsmasq runs as root, since the state directory lies in one that is closed to others";
 	}
 	op_complete(op);
 }

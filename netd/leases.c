@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dnsmasq's lease files: reading them (guests write the names in them, so nothing in them is believed), and taking leases away from those who hold what
- * is now somebody else's. A line for IPv4 is "EXPIRES MAC ADDRESS HOSTNAME CLIENT-ID"; then comes "duid SERVER-DUID", and for IPv6
- * "EXPIRES IAID ADDRESS HOSTNAME CLIENT-DUID", where a T before the IAID marks a temporary address. */
+/* dnsmasq's lease files: reading them (guests write the names in them, so nothing in them is believed), and taking
+ * leases away from those who hold what is now somebody else's. A line for IPv4 is "EXPIRES MAC ADDRESS HOSTNAME
+ * CLIENT-ID"; then comes "duid SERVER-DUID", and for IPv6 "EXPIRES IAID ADDRESS HOSTNAME CLIENT-DUID", where a T before
+ * the IAID marks a temporary address. */
 #include <ctype.h>
 #include <dirent.h>
 #include <systemd/sd-event.h>
@@ -39,10 +40,12 @@ static bool parse_line(char *line, struct lease *lease)
 {
 	char *words[5], *save = NULL, *end;
 	size_t n = 0;
-	for (char *word = strtok_r(line, " \t\r", &save); word && n < ARRAY_SIZE(words); word = strtok_r(NULL, " \t\r", &save))
+	for (char *word = strtok_r(line, " \t\r", &save); word && n < ARRAY_SIZE(words);
+	     word = strtok_r(NULL, " \t\r", &save))
 		words[n++] = word;
 	*lease = (struct lease){0};
-	if (n != ARRAY_SIZE(words) || !isdigit((unsigned char)*words[0]) || strlen(words[4]) >= sizeof(lease->client_id))
+	if (n != ARRAY_SIZE(words) || !isdigit((unsigned char)*words[0]) ||
+	    strlen(words[4]) >= sizeof(lease->client_id))
 		return false;
 	lease->expires = strtoull(words[0], &end, 10);
 	if (*end || ip_parse(words[2], &lease->ip) < 0)
@@ -98,8 +101,8 @@ static void add_client(void *ctx, const struct dhcp_host_spec *host)
 	struct listing *listing = ctx;
 	for (size_t i = 0; host->guests.n > 0 && i < host->macs.n; i++) {
 		grow(listing->clients, listing->n_clients, listing->cap_clients);
-		listing->clients[listing->n_clients++] =
-			(struct known_client){list_at(&host->macs, struct mac, i), xstrdup(list_at(&host->guests, const char *, 0))};
+		listing->clients[listing->n_clients++] = (struct known_client){
+			list_at(&host->macs, struct mac, i), xstrdup(list_at(&host->guests, const char *, 0))};
 	}
 }
 
@@ -128,10 +131,11 @@ static bool list_lease(void *ctx, const struct lease *lease)
 	for (size_t i = 0; lease->has_mac && !guest && i < listing->n_clients; i++)
 		if (memcmp(&listing->clients[i].mac, &lease->mac, sizeof(lease->mac)) == 0)
 			guest = listing->clients[i].guest;
-	json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "network", listing->network, "ip", ip_text(&lease->ip, ip), "mac",
-				text_or_null(lease->has_mac ? mac_text(&lease->mac, mac) : NULL), "hostname", text_or_null(lease->hostname),
-				"guest", text_or_null(guest), "expires", time_or_null(lease->expires), "family",
-				lease->ip.family == 4 ? "ipv4" : "ipv6");
+	json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s}", "network", listing->network, "ip",
+				ip_text(&lease->ip, ip), "mac",
+				text_or_null(lease->has_mac ? mac_text(&lease->mac, mac) : NULL), "hostname",
+				text_or_null(lease->hostname), "guest", text_or_null(guest), "expires",
+				time_or_null(lease->expires), "family", lease->ip.family == 4 ? "ipv4" : "ipv6");
 	if (row)
 		json_array_append_new(listing->out, row);
 	return true;
@@ -295,9 +299,20 @@ static void release_one(struct dropping *dropping, const char *interface, const 
 	snprintf(iaid, sizeof(iaid), "%u", lease->iaid);
 	ip_text(&lease->ip, ip);
 	mac_text(&lease->mac, mac);
-	const char *four[] = {"dhcp_release", interface, ip, mac, streq(lease->client_id, "*") ? NULL : lease->client_id, NULL};
-	const char *six[] = {"dhcp_release6", "--iface", interface, "--client-id", lease->client_id, "--server-id", dropping->duid,
-			     "--iaid", iaid, "--ip", ip, NULL};
+	const char *four[] = {
+		"dhcp_release", interface, ip, mac, streq(lease->client_id, "*") ? NULL : lease->client_id, NULL};
+	const char *six[] = {"dhcp_release6",
+			     "--iface",
+			     interface,
+			     "--client-id",
+			     lease->client_id,
+			     "--server-id",
+			     dropping->duid,
+			     "--iaid",
+			     iaid,
+			     "--ip",
+			     ip,
+			     NULL};
 	struct child_spec spec = {
 		.argv = lease->ip.family == 4 ? four : six,
 		.deadline_ms = RELEASE_MS,
@@ -312,7 +327,8 @@ static void release_one(struct dropping *dropping, const char *interface, const 
 void lease_drop(const char *network, lease_fn *match, void *match_ctx, dnsmasq_done_fn *done, void *ctx)
 {
 	struct dropping *dropping = xcalloc(1, sizeof(*dropping));
-	*dropping = (struct dropping){.network = xstrdup(network), .match = match, .match_ctx = match_ctx, .done = done, .ctx = ctx};
+	*dropping = (struct dropping){
+		.network = xstrdup(network), .match = match, .match_ctx = match_ctx, .done = done, .ctx = ctx};
 	cleanup_arena struct arena *arena = arena_new();
 	struct process_id id;
 	collect_all(dropping);

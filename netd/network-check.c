@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the table of a Network cannot say: rules across its rows, and between Networks (one port of the host leads to one place, one
- * subnet lies on one bridge). */
+/* What the table of a Network cannot say: rules across its rows, and between Networks (one port of the host leads to
+ * one place, one subnet lies on one bridge). */
 #include <ctype.h>
 #include <stdarg.h>
 
@@ -52,7 +52,8 @@ static void check_bridge(const struct check *check, const struct network_spec *s
 {
 	const char *bridge = network_bridge(check->object), *path = spec->bridge ? "spec.bridge" : "metadata.name";
 	if (strlen(check->object->name) > IFNAME_LEN_MAX)
-		check_fault(check, "metadata.name", "a Network that makes a bridge has a name of at most %d characters", IFNAME_LEN_MAX);
+		check_fault(check, "metadata.name", "a Network that makes a bridge has a name of at most %d characters",
+			    IFNAME_LEN_MAX);
 	for (const char *p = bridge; *p; p++) {
 		if (!isalnum((unsigned char)*p) && !strchr("._-", *p)) {
 			check_fault(check, path, "a bridge's name consists of letters, digits, '.', '_' and '-'");
@@ -61,13 +62,17 @@ static void check_bridge(const struct check *check, const struct network_spec *s
 	}
 	const struct object *other = check->find(check, "Bridge", bridge);
 	if (other) {
-		struct diag *diag = check_fault(check, path, "the bridge '%s' is defined as a Bridge already; a Network in this mode makes one of its own", bridge);
+		struct diag *diag = check_fault(
+			check, path,
+			"the bridge '%s' is defined as a Bridge already; a Network in this mode makes one of its own",
+			bridge);
 		diag_related(check->diags, diag, object_pos(other, "metadata.name"), "defined here");
 	}
 	for (size_t i = 0; (other = earlier(check, i)); i++) {
 		if (other->kind != &netd_network_kind || !streq(network_bridge(other), bridge))
 			continue;
-		struct diag *diag = check_fault(check, path, "Network '%s' makes the bridge '%s' already", other->name, bridge);
+		struct diag *diag =
+			check_fault(check, path, "Network '%s' makes the bridge '%s' already", other->name, bridge);
 		diag_related(check->diags, diag, object_pos(other, "spec.bridge"), "here");
 	}
 }
@@ -98,7 +103,9 @@ static const char *not_for_hosts(const struct ip *ip)
 	if (memcmp(ip->b, unspecified.b, sizeof(ip->b)) == 0)
 		return "the unspecified address";
 	if (ip->family == 4)
-		return ip->b[0] == 0 || ip->b[0] == 127 ? "a loopback or reserved address" : ip->b[0] >= 224 ? "a multicast or reserved address" : NULL;
+		return ip->b[0] == 0 || ip->b[0] == 127 ? "a loopback or reserved address"
+		       : ip->b[0] >= 224                ? "a multicast or reserved address"
+							: NULL;
 	if (ip->b[0] == 0xff)
 		return "a multicast address";
 	if (ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80)
@@ -115,7 +122,8 @@ static const struct list *addresses_of(const struct object *object)
 	return (const struct list *)((const char *)object->spec + row->offset);
 }
 
-static void check_overlap_with(const struct check *check, const struct ip_prefix *prefix, const char *path, const struct object *other)
+static void check_overlap_with(const struct check *check, const struct ip_prefix *prefix, const char *path,
+			       const struct object *other)
 {
 	const struct list *theirs = addresses_of(other);
 	for (size_t i = 0; theirs && i < theirs->n; i++) {
@@ -123,7 +131,8 @@ static void check_overlap_with(const struct check *check, const struct ip_prefix
 		char text[IP_TEXT];
 		if (!prefix_overlaps(prefix, their))
 			continue;
-		struct diag *diag = check_fault(check, path, "the subnet overlaps %s of %s '%s'", prefix_text(their, text), other->kind->name, other->name);
+		struct diag *diag = check_fault(check, path, "the subnet overlaps %s of %s '%s'",
+						prefix_text(their, text), other->kind->name, other->name);
 		diag_related(check->diags, diag, object_pos(other, path_at(check, "spec.addresses[%zu]", i)), "here");
 		return;
 	}
@@ -149,12 +158,15 @@ static void check_addresses(const struct check *check, const struct network_spec
 		const char *path = path_at(check, "spec.addresses[%zu]", i), *why = not_for_hosts(&prefix->ip);
 		char text[IP_TEXT];
 		if (why)
-			check_fault(check, path, "%s is %s and cannot be the host's on a network", ip_text(&prefix->ip, text), why);
+			check_fault(check, path, "%s is %s and cannot be the host's on a network",
+				    ip_text(&prefix->ip, text), why);
 		else if (prefix->len == 0)
 			check_fault(check, path, "a prefix length of 0 would take in every address");
 		else if (is_edge(prefix, &prefix->ip))
-			check_fault(check, path, "%s is the %s address of its subnet, no host's", ip_text(&prefix->ip, text),
-				    prefix->ip.family == 4 && all_ones(&prefix->ip, prefix->len) ? "broadcast" : "network");
+			check_fault(check, path, "%s is the %s address of its subnet, no host's",
+				    ip_text(&prefix->ip, text),
+				    prefix->ip.family == 4 && all_ones(&prefix->ip, prefix->len) ? "broadcast"
+												 : "network");
 		for (size_t k = 0; k < i; k++)
 			if (ip_equal(&prefix->ip, &list_at(&spec->addresses, struct ip_prefix, k).ip))
 				check_fault(check, path, "%s is in the list twice", ip_text(&prefix->ip, text));
@@ -184,20 +196,27 @@ static void check_range(const struct check *check, const struct ip_range *range,
 		return;
 	}
 	if (!subnet || !prefix_contains(subnet, &range->last)) {
-		struct diag *diag = check_fault(check, path, "the range does not lie within the subnet of one of the network's addresses");
+		struct diag *diag = check_fault(
+			check, path, "the range does not lie within the subnet of one of the network's addresses");
 		if (!network_has_family(spec, family))
-			diag_hint(check->diags, diag, "the network has no IPv%d address; add one to spec.addresses", family);
+			diag_hint(check->diags, diag, "the network has no IPv%d address; add one to spec.addresses",
+				  family);
 		else
-			diag_related(check->diags, diag, object_pos(check->object, "spec.addresses"), "the addresses are here");
+			diag_related(check->diags, diag, object_pos(check->object, "spec.addresses"),
+				     "the addresses are here");
 		return;
 	}
 	if (is_edge(subnet, &range->first) || is_edge(subnet, &range->last))
-		check_fault(check, path, "the range takes in the network or broadcast address of %s", prefix_text(subnet, text));
+		check_fault(check, path, "the range takes in the network or broadcast address of %s",
+			    prefix_text(subnet, text));
 	for (size_t i = 0; i < spec->addresses.n; i++) {
 		const struct ip *own = &list_at(&spec->addresses, struct ip_prefix, i).ip;
-		if (own->family == family && ip_compare(&range->first, own) <= 0 && ip_compare(own, &range->last) <= 0) {
-			struct diag *diag = check_fault(check, path, "the range takes in the host's own address %s", ip_text(own, text));
-			diag_related(check->diags, diag, object_pos(check->object, path_at(check, "spec.addresses[%zu]", i)), "here");
+		if (own->family == family && ip_compare(&range->first, own) <= 0 &&
+		    ip_compare(own, &range->last) <= 0) {
+			struct diag *diag = check_fault(check, path, "the range takes in the host's own address %s",
+							ip_text(own, text));
+			diag_related(check->diags, diag,
+				     object_pos(check->object, path_at(check, "spec.addresses[%zu]", i)), "here");
 		}
 	}
 }
@@ -219,15 +238,20 @@ static void check_host_unique(const struct check *check, const struct network_dh
 		const char *what = NULL;
 		if (host->name && streq(host->name, other->name))
 			what = "name";
-		else if (network_host_has(host, "mac") && network_host_has(other, "mac") && memcmp(&host->mac, &other->mac, sizeof(host->mac)) == 0)
+		else if (network_host_has(host, "mac") && network_host_has(other, "mac") &&
+			 memcmp(&host->mac, &other->mac, sizeof(host->mac)) == 0)
 			what = "mac";
 		else if (same_ip(host, other))
 			what = "ip";
 		if (!what)
 			continue;
-		struct diag *diag = check_fault(check, path_at(check, "spec.dhcp.hosts[%zu].%s", i, what), "another host has this %s",
-						streq(what, "ip") ? "address" : streq(what, "mac") ? "MAC" : what);
-		diag_related(check->diags, diag, object_pos(check->object, path_at(check, "spec.dhcp.hosts[%zu].%s", k, what)), "here");
+		struct diag *diag = check_fault(check, path_at(check, "spec.dhcp.hosts[%zu].%s", i, what),
+						"another host has this %s",
+						streq(what, "ip")    ? "address"
+						: streq(what, "mac") ? "MAC"
+								     : what);
+		diag_related(check->diags, diag,
+			     object_pos(check->object, path_at(check, "spec.dhcp.hosts[%zu].%s", k, what)), "here");
 	}
 }
 
@@ -238,17 +262,21 @@ static void check_host(const struct check *check, const struct network_spec *spe
 	bool seen[2] = {false, false};
 	char text[IP_TEXT], other[IP_TEXT];
 	if (!host->name && !network_host_has(host, "mac"))
-		check_fault(check, path_at(check, "spec.dhcp.hosts[%zu]", i), "a host needs a name or a mac to be known by");
+		check_fault(check, path_at(check, "spec.dhcp.hosts[%zu]", i),
+			    "a host needs a name or a mac to be known by");
 	for (size_t k = 0; k < host->ips.n; k++) {
 		const struct ip *ip = &list_at(&host->ips, struct ip, k);
 		const struct ip_prefix *subnet = network_subnet_of(spec, ip);
 		bool *again = &seen[ip->family == 6];
 		if (!subnet)
-			check_fault(check, ip_path, "%s does not lie within the subnet of one of the network's addresses", ip_text(ip, text));
+			check_fault(check, ip_path,
+				    "%s does not lie within the subnet of one of the network's addresses",
+				    ip_text(ip, text));
 		else if (is_hosts_own(spec, ip))
 			check_fault(check, ip_path, "%s is the host's own address", ip_text(ip, text));
 		else if (is_edge(subnet, ip))
-			check_fault(check, ip_path, "%s is the network or broadcast address of %s", ip_text(ip, text), prefix_text(subnet, other));
+			check_fault(check, ip_path, "%s is the network or broadcast address of %s", ip_text(ip, text),
+				    prefix_text(subnet, other));
 		else if (ip->family == 6 && spec->ipv6.mode != IPV6_DHCP && spec->ipv6.mode != IPV6_BOTH)
 			check_fault(check, ip_path, "an IPv6 address can be reserved with ipv6.mode dhcp or both only");
 		else if (*again)
@@ -264,14 +292,16 @@ static void check_dhcp(const struct check *check, const struct network_spec *spe
 	if (!network_has(spec, "dhcp"))
 		return;
 	if (spec->addresses.n == 0) {
-		check_fault(check, "spec.dhcp", "a DHCP server needs an address of the host on the network; add one to spec.addresses");
+		check_fault(check, "spec.dhcp",
+			    "a DHCP server needs an address of the host on the network; add one to spec.addresses");
 		return;
 	}
 	if (network_dhcp_has(dhcp, "range"))
 		check_range(check, &dhcp->range, 4, "spec.dhcp.range");
 	if (network_dhcp_has(dhcp, "range6")) {
 		if (spec->ipv6.mode != IPV6_DHCP && spec->ipv6.mode != IPV6_BOTH)
-			check_fault(check, "spec.dhcp.range6", "IPv6 addresses are given with ipv6.mode dhcp or both only");
+			check_fault(check, "spec.dhcp.range6",
+				    "IPv6 addresses are given with ipv6.mode dhcp or both only");
 		check_range(check, &dhcp->range6, 6, "spec.dhcp.range6");
 	}
 	for (size_t i = 0; i < dhcp->hosts.n; i++)
@@ -284,14 +314,18 @@ static void check_dns(const struct check *check, const struct network_spec *spec
 {
 	const struct network_dns *dns = &spec->dns;
 	if (network_has(spec, "dns") && spec->addresses.n == 0)
-		check_fault(check, "spec.dns", "a DNS server needs an address of the host on the network; add one to spec.addresses");
+		check_fault(check, "spec.dns",
+			    "a DNS server needs an address of the host on the network; add one to spec.addresses");
 	if (dns->domain && !is_domain(dns->domain))
-		check_fault(check, "spec.dns.domain", "'%s' is no domain name: labels of letters, digits and '-' with dots between them", dns->domain);
+		check_fault(check, "spec.dns.domain",
+			    "'%s' is no domain name: labels of letters, digits and '-' with dots between them",
+			    dns->domain);
 	for (size_t i = 0; i < dns->records.n; i++) {
 		const char *name = list_at(&dns->records, struct dns_record, i).name;
 		if (name && !is_domain(name))
 			check_fault(check, path_at(check, "spec.dns.records[%zu].name", i),
-				    "'%s' is no host name: labels of letters, digits and '-' with dots between them", name);
+				    "'%s' is no host name: labels of letters, digits and '-' with dots between them",
+				    name);
 	}
 	for (size_t i = 0; i < dns->upstream.n; i++) {
 		const char *text = list_at(&dns->upstream, const char *, i);
@@ -313,7 +347,8 @@ static void check_ipv6(const struct check *check, const struct network_spec *spe
 	if (network_has(spec, "ipv6") && !network_has_family(spec, 6) && spec->ipv6.mode != IPV6_NONE)
 		check_fault(check, "spec.ipv6", "the network has no IPv6 address; add one to spec.addresses");
 	if (spec->ipv6.nat && spec->mode == NETWORK_ISOLATED)
-		check_fault(check, "spec.ipv6.nat", "an isolated network is not translated; remove this or say mode: nat");
+		check_fault(check, "spec.ipv6.nat",
+			    "an isolated network is not translated; remove this or say mode: nat");
 	if (spec->ipv6.mode == IPV6_NONE)
 		return;
 	for (size_t i = 0; i < spec->addresses.n; i++) {
@@ -323,11 +358,16 @@ static void check_ipv6(const struct check *check, const struct network_spec *spe
 		if (prefix->ip.family != 6)
 			continue;
 		if (slaac && prefix->len != 64)
-			diag = check_fault(check, path, "clients can make their own addresses (ipv6.mode %s) in a /64 only", modes[spec->ipv6.mode]);
+			diag = check_fault(check, path,
+					   "clients can make their own addresses (ipv6.mode %s) in a /64 only",
+					   modes[spec->ipv6.mode]);
 		else if (prefix->len < 64 || prefix->len > 126)
-			diag = check_fault(check, path, "DHCPv6 (ipv6.mode %s) serves prefixes of 64 to 126 bits", modes[spec->ipv6.mode]);
+			diag = check_fault(check, path, "DHCPv6 (ipv6.mode %s) serves prefixes of 64 to 126 bits",
+					   modes[spec->ipv6.mode]);
 		if (diag)
-			diag_hint(check->diags, diag, slaac && prefix->len > 64 ? "write a /64, or ipv6: {mode: dhcp}" : "write a /64, or ipv6: {mode: none}");
+			diag_hint(check->diags, diag,
+				  slaac && prefix->len > 64 ? "write a /64, or ipv6: {mode: dhcp}"
+							    : "write a /64, or ipv6: {mode: none}");
 	}
 }
 
@@ -354,10 +394,12 @@ static void check_forward_clash(const struct check *check, size_t i, const struc
 	for (size_t k = 0; k < n; k++) {
 		if (!forwards_clash(forward, &list_at(&theirs->forwards, struct network_forward, k)))
 			continue;
-		struct diag *diag = check_fault(check, path_at(check, "spec.forwards[%zu].listen", i), "this port is forwarded already%s%s%s",
-						other == check->object ? "" : ", by Network '", other == check->object ? "" : other->name,
-						other == check->object ? "" : "'");
-		diag_related(check->diags, diag, object_pos(other, path_at(check, "spec.forwards[%zu].listen", k)), "here");
+		struct diag *diag = check_fault(
+			check, path_at(check, "spec.forwards[%zu].listen", i), "this port is forwarded already%s%s%s",
+			other == check->object ? "" : ", by Network '", other == check->object ? "" : other->name,
+			other == check->object ? "" : "'");
+		diag_related(check->diags, diag, object_pos(other, path_at(check, "spec.forwards[%zu].listen", k)),
+			     "here");
 		return;
 	}
 }
@@ -365,7 +407,8 @@ static void check_forward_clash(const struct check *check, size_t i, const struc
 static void check_forward(const struct check *check, const struct network_spec *spec, size_t i)
 {
 	const struct network_forward *forward = &list_at(&spec->forwards, struct network_forward, i);
-	const char *listen = path_at(check, "spec.forwards[%zu].listen", i), *to = path_at(check, "spec.forwards[%zu].to", i);
+	const char *listen = path_at(check, "spec.forwards[%zu].listen", i),
+		   *to = path_at(check, "spec.forwards[%zu].to", i);
 	const struct object *other;
 	char text[IP_TEXT];
 	if (!forward->listen.ip.family || !forward->to.ip.family)
@@ -375,9 +418,11 @@ static void check_forward(const struct check *check, const struct network_spec *
 	if (forward->to.port == 0)
 		check_fault(check, to, "expected a port from 1 to 65535");
 	if (forward->listen.ip.family != forward->to.ip.family)
-		check_fault(check, to, "a forward leads from IPv%d to IPv%d; both ends are of one family", forward->listen.ip.family, forward->to.ip.family);
+		check_fault(check, to, "a forward leads from IPv%d to IPv%d; both ends are of one family",
+			    forward->listen.ip.family, forward->to.ip.family);
 	else if (!network_subnet_of(spec, &forward->to.ip))
-		check_fault(check, to, "%s does not lie within the subnet of one of the network's addresses", ip_text(&forward->to.ip, text));
+		check_fault(check, to, "%s does not lie within the subnet of one of the network's addresses",
+			    ip_text(&forward->to.ip, text));
 	else if (is_hosts_own(spec, &forward->to.ip))
 		check_fault(check, to, "%s is the host's own address", ip_text(&forward->to.ip, text));
 	check_forward_clash(check, i, check->object);
@@ -389,7 +434,8 @@ static void check_forward(const struct check *check, const struct network_spec *
 static void check_forwards(const struct check *check, const struct network_spec *spec)
 {
 	if (spec->forwards.n > 0 && spec->mode == NETWORK_ISOLATED) {
-		check_fault(check, "spec.forwards", "an isolated network cannot be reached from outside; remove the forwards or say mode: nat");
+		check_fault(check, "spec.forwards",
+			    "an isolated network cannot be reached from outside; remove the forwards or say mode: nat");
 		return;
 	}
 	for (size_t i = 0; i < spec->forwards.n; i++)

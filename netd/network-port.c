@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a guest's interface joins a Network: its tap by the port backend, and what the DHCP server is to know of it. See network.h. */
+/* How a guest's interface joins a Network: its tap by the port backend, and what the DHCP server is to know of it. See
+ * network.h. */
 #include "netd/network.h"
 
 #include "core/plugin.h"
 #include "netd/dnsmasq.h"
 #include "netd/network-spec.h"
 
-/* The entry of dhcp.hosts that is meant: by MAC, else, for the guest's first interface, by name. `ret_i` gets its number. */
-static const struct network_host *find_host(const struct network_spec *spec, const struct netd_port *port, size_t *ret_i)
+/* The entry of dhcp.hosts that is meant: by MAC, else, for the guest's first interface, by name. `ret_i` gets its
+ * number. */
+static const struct network_host *find_host(const struct network_spec *spec, const struct netd_port *port,
+					    size_t *ret_i)
 {
 	const struct network_host *by_name = NULL;
 	struct mac mac;
@@ -29,7 +32,8 @@ static const struct network_host *find_host(const struct network_spec *spec, con
 }
 
 /* Is what the interface fixes in line with what the network reserves? */
-static bool ips_agree(struct lowering *l, const struct object *network, const struct netd_port *port, const struct network_host *host, size_t i_host)
+static bool ips_agree(struct lowering *l, const struct object *network, const struct netd_port *port,
+		      const struct network_host *host, size_t i_host)
 {
 	for (size_t i = 0; i < port->ips.n; i++) {
 		const struct ip *mine = &list_at(&port->ips, struct ip, i);
@@ -38,9 +42,10 @@ static bool ips_agree(struct lowering *l, const struct object *network, const st
 			char a[IP_TEXT], b[IP_TEXT], path[64];
 			if (mine->family != theirs->family || ip_equal(mine, theirs))
 				continue;
-			struct diag *diag = lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path),
-							 "%s differs from %s, which Network '%s' reserves for this guest", ip_text(mine, a), ip_text(theirs, b),
-							 network->name);
+			struct diag *diag =
+				lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path),
+					     "%s differs from %s, which Network '%s' reserves for this guest",
+					     ip_text(mine, a), ip_text(theirs, b), network->name);
 			snprintf(path, sizeof(path), "spec.dhcp.hosts[%zu].ip", i_host);
 			diag_related(lower_diags(l), diag, object_pos(network, path), "reserved here");
 			diag_hint(lower_diags(l), diag, "write the address in one of the two places only");
@@ -51,7 +56,8 @@ static bool ips_agree(struct lowering *l, const struct object *network, const st
 }
 
 /* An address is one guest's on a network, and one that the network has. */
-static bool ip_usable(struct lowering *l, const struct object *network, const struct netd_port *port, const struct ip *ip)
+static bool ip_usable(struct lowering *l, const struct object *network, const struct netd_port *port,
+		      const struct ip *ip)
 {
 	const struct network_spec *spec = network->spec;
 	const char *path = arena_printf(lower_arena(l), "%s.ip", port->path), *holder = NULL;
@@ -76,7 +82,8 @@ static bool ip_usable(struct lowering *l, const struct object *network, const st
 }
 
 /* Another client's reservation must not hold the address either. */
-static bool ip_reserved(struct lowering *l, const struct object *network, const struct netd_port *port, const struct network_host *own, const struct ip *ip)
+static bool ip_reserved(struct lowering *l, const struct object *network, const struct netd_port *port,
+			const struct network_host *own, const struct ip *ip)
 {
 	const struct network_spec *spec = network->spec;
 	for (size_t i = 0; i < spec->dhcp.hosts.n; i++) {
@@ -85,7 +92,8 @@ static bool ip_reserved(struct lowering *l, const struct object *network, const 
 			char text[IP_TEXT], path[64];
 			if (!ip_equal(ip, &list_at(&host->ips, struct ip, k)))
 				continue;
-			struct diag *diag = lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path), "Network '%s' reserves %s for %s", network->name,
+			struct diag *diag = lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path),
+							 "Network '%s' reserves %s for %s", network->name,
 							 ip_text(ip, text), network_host_key(lower_arena(l), host));
 			snprintf(path, sizeof(path), "spec.dhcp.hosts[%zu].ip", i);
 			diag_related(lower_diags(l), diag, object_pos(network, path), "reserved here");
@@ -95,9 +103,10 @@ static bool ip_reserved(struct lowering *l, const struct object *network, const 
 	return false;
 }
 
-/* Wants the DHCP server's knowledge of this port; false after a refusal. Without an address it is still wanted: the guest's name then leads to whatever it
- * gets, and its lease goes when the guest does. */
-static bool want_client(struct lowering *l, const struct object *network, const struct netd_port *port, struct want **ret)
+/* Wants the DHCP server's knowledge of this port; false after a refusal. Without an address it is still wanted: the
+ * guest's name then leads to whatever it gets, and its lease goes when the guest does. */
+static bool want_client(struct lowering *l, const struct object *network, const struct netd_port *port,
+			struct want **ret)
 {
 	const struct network_spec *spec = network->spec;
 	size_t i_host = 0;

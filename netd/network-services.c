@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of lowering a Network that is its dnsmasq: which subnets it serves and how, and the clients it knows beforehand. */
+/* The part of lowering a Network that is its dnsmasq: which subnets it serves and how, and the clients it knows
+ * beforehand. */
 #include "netd/dnsmasq.h"
 #include "netd/network-spec.h"
 
@@ -47,7 +48,8 @@ static void set_range(struct dnsmasq_subnet *subnet, const struct ip_range *rang
 }
 
 /* Fills in how one of the host's addresses is served; false if it is not. */
-static bool serve_subnet(const struct network_spec *spec, const struct ip_prefix *address, struct dnsmasq_subnet *subnet)
+static bool serve_subnet(const struct network_spec *spec, const struct ip_prefix *address,
+			 struct dnsmasq_subnet *subnet)
 {
 	const struct network_dhcp *dhcp = &spec->dhcp;
 	*subnet = (struct dnsmasq_subnet){.address = *address};
@@ -105,7 +107,8 @@ static void set_upstream(struct lowering *l, const struct network_spec *spec, st
 	to->upstream = (struct list){servers, n};
 }
 
-/* Reserved addresses by MAC are complete; those by guest keep the address free until the guest adds its MAC (network-port.c). */
+/* Reserved addresses by MAC are complete; those by guest keep the address free until the guest adds its MAC
+ * (network-port.c). */
 static void want_hosts(struct lowering *l, const struct object *network)
 {
 	const struct network_spec *spec = network->spec;
@@ -144,7 +147,8 @@ struct want *network_want_services(struct lowering *l, const struct object *netw
 			leases += range_size(&subnet->range);
 	}
 	to.max_leases = (uint32_t)(leases < 1000 ? 1000 : leases > MAX_LEASES ? MAX_LEASES : leases);
-	static const char *const always[] = {"interface", "subnets", "lease", "maxLeases", "router", "mtu", "domain", "upstream", "hostResolver", "records"};
+	static const char *const always[] = {"interface", "subnets", "lease",    "maxLeases",    "router",
+					     "mtu",       "domain",  "upstream", "hostResolver", "records"};
 	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
 		set_row(&to, table, always[i]);
 	struct want *server = want(l, &netd_dnsmasq_class, &to, "%s", network->name);

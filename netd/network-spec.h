@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decoded spec of a Network, shared by the files that check it, lower it and attach ports to it. Nobody outside of netd/ sees it. */
+/* The decoded spec of a Network, shared by the files that check it, lower it and attach ports to it. Nobody outside of
+ * netd/ sees it. */
 #ifndef WEFT_NETD_NETWORK_SPEC_H
 #define WEFT_NETD_NETWORK_SPEC_H
 

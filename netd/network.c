@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kind Network: a bridge of its own with the host as its router, DHCP and DNS server. This file holds what a person may write and
- * turns it into a link, addresses, sysctls and firewall rules; network-services.c adds dnsmasq, network-check.c has the
- * rules across rows, network-port.c attaches guests. */
+/* The kind Network: a bridge of its own with the host as its router, DHCP and DNS server. This file holds what a person
+ * may write and turns it into a link, addresses, sysctls and firewall rules; network-services.c adds dnsmasq,
+ * network-check.c has the rules across rows, network-port.c attaches guests. */
 #include "netd/dnsmasq.h"
 #include "netd/firewall.h"
 #include "netd/link.h"
@@ -15,7 +15,8 @@ static const char *const proto_names[] = {"tcp", "udp"};
 
 static const struct field host_rows[] = {
 	F_NAME("name", struct network_host, name,
-	       .doc = "Guest whose first interface on this network gets the address; with mac: the host's DNS name.", .example = "web"),
+	       .doc = "Guest whose first interface on this network gets the address; with mac: the host's DNS name.",
+	       .example = "web"),
 	F_MAC("mac", struct network_host, mac, .doc = "MAC address of the client.", .example = "52:54:00:00:20:01"),
 	F_LIST("ip", struct network_host, ips, scalar_ip, .flags = FIELD_REQUIRED, .list_max = 4,
 	       .doc = "Address it always gets; one of each family is possible.", .example = "192.168.150.10"),
@@ -47,17 +48,21 @@ const struct table netd_dns_record_table = TABLE("Network.dns.records", struct d
 static const struct field dns_rows[] = {
 	F_STRING("domain", struct network_dns, domain, .max = 253,
 		 .doc = "Domain of the network, answered here and asked nowhere else.", .example = "lan.test"),
-	F_STRUCTS("records", struct network_dns, records, netd_dns_record_table, .list_max = 4096, .doc = "Names that are answered here."),
+	F_STRUCTS("records", struct network_dns, records, netd_dns_record_table, .list_max = 4096,
+		  .doc = "Names that are answered here."),
 	F_LIST("upstream", struct network_dns, upstream, scalar_string, .list_max = 16,
-	       .doc = "Who answers other names: addresses of servers, or host for those of the host's resolv.conf. Default: host; nobody when isolated.",
+	       .doc = "Who answers other names: addresses of servers, or host for those of the host's resolv.conf. "
+		      "Default: host; nobody when isolated.",
 	       .example = "[host]"),
 };
 static const struct table dns_table = TABLE("Network.dns", struct network_dns, dns_rows);
 
 static const struct field ipv6_rows[] = {
 	F_ENUM("mode", struct network_ipv6, mode, ipv6_mode_names, .def = "slaac",
-	       .doc = "How clients get IPv6 addresses: they make their own (slaac), by DHCPv6 (dhcp), both, or none is announced."),
-	F_BOOL("nat", struct network_ipv6, nat, .def = "false", .doc = "Translate IPv6 as well (NAT66), for addresses that nobody routes."),
+	       .doc = "How clients get IPv6 addresses: they make their own (slaac), by DHCPv6 (dhcp), both, or none is "
+		      "announced."),
+	F_BOOL("nat", struct network_ipv6, nat, .def = "false",
+	       .doc = "Translate IPv6 as well (NAT66), for addresses that nobody routes."),
 };
 static const struct table ipv6_table = TABLE("Network.ipv6", struct network_ipv6, ipv6_rows);
 
@@ -65,24 +70,28 @@ static const struct field forward_rows[] = {
 	F_ENDPOINT("listen", struct network_forward, listen, .flags = FIELD_REQUIRED,
 		   .doc = "Address and port of the host; 0.0.0.0 and [::] stand for all.", .example = "0.0.0.0:8080"),
 	F_ENUM("proto", struct network_forward, proto, proto_names, .def = "tcp", .doc = "Protocol."),
-	F_ENDPOINT("to", struct network_forward, to, .flags = FIELD_REQUIRED, .doc = "Address and port on this network.",
-		   .example = "192.168.150.10:80"),
+	F_ENDPOINT("to", struct network_forward, to, .flags = FIELD_REQUIRED,
+		   .doc = "Address and port on this network.", .example = "192.168.150.10:80"),
 };
 static const struct table forward_table = TABLE("Network.forwards", struct network_forward, forward_rows);
 
 static const struct field network_rows[] = {
 	F_ENUM("mode", struct network_spec, mode, mode_names, .def = "nat",
-	       .doc = "nat: guests reach the world through the host's addresses. isolated: they reach the host and each other, nothing else."),
+	       .doc = "nat: guests reach the world through the host's addresses. isolated: they reach the host and "
+		      "each other, nothing else."),
 	F_IFNAME("bridge", struct network_spec, bridge,
 		 .doc = "Name of the bridge that is made; default: the Network's name.", .example = "br-lan"),
 	F_LIST("addresses", struct network_spec, addresses, scalar_prefix, .list_max = 16,
 	       .doc = "The host's own addresses on the network.", .example = "[192.168.150.1/24, \"fd42:150::1/64\"]"),
-	F_U32("mtu", struct network_spec, mtu, .min = 576, .max = 65535, .doc = "MTU of the bridge and of its ports; told to DHCP clients.",
-	      .example = "1400"),
-	F_MAC("mac", struct network_spec, mac, .doc = "MAC of the bridge; default: one derived from this host and the name."),
-	F_STRUCT("dhcp", struct network_spec, dhcp, dhcp_table, .doc = "DHCP server for IPv4, and for IPv6 as ipv6.mode says."),
+	F_U32("mtu", struct network_spec, mtu, .min = 576, .max = 65535,
+	      .doc = "MTU of the bridge and of its ports; told to DHCP clients.", .example = "1400"),
+	F_MAC("mac", struct network_spec, mac,
+	      .doc = "MAC of the bridge; default: one derived from this host and the name."),
+	F_STRUCT("dhcp", struct network_spec, dhcp, dhcp_table,
+		 .doc = "DHCP server for IPv4, and for IPv6 as ipv6.mode says."),
 	F_STRUCT("dns", struct network_spec, dns, dns_table, .doc = "DNS server on the network's addresses."),
-	F_STRUCT("ipv6", struct network_spec, ipv6, ipv6_table, .doc = "Router advertisements and translation; only with an IPv6 address."),
+	F_STRUCT("ipv6", struct network_spec, ipv6, ipv6_table,
+		 .doc = "Router advertisements and translation; only with an IPv6 address."),
 	F_STRUCTS("forwards", struct network_spec, forwards, forward_table, .list_max = 1024,
 		  .doc = "Ports of the host that lead to guests, for others, for the host and for guests alike."),
 };
@@ -168,7 +177,8 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	const char *holder = NULL;
 	lower_at(l, spec->bridge ? "spec.bridge" : NULL);
 	if (!alloc_fixed(l, "link", "bridge", bridge, &holder))
-		lower_refuse(l, spec->bridge ? "spec.bridge" : NULL, "the link name '%s' is taken by %s; choose another with spec.bridge", bridge, holder);
+		lower_refuse(l, spec->bridge ? "spec.bridge" : NULL,
+			     "the link name '%s' is taken by %s; choose another with spec.bridge", bridge, holder);
 	struct want *link = want(l, class_find("link"), NULL, "%s", bridge);
 	want_set(l, link, "kind", "bridge");
 	want_set(l, link, "mac", "%s", mac_text(&mac, text));
@@ -181,7 +191,8 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	return link;
 }
 
-static struct want *want_sysctl(struct lowering *l, struct want *link, const char *bridge, const char *name, const char *value)
+static struct want *want_sysctl(struct lowering *l, struct want *link, const char *bridge, const char *name,
+				const char *value)
 {
 	struct want *sysctl = want(l, class_find("sysctl"), NULL, "net/ipv6/conf/%s/%s", bridge, name);
 	want_set(l, sysctl, "value", "%s", value);
@@ -189,8 +200,9 @@ static struct want *want_sysctl(struct lowering *l, struct want *link, const cha
 	return sysctl;
 }
 
-/* The host is the router here: it believes no router advertisement on its own bridge (it would hear its own), and without an IPv6 address of ours it
- * speaks no IPv6 there, so that guests cannot reach it by a link-local address that nobody wrote. */
+/* The host is the router here: it believes no router advertisement on its own bridge (it would hear its own), and
+ * without an IPv6 address of ours it speaks no IPv6 there, so that guests cannot reach it by a link-local address that
+ * nobody wrote. */
 static struct want *want_sysctls(struct lowering *l, const struct object *object, struct want *link)
 {
 	const char *bridge = network_bridge(object);
@@ -199,7 +211,8 @@ static struct want *want_sysctls(struct lowering *l, const struct object *object
 		return NULL; /* a kernel without IPv6 */
 	want_sysctl(l, link, bridge, "accept_ra", "0");
 	want_sysctl(l, link, bridge, "autoconf", "0");
-	if (ipv6) /* nobody else has our address on our own bridge, and the first guest's router solicitation is answered at once */
+	if (ipv6) /* nobody else has our address on our own bridge, and the first guest's router solicitation is
+		     answered at once */
 		want_sysctl(l, link, bridge, "accept_dad", "0");
 	return want_sysctl(l, link, bridge, "disable_ipv6", ipv6 ? "0" : "1");
 }
@@ -219,7 +232,8 @@ static void want_firewall(struct lowering *l, const struct object *object)
 		.dns = network_has_services(spec),
 		.ra = announces_ipv6(spec),
 	};
-	struct netd_firewall_forward *forwards = arena_alloc(lower_arena(l), (spec->forwards.n + 1) * sizeof(*forwards));
+	struct netd_firewall_forward *forwards =
+		arena_alloc(lower_arena(l), (spec->forwards.n + 1) * sizeof(*forwards));
 	for (size_t i = 0; i < spec->forwards.n; i++) {
 		const struct network_forward *from = &list_at(&spec->forwards, struct network_forward, i);
 		forwards[i] = (struct netd_firewall_forward){
@@ -260,7 +274,8 @@ const struct kind netd_network_kind = {
 	.name = "Network",
 	.plural = "networks",
 	.shorts = "net",
-	.doc = "A network for guests on a bridge of its own. The host is its router and answers DHCP, DNS and router solicitations on it; by NAT the guests reach "
+	.doc = "A network for guests on a bridge of its own. The host is its router and answers DHCP, DNS and router "
+	       "solicitations on it; by NAT the guests reach "
 	       "the world, and forwarded ports lead to them.",
 	.table = &netd_network_table,
 	.check = network_check,

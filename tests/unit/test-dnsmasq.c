@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real dnsmasq in a network namespace of this test's own, driven by operations as the engine would: it serves, is found again, is changed without a restart
- * where that is possible, and gives reserved addresses to those they are reserved for. The client is busybox's. */
+/* A real dnsmasq in a network namespace of this test's own, driven by operations as the engine would: it serves, is
+ * found again, is changed without a restart where that is possible, and gives reserved addresses to those they are
+ * reserved for. The client is busybox's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,10 +56,19 @@ static void on_done(struct op *op)
 	*(bool *)op->node = true;
 }
 
-static struct op do_op(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen, uint64_t rows)
+static struct op do_op(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen,
+		       uint64_t rows)
 {
 	bool done = false;
-	struct op op = {.verb = verb, .class = class_find(class), .key = key, .want = want, .seen = seen, .rows = rows, .done = on_done, .node = &done, .lane = lane};
+	struct op op = {.verb = verb,
+			.class = class_find(class),
+			.key = key,
+			.want = want,
+			.seen = seen,
+			.rows = rows,
+			.done = on_done,
+			.node = &done,
+			.lane = lane};
 	assert_true(sd_event_run(env.loop, 0) >= 0); /* its clock stands still while a client is waited for */
 	lane->ops->submit(lane, &op);
 	lane->ops->flush(lane);
@@ -69,7 +79,8 @@ static struct op do_op(const char *class, enum op_verb verb, const char *key, co
 }
 
 /* One that succeeds and whose result is of no interest. */
-static void do_well(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen, uint64_t rows)
+static void do_well(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen,
+		    uint64_t rows)
 {
 	struct op op = do_op(class, verb, key, want, seen, rows);
 	assert_string_equal(op.err.text, "");
@@ -110,12 +121,14 @@ static void *from_json(const struct table *table, struct arena *arena, const cha
 
 static struct dnsmasq_spec *spec_with(struct arena *arena, const char *records, const char *lease)
 {
-	cleanup_free char *text = xprintf(
-		"{\"interface\": \"lan\", \"lease\": \"%s\", \"maxLeases\": 1000, \"router\": true, \"mtu\": 1400, \"domain\": \"lan.test\", \"upstream\": [], "
-		"\"hostResolver\": false, \"records\": [%s], \"subnets\": ["
-		"{\"address\": \"192.168.150.1/24\", \"range\": \"192.168.150.100-192.168.150.199\", \"anyone\": true, \"dhcp\": true, \"slaac\": false},"
-		"{\"address\": \"fd42:150::1/64\", \"anyone\": false, \"dhcp\": false, \"slaac\": true}]}",
-		lease, records);
+	cleanup_free char *text =
+		xprintf("{\"interface\": \"lan\", \"lease\": \"%s\", \"maxLeases\": 1000, \"router\": true, \"mtu\": "
+			"1400, \"domain\": \"lan.test\", \"upstream\": [], "
+			"\"hostResolver\": false, \"records\": [%s], \"subnets\": ["
+			"{\"address\": \"192.168.150.1/24\", \"range\": \"192.168.150.100-192.168.150.199\", "
+			"\"anyone\": true, \"dhcp\": true, \"slaac\": false},"
+			"{\"address\": \"fd42:150::1/64\", \"anyone\": false, \"dhcp\": false, \"slaac\": true}]}",
+			lease, records);
 	return from_json(&netd_dnsmasq_table, arena, text);
 }
 
@@ -125,7 +138,9 @@ static struct dnsmasq_spec *spec_with(struct arena *arena, const char *records, 
 
 static void set_client_mac(const char *mac)
 {
-	cleanup_free char *command = xprintf("nsenter -t %d -n sh -c 'ip link set eth0 down; ip addr flush dev eth0; ip link set eth0 address %s up'", client, mac);
+	cleanup_free char *command = xprintf("nsenter -t %d -n sh -c 'ip link set eth0 down; ip addr flush dev eth0; "
+					     "ip link set eth0 address %s up'",
+					     client, mac);
 	run(command);
 }
 
@@ -133,7 +148,8 @@ static void set_client_mac(const char *mac)
 static char *get_lease(void)
 {
 	cleanup_free char *script = xprintf("%s/udhcpc", directory);
-	return output_of("timeout 20 nsenter -t %d -n udhcpc -i eth0 -f -q -n -O mtu -s %s 2>/dev/null", client, script);
+	return output_of("timeout 20 nsenter -t %d -n udhcpc -i eth0 -f -q -n -O mtu -s %s 2>/dev/null", client,
+			 script);
 }
 
 static char *resolve(const char *what)
@@ -171,7 +187,8 @@ static void test_life(void **state)
 	assert_int_equal(table_diff(&netd_dnsmasq_table, more, want), row("records"));
 	do_well("dnsmasq", OP_UPDATE, "lan", more, want, row("records"));
 	assert_int_equal(observe_pid(more), pid);
-	cleanup_free char *lease = get_lease(), *www = resolve("@192.168.150.1 www.example"), *gw = resolve("@192.168.150.1 gw.lan.test gw");
+	cleanup_free char *lease = get_lease(), *www = resolve("@192.168.150.1 www.example"),
+			  *gw = resolve("@192.168.150.1 gw.lan.test gw");
 	assert_true(str_starts(lease, "192.168.150.1"));
 	assert_non_null(strstr(lease, " 192.168.150.1 192.168.150.1 lan.test 1400"));
 	assert_string_equal(www, "192.0.2.1\n");
@@ -206,10 +223,12 @@ static void test_says_why_it_will_not_start(void **state)
 	cleanup_arena struct arena *arena = arena_new();
 	struct dnsmasq_spec *want = spec_with(arena, "", "1h");
 	cleanup_close int rival = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0xc0a89601)};
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0xc0a89601)};
 	assert_int_equal(bind(rival, (struct sockaddr *)&address, sizeof(address)), 0);
 	struct op op = do_op("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
-	assert_string_equal(op.err.text, "dnsmasq of network 'lan' gave up: failed to create listening socket for 192.168.150.1: Address already in use");
+	assert_string_equal(op.err.text, "dnsmasq of network 'lan' gave up: failed to create listening socket for "
+					 "192.168.150.1: Address already in use");
 	assert_int_equal(observe_pid(NULL), 0);
 	observation_done(&op.obs);
 	do_well("dnsmasq", OP_REMOVE, "lan", NULL, want, 0);
@@ -228,7 +247,9 @@ static void test_reservations(void **state)
 	cleanup_free char *first = get_lease();
 	char address[64] = "";
 	assert_int_equal(sscanf(first, "%63s", address), 1);
-	cleanup_free char *text = xprintf("{\"names\": [\"web\"], \"guests\": [\"web\"], \"macs\": [\"52:54:00:00:00:02\"], \"ips\": [\"%s\"]}", address);
+	cleanup_free char *text = xprintf(
+		"{\"names\": [\"web\"], \"guests\": [\"web\"], \"macs\": [\"52:54:00:00:00:02\"], \"ips\": [\"%s\"]}",
+		address);
 	struct dhcp_host_spec *web = from_json(table, arena, text);
 	do_well("dhcp-host", OP_CREATE, "lan/web", web, NULL, 0);
 	struct op op = do_op("dhcp-host", OP_OBSERVE, "lan/web", web, NULL, 0);
@@ -252,7 +273,8 @@ static void test_reservations(void **state)
 	json_decref(leases);
 
 	/* The guest goes: its lease with it. The address stays kept. */
-	cleanup_free char *kept = xprintf("{\"names\": [\"web\"], \"guests\": [], \"macs\": [], \"ips\": [\"%s\"]}", address);
+	cleanup_free char *kept =
+		xprintf("{\"names\": [\"web\"], \"guests\": [], \"macs\": [], \"ips\": [\"%s\"]}", address);
 	struct dhcp_host_spec *nobody = from_json(table, arena, kept);
 	assert_int_not_equal(table_diff(table, nobody, web), 0);
 	do_well("dhcp-host", OP_UPDATE, "lan/web", nobody, web, table_diff(table, nobody, web));
@@ -267,7 +289,8 @@ static void test_reservations(void **state)
 	run("ip link set lo down");
 	char other[64] = "";
 	assert_int_equal(sscanf(third, "%63s", other), 1);
-	cleanup_free char *moved = xprintf("{\"names\": [\"web\"], \"guests\": [], \"macs\": [\"52:54:00:00:00:03\"], \"ips\": [\"%s\"]}", other);
+	cleanup_free char *moved = xprintf(
+		"{\"names\": [\"web\"], \"guests\": [], \"macs\": [\"52:54:00:00:00:03\"], \"ips\": [\"%s\"]}", other);
 	struct dhcp_host_spec *third_host = from_json(table, arena, moved);
 	do_well("dhcp-host", OP_UPDATE, "lan/web", third_host, nobody, table_diff(table, third_host, nobody));
 	run("ip link set lo up");
@@ -299,13 +322,17 @@ static void make_client(void)
 static int set_up(void **state)
 {
 	run("ip link set lo up; ip link add lan type bridge; ip link set lan up; ip addr add 192.168.150.1/24 dev lan;"
-	    "ip addr add fd42:150::1/64 dev lan nodad; ip link add p0 type veth peer name eth0; ip link set p0 master lan up");
+	    "ip addr add fd42:150::1/64 dev lan nodad; ip link add p0 type veth peer name eth0; ip link set p0 master "
+	    "lan up");
 	make_client();
 	usleep(100000);
-	cleanup_free char *move = xprintf("ip link set eth0 netns %d && nsenter -t %d -n sh -c 'ip link set lo up; ip link set eth0 up'", client, client);
+	cleanup_free char *move =
+		xprintf("ip link set eth0 netns %d && nsenter -t %d -n sh -c 'ip link set lo up; ip link set eth0 up'",
+			client, client);
 	run(move);
 	cleanup_free char *script = xprintf("%s/udhcpc", directory);
-	static const char text[] = "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\nip addr replace $ip/24 dev eth0\necho $ip $router $dns $domain $mtu\n";
+	static const char text[] = "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\nip addr replace $ip/24 dev eth0\necho $ip "
+				   "$router $dns $domain $mtu\n";
 	return file_write_atomic(script, text, strlen(text), 0755);
 }
 
@@ -333,8 +360,8 @@ int main(void)
 		return SKIPPED;
 	}
 	struct err err = {0};
-	if (!mkdtemp(directory) || sd_event_default(&env.loop) < 0 || env_setup(directory, &err) < 0 || class_register(&netd_dnsmasq_class, NULL) < 0 ||
-	    class_register(&netd_dhcp_host_class, NULL) < 0)
+	if (!mkdtemp(directory) || sd_event_default(&env.loop) < 0 || env_setup(directory, &err) < 0 ||
+	    class_register(&netd_dnsmasq_class, NULL) < 0 || class_register(&netd_dhcp_host_class, NULL) < 0)
 		abort();
 	lane = lane_async_new(DNSMASQ_LANE);
 	const struct CMUnitTest tests[] = {
