@@ -166,6 +166,7 @@ static void drop_leases(struct op *op)
 static void observe(struct op *op)
 {
 	cleanup_free char *path = file_of(op), *text = NULL;
+	dhcp_watch(network_of(op)); /* before looking, so that no change is missed */
 	int r = file_read(path, FILE_MAX_BYTES, &text, NULL);
 	struct dhcp_host_spec *seen = observation_begin(&op->obs, op->class, r != -ENOENT);
 	if (r != -ENOENT)
@@ -185,6 +186,7 @@ static void put(struct op *op)
 		op_fail(op, -r, "write %s: %s", path, strerror(-r));
 		return;
 	}
+	dhcp_watch(network_of(op));
 	dnsmasq_reload(network_of(op));
 	drop_leases(op);
 }

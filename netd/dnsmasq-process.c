@@ -71,23 +71,25 @@ static char *last_words(const char *network)
 	return xstrdup(*line ? line : "it said nothing");
 }
 
+static void fill_gave_up(const struct server *server, struct err *err)
+{
+	cleanup_free char *words = last_words(server->network);
+	err_set(err, EIO, "dnsmasq of network '%s' gave up: %.300s", server->network, words);
+}
+
 static void on_exit_of(void *ctx, const struct process_id *id)
 {
 	struct server *server = ctx;
+	struct err err = {0};
 	server->watch = NULL;
 	server->id = (struct process_id){0};
 	if (!server->done) {
 		engine_dirty(told, netd_dnsmasq_class.name, server->network);
 		return;
 	}
-	if (!server->starting) {
-		finish(server, NULL);
-		return;
-	}
-	struct err err = {0};
-	cleanup_free char *words = last_words(server->network);
-	err_set(&err, EIO, "dnsmasq of network '%s' gave up: %.300s", server->network, words);
-	finish(server, &err);
+	if (server->starting)
+		fill_gave_up(server, &err);
+	finish(server, err.code ? &err : NULL);
 }
 
 static void forget(struct server *server)
@@ -276,12 +278,8 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 		err_set(&err, ENOENT, "there is no program dnsmasq; install the package dnsmasq-base");
 	if (!err.code && write_process(server->network, id, server->spec, &err) == 0 && watch(server, id, &err) == 0)
 		await_service(server, &err);
-	if (err.code == ESRCH) {
-		cleanup_free char *words = last_words(server->network);
-		err_set(&err, EIO, "dnsmasq of network '%s' gave up: %.300s", server->network, words);
-	} else if (err.code) {
-		err_wrap(&err, "network '%s'", server->network);
-	}
+	if (err.code == ESRCH) /* gone before it could be watched */
+		fill_gave_up(server, &err);
 	if (err.code) {
 		finish(server, &err);
 	} else if (has_pid_file(server)) {
@@ -379,6 +377,7 @@ const char *dnsmasq_user(const char *network)
 int netd_dhcp_start(struct engine *engine, struct err *err)
 {
 	told = engine;
+	dhcp_watch_start(engine);
 	return 0;
 }
 
@@ -386,6 +385,7 @@ int netd_dhcp_start(struct engine *engine, struct err *err)
 void netd_dhcp_stop(void)
 {
 	told = NULL;
+	dhcp_watch_stop();
 	while (servers) {
 		struct server *server = servers;
 		servers = server->next;

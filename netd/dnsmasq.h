@@ -112,6 +112,12 @@ void dnsmasq_reload(const char *network);
  * closed to others. */
 const char *dnsmasq_user(const char *network);
 
+/* Watches the files of a network's clients, if they are not watched yet: dhcp-watch.c. */
+void dhcp_watch(const char *network);
+struct engine;
+void dhcp_watch_start(struct engine *engine);
+void dhcp_watch_stop(void);
+
 /* Leases: leases.c. */
 struct lease {
 	struct ip ip;

@@ -89,18 +89,39 @@ static bool ip_reserved(struct lowering *l, const struct object *network, const 
 	for (size_t i = 0; i < spec->dhcp.hosts.n; i++) {
 		const struct network_host *host = &list_at(&spec->dhcp.hosts, struct network_host, i);
 		for (size_t k = 0; host != own && k < host->ips.n; k++) {
-			char text[IP_TEXT], path[64];
+			char text[IP_TEXT], mac[IP_TEXT], path[64];
 			if (!ip_equal(ip, &list_at(&host->ips, struct ip, k)))
 				continue;
 			struct diag *diag = lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path),
 							 "Network '%s' reserves %s for %s", network->name,
-							 ip_text(ip, text), network_host_key(lower_arena(l), host));
+							 ip_text(ip, text), host->name ? host->name : mac_text(&host->mac, mac));
 			snprintf(path, sizeof(path), "spec.dhcp.hosts[%zu].ip", i);
 			diag_related(lower_diags(l), diag, object_pos(network, path), "reserved here");
 			return true;
 		}
 	}
 	return false;
+}
+
+/* An entry with this guest's name but another MAC is about something else: both would be one client to dnsmasq. */
+static bool name_is_free(struct lowering *l, const struct object *network, const struct netd_port *port,
+			 const struct network_host *own)
+{
+	const struct network_spec *spec = network->spec;
+	for (size_t i = 0; port->first && i < spec->dhcp.hosts.n; i++) {
+		const struct network_host *host = &list_at(&spec->dhcp.hosts, struct network_host, i);
+		char text[IP_TEXT], path[64];
+		if (host == own || !network_host_has(host, "mac") || !streq(host->name, port->guest))
+			continue;
+		struct diag *diag =
+			lower_refuse(l, port->path, "Network '%s' knows '%s' by the MAC %s, and this interface has %s",
+				     network->name, port->guest, mac_text(&host->mac, text), port->mac);
+		snprintf(path, sizeof(path), "spec.dhcp.hosts[%zu].mac", i);
+		diag_related(lower_diags(l), diag, object_pos(network, path), "here");
+		diag_hint(lower_diags(l), diag, "remove the mac there, or write it in the guest's interface as well");
+		return false;
+	}
+	return true;
 }
 
 /* Wants the DHCP server's knowledge of this port; false after a refusal. Without an address it is still wanted: the
@@ -111,7 +132,7 @@ static bool want_client(struct lowering *l, const struct object *network, const 
 	const struct network_spec *spec = network->spec;
 	size_t i_host = 0;
 	const struct network_host *host = find_host(spec, port, &i_host);
-	if (host && !ips_agree(l, network, port, host, i_host))
+	if (!name_is_free(l, network, port, host) || (host && !ips_agree(l, network, port, host, i_host)))
 		return false;
 	for (size_t i = 0; i < port->ips.n; i++) {
 		const struct ip *ip = &list_at(&port->ips, struct ip, i);

@@ -206,3 +206,16 @@ def test_a_taken_port_is_told(host):
     holder.terminate()
     holder.wait()
     host.wait_ready("Network", "quiet", 70)
+
+
+def test_a_clients_file_is_put_back(host, plug):
+    host.apply(LAN, "--wait=20s")
+    files = host.root / "lib/networks/lan/hosts"
+    client = plug("lan", "52:54:00:00:00:0a")
+    kept, before = (files / "db").read_text(), dnsmasq(host)
+    (files / "db").unlink()
+    wait_until(lambda: (files / "db").read_text() == kept, 10, "the file is back")
+    (files / "db").write_text("52:54:00:00:00:0a,192.168.150.66\n")
+    wait_until(lambda: (files / "db").read_text() == kept, 10, "the file is right again")
+    assert client.lease()["ip"] == "192.168.150.11"
+    assert dnsmasq(host) == before
