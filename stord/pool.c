@@ -155,6 +155,15 @@ static enum owner owner_of(const struct op *op, const struct pool_output *output
 	return same ? OWNER_OURS : OWNER_UNKNOWN;
 }
 
+/* Rounded down to what is worth reading: of 79 GiB nobody wants to know the last KiB, which change all the time. */
+static uint64_t readable(uint64_t bytes)
+{
+	for (unsigned shift = 40; shift >= 10; shift -= 10)
+		if (bytes >> shift >= 10)
+			return bytes >> shift << shift;
+	return bytes;
+}
+
 static void finish_look(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -164,8 +173,8 @@ static void finish_look(struct task *task, const void *data, size_t size)
 		return;
 	}
 	struct pool_state *seen = seen_begin(op, output->exists);
-	seen->capacity = output->capacity;
-	seen->available = output->available;
+	seen->capacity = readable(output->capacity);
+	seen->available = readable(output->available);
 	op->obs.incarnation = output->inode;
 	op->obs.owner = owner_of(op, output);
 	memory_put_pool(seen->path, output->exists);
