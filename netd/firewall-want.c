@@ -354,7 +354,7 @@ static void lower_path(struct lowering *l, const struct netd_firewall_plan *plan
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan)
 {
 	lower_path(l, plan);
-	want_set(l, want(l, &netd_firewalld_zone_class, NULL, "%s", plan->bridge), "member", "true");
+	want(l, &netd_firewalld_zone_class, NULL, "%s", plan->bridge);
 	struct want *first = lower_side(l, plan, FAMILY_IPV4);
 	if (fact(l, "firewall/ipv6"))
 		lower_side(l, plan, FAMILY_IPV6);

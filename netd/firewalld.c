@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The class `firewalld-zone`: a bridge is in a zone of firewalld that lets guests through, where firewalld runs; its own drops would win over any ACCEPT of
- * ours. Membership is of firewalld's runtime, so it is told again after a reload or restart, which the bus announces. Always there: without firewalld it
- * is as wanted. A zone that somebody chose for the bridge is left alone. */
+ * ours. Membership is of firewalld's runtime, so it is told again after a reload or restart, which the bus announces. Without firewalld, what is
+ * wanted counts as there. A zone that somebody chose for the bridge is left alone. */
 #include <sys/stat.h>
 #include <systemd/sd-bus.h>
 
@@ -22,14 +22,10 @@ static const char *const good_zones[] = {"weft", "libvirt", "trusted"};
 
 struct zone_spec {
 	uint64_t present;
-	bool member;
 	const char *zone;
 };
-enum zone_row { ZONE_MEMBER, ZONE_NAME };
 static const struct field zone_rows[] = {
-	[ZONE_MEMBER] = F_BOOL("member", struct zone_spec, member,
-			       .doc = "The bridge is in a zone that lets guests through; true as well without firewalld."),
-	[ZONE_NAME] = F_STRING("zone", struct zone_spec, zone, .flags = FIELD_STATUS, .doc = "Zone of the bridge."),
+	F_STRING("zone", struct zone_spec, zone, .flags = FIELD_STATUS, .doc = "Zone of the bridge."),
 };
 static const struct table zone_table = TABLE("firewalld-zone", struct zone_spec, zone_rows);
 
@@ -66,15 +62,11 @@ static void fail_job(struct job *job, int code, const char *what)
 	op_fail(job_end(job), code, "firewalld: %s", what);
 }
 
-/* There is no firewalld, or none that this network has to do with. */
+/* There is no firewalld, or none that this network has to do with: what is wanted is there, what is leaving has gone. */
 static void end_without(struct job *job, const char *note)
 {
 	struct op *op = job_end(job);
-	const struct zone_spec *want = op->want;
-	struct zone_spec *seen = observation_begin(&op->obs, op->class, true);
-	seen->present = 1 << ZONE_MEMBER;
-	seen->member = want ? want->member : false;
-	/* Nothing was found that could be put back one day. */
+	observation_begin(&op->obs, op->class, op->want);
 	op->obs.owner = OWNER_OURS;
 	op->obs.note = note;
 	op_complete(op);
@@ -96,17 +88,17 @@ static bool is_unchosen(const struct job *job)
 
 static void end_seen(struct job *job)
 {
-	bool member = !is_unchosen(job), good = is_good(job->zone);
+	bool good = is_good(job->zone), chosen = !is_unchosen(job) && !good;
 	char zone[ZONE_MAX];
 	memcpy(zone, job->zone, sizeof(zone));
 	struct op *op = job_end(job);
-	struct zone_spec *seen = observation_begin(&op->obs, op->class, true);
-	*seen = (struct zone_spec){.present = 1 << ZONE_MEMBER, .member = member};
+	struct zone_spec *seen = observation_begin(&op->obs, op->class, good || (chosen && op->want));
+	op->obs.owner = OWNER_OURS;
 	if (*zone) {
-		seen->present |= 1 << ZONE_NAME;
+		seen->present = 1;
 		seen->zone = arena_strdup(op->obs.arena, zone);
 	}
-	if (member && !good)
+	if (chosen)
 		op->obs.note = arena_printf(op->obs.arena, "somebody put %s into firewalld's zone '%s'; it is left there", op->key, zone);
 	op_complete(op);
 }
@@ -150,18 +142,6 @@ static void call(struct job *job, const char *interface, const char *member, con
 		fail_job(job, -r, strerror(-r));
 }
 
-static bool wants_member(const struct op *op)
-{
-	const struct zone_spec *want = op->want;
-	return op->verb == OP_UPDATE && want && want->present >> ZONE_MEMBER & 1 && want->member;
-}
-
-static bool wants_out(const struct op *op)
-{
-	const struct zone_spec *want = op->want;
-	return op->verb == OP_UPDATE && want && want->present >> ZONE_MEMBER & 1 && !want->member;
-}
-
 static void on_changed(struct job *job, sd_bus_message *reply)
 {
 	ask_zone(job);
@@ -191,10 +171,10 @@ static void on_zones(struct job *job, sd_bus_message *reply)
 /* All is known: change it, or say what it is. */
 static void decide(struct job *job)
 {
-	if (!job->changed && wants_member(job->op) && is_unchosen(job)) {
+	if (!job->changed && job->op->verb == OP_CREATE && is_unchosen(job)) {
 		job->answered = on_zones;
 		call(job, FIREWALLD_ZONE, "getZones", NULL, NULL);
-	} else if (!job->changed && wants_out(job->op) && is_good(job->zone)) {
+	} else if (!job->changed && job->op->verb == OP_REMOVE && is_good(job->zone)) {
 		job->changed = true;
 		job->answered = on_changed;
 		call(job, FIREWALLD_ZONE, "removeInterface", job->zone, job->op->key);
@@ -345,5 +325,4 @@ const struct resource_class netd_firewalld_zone_class = {
 	.table = &zone_table,
 	.lane = "firewalld",
 	.verbs = &verbs,
-	.flags = CLASS_INHERENT,
 };

@@ -127,23 +127,22 @@ static void on_done(struct op *op)
 
 struct zone_want {
 	uint64_t present;
-	bool member;
 	const char *zone;
 };
 
-/* Does it, and returns whether the bridge is now seen as a member. */
+/* Does it, and returns whether the bridge is now seen in a zone. */
 static bool look(struct op *op, enum op_verb verb, struct zone_want *want)
 {
 	bool done = false;
 	observation_done(&op->obs);
-	*op = (struct op){.verb = verb, .class = &netd_firewalld_zone_class, .key = "lan", .want = want, .rows = 1,
+	*op = (struct op){.verb = verb, .class = &netd_firewalld_zone_class, .key = "lan", .want = want, 
 			  .done = on_done, .node = &done};
 	lane->ops->submit(lane, op);
 	lane->ops->flush(lane);
 	for (uint64_t from = now_ms(); !done && now_ms() - from < 20000;)
 		assert_true(sd_event_run(env.loop, 100000) >= 0);
 	assert_true(done);
-	return op->obs.exists && ((struct zone_want *)op->obs.spec)->member;
+	return op->obs.exists;
 }
 
 static void turn(unsigned ms)
@@ -177,9 +176,9 @@ static int teardown(void **state)
 static void test_without(void **state)
 {
 	struct op op = {0};
-	struct zone_want want = {1, true, NULL};
+	struct zone_want want = {0};
 	assert_true(look(&op, OP_OBSERVE, &want));
-	assert_true(look(&op, OP_UPDATE, &want));
+	assert_true(look(&op, OP_CREATE, &want));
 	/* And a bus that goes away is no firewalld either. */
 	stop_bus();
 	turn(50);
@@ -191,22 +190,22 @@ static void test_without(void **state)
 static void test_life(void **state)
 {
 	struct op op = {0};
-	struct zone_want want = {1, true, NULL}, out = {1, false, NULL};
+	struct zone_want want = {0};
 	assert_true(look(&op, OP_OBSERVE, &want));
 	start_mock();
 	turn(100);
 	assert_true(n_marks > 0);
 	assert_false(look(&op, OP_OBSERVE, &want));
-	look(&op, OP_UPDATE, &want);
+	look(&op, OP_CREATE, &want);
 	assert_non_null(strstr(op.err.text, "weft.xml"));
 	mock.zones[0] = "public";
 	mock.zones[1] = "trusted";
-	assert_true(look(&op, OP_UPDATE, &want));
+	assert_true(look(&op, OP_CREATE, &want));
 	assert_string_equal(mock.zone, "trusted");
 	mock.zones[2] = "weft";
 	snprintf(mock.zone, sizeof(mock.zone), "public");
 	assert_false(look(&op, OP_OBSERVE, &want));
-	assert_true(look(&op, OP_UPDATE, &want));
+	assert_true(look(&op, OP_CREATE, &want));
 	assert_string_equal(mock.zone, "weft");
 	assert_string_equal(((struct zone_want *)op.obs.spec)->zone, "weft");
 
@@ -217,8 +216,8 @@ static void test_life(void **state)
 	turn(100);
 	assert_true(n_marks > 0);
 	assert_false(look(&op, OP_OBSERVE, &want));
-	assert_true(look(&op, OP_UPDATE, &want));
-	assert_false(look(&op, OP_UPDATE, &out));
+	assert_true(look(&op, OP_CREATE, &want));
+	assert_false(look(&op, OP_REMOVE, NULL));
 	assert_string_equal(mock.zone, "");
 	observation_done(&op.obs);
 }
@@ -226,16 +225,17 @@ static void test_life(void **state)
 static void test_somebodys_choice(void **state)
 {
 	struct op op = {0};
-	struct zone_want want = {1, true, NULL}, out = {1, false, NULL};
+	struct zone_want want = {0};
 	start_mock();
 	mock.zones[0] = "weft";
 	snprintf(mock.zone, sizeof(mock.zone), "dmz");
 	assert_true(look(&op, OP_OBSERVE, &want));
 	assert_non_null(strstr(op.obs.note, "dmz"));
-	look(&op, OP_UPDATE, &want);
-	look(&op, OP_UPDATE, &out);
+	look(&op, OP_CREATE, &want);
+	look(&op, OP_REMOVE, NULL);
 	assert_string_equal(mock.zone, "dmz");
 	assert_int_equal(mock.n_changes, 0);
+	assert_false(look(&op, OP_OBSERVE, NULL));
 	/* It ends without a word: the next look finds none. */
 	stop_mock();
 	assert_true(look(&op, OP_OBSERVE, &want));
