@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class "address": an address of a link, key LINK/ADDRESS/LENGTH. What we made carries a protocol number of ours where the kernel keeps one; elsewhere the
- * engine's records have to do. */
+/* The class "address": an address of a link, key LINK/ADDRESS/LENGTH. What we made carries a protocol number of ours
+ * where the kernel keeps one; elsewhere the engine's records have to do. */
 #include <fcntl.h>
 #include <linux/if_addr.h>
 
@@ -18,7 +18,8 @@ struct address_spec {
 	bool dad, no_prefix_route, tentative;
 };
 
-/* Without `dad` an IPv6 address works at once; a bridge without ports has no carrier, and detection would not even begin. */
+/* Without `dad` an IPv6 address works at once; a bridge without ports has no carrier, and detection would not even
+ * begin. */
 static const struct field address_rows[] = {
 	[ADDRESS_DAD] = F_BOOL("dad", struct address_spec, dad, .flags = FIELD_WEAK,
 			       .doc = "Whether an IPv6 address is used only when no other host has answered for it."),
@@ -133,7 +134,8 @@ struct pending {
 	char promote_before;
 };
 
-/* Removing the first address of a subnet takes the others of it along, whoever made them, unless the link promotes them. */
+/* Removing the first address of a subnet takes the others of it along, whoever made them, unless the link promotes
+ * them. */
 static bool has_secondaries(const struct netlink_link *link, const struct netlink_address *address)
 {
 	if (address->prefix.ip.family != 4 || (address->flags & IFA_F_SECONDARY))
@@ -153,14 +155,16 @@ static bool swap_setting(const char *path, char value, char *ret_before)
 	return *ret_before != value && write(fd, &value, 1) == 1;
 }
 
-static int encode_remove(struct netlink_batch *batch, struct op *op, const struct netlink_link *link, const struct ip_prefix *prefix)
+static int encode_remove(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
+			 const struct ip_prefix *prefix)
 {
 	const struct netlink_address *address = find(link, prefix);
 	if (!address)
 		return 0;
 	if (has_secondaries(link, address)) {
 		cleanup_free struct pending *pending = xcalloc(1, sizeof(*pending));
-		snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries", link->name);
+		snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries",
+			 link->name);
 		if (swap_setting(pending->promote, '1', &pending->promote_before))
 			op->lane_data = take_ptr(pending);
 	}
@@ -168,8 +172,8 @@ static int encode_remove(struct netlink_batch *batch, struct op *op, const struc
 	return 0;
 }
 
-/* The event of a new IPv6 address comes some time after the answer, since duplicate detection, even when it is left out, runs by itself: so the address is
- * asked for. */
+/* The event of a new IPv6 address comes some time after the answer, since duplicate detection, even when it is left
+ * out, runs by itself: so the address is asked for. */
 static void settle(struct netlink_batch *batch, struct op *op)
 {
 	cleanup_free struct pending *pending = op->lane_data;
@@ -206,8 +210,8 @@ static const struct netlink_verbs address_verbs = {.observe = observe, .encode =
 
 /* EACCES: IPv6 is switched off on the link, as long as the sysctl that the address needs has not been written again. */
 static const struct errno_rule address_errnos[] = {
-	{OP_CREATE, ENODEV, ANSWER_WAIT},  {OP_CREATE, EEXIST, ANSWER_RETRY},      {OP_CREATE, EACCES, ANSWER_RETRY},
-	{OP_CREATE, ENOMEM, ANSWER_RETRY}, {OP_UPDATE, ENODEV, ANSWER_WAIT},       {OP_UPDATE, ENOENT, ANSWER_RETRY},
+	{OP_CREATE, ENODEV, ANSWER_WAIT},  {OP_CREATE, EEXIST, ANSWER_RETRY},       {OP_CREATE, EACCES, ANSWER_RETRY},
+	{OP_CREATE, ENOMEM, ANSWER_RETRY}, {OP_UPDATE, ENODEV, ANSWER_WAIT},        {OP_UPDATE, ENOENT, ANSWER_RETRY},
 	{OP_UPDATE, ENOMEM, ANSWER_RETRY}, {OP_REMOVE, EADDRNOTAVAIL, ANSWER_DONE}, {OP_REMOVE, ENODEV, ANSWER_DONE},
 	{OP_REMOVE, ENOMEM, ANSWER_RETRY},
 };

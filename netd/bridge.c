@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kind Bridge: a link of the kind bridge, its addresses, and its ports. A port that is an object of its own (a Tap) says itself what it is; any other link
- * is taken as it is found, for its master and its being up, and given back as it was. */
+/* The kind Bridge: a link of the kind bridge, its addresses, and its ports. A port that is an object of its own (a Tap)
+ * says itself what it is; any other link is taken as it is found, for its master and its being up, and given back as it
+ * was. */
 #include "netd/bridge.h"
 
 #include "netd/link.h"
@@ -27,14 +28,17 @@ struct bridge_spec {
 };
 
 static const struct field port_rows[] = {
-	F_IFNAME("name", struct bridge_port, name, .flags = FIELD_REQUIRED, .ref = "*", .doc = "Name of the link.", .example = "eth1"),
+	F_IFNAME("name", struct bridge_port, name, .flags = FIELD_REQUIRED, .ref = "*", .doc = "Name of the link.",
+		 .example = "eth1"),
 };
 static const struct table port_table = TABLE("Bridge.ports", struct bridge_port, port_rows);
 
 static const struct field stp_rows[] = {
-	F_BOOL("enabled", struct bridge_stp, enabled, .def = "false", .doc = "Whether the spanning tree protocol runs."),
+	F_BOOL("enabled", struct bridge_stp, enabled, .def = "false",
+	       .doc = "Whether the spanning tree protocol runs."),
 	F_DURATION("forwardDelay", struct bridge_stp, forward_delay_ms, .def = "15s", .min = 0, .max = 30000,
-		   .doc = "Time that a port listens, and then learns, before it forwards; 2s to 30s when enabled.", .example = "4s"),
+		   .doc = "Time that a port listens, and then learns, before it forwards; 2s to 30s when enabled.",
+		   .example = "4s"),
 	F_DURATION("helloTime", struct bridge_stp, hello_time_ms, .def = "2s", .min = 1000, .max = 10000,
 		   .doc = "Time between the messages of the root bridge.", .example = "2s"),
 	F_DURATION("maxAge", struct bridge_stp, max_age_ms, .def = "20s", .min = 6000, .max = 40000,
@@ -53,7 +57,8 @@ static const struct field bridge_rows[] = {
 	[BRIDGE_MTU] = F_U32("mtu", struct bridge_spec, mtu, .min = 68, .max = 65535, .def = "1500",
 			     .doc = "Its MTU; when written, also that of its ports.", .example = "1400"),
 	[BRIDGE_MAC] = F_MAC("mac", struct bridge_spec, mac,
-			     .doc = "Its MAC; else one derived from the host and the name, which ports do not change.", .example = "52:54:00:07:00:01"),
+			     .doc = "Its MAC; else one derived from the host and the name, which ports do not change.",
+			     .example = "52:54:00:07:00:01"),
 	F_STRUCT("stp", struct bridge_spec, stp, stp_table, .doc = "Spanning tree."),
 	F_DURATION("ageingTime", struct bridge_spec, ageing_time_ms, .def = "5m", .max = 1000000000,
 		   .doc = "Time that a learnt address is kept.", .example = "5m"),
@@ -117,14 +122,19 @@ static void check_stp(const struct check *check, const struct bridge_stp *stp)
 	if (!stp->enabled)
 		return;
 	if (stp->forward_delay_ms < 2000)
-		check_fault(check, "spec.stp.forwardDelay", "forwardDelay lies between 2s and 30s when the spanning tree is enabled");
+		check_fault(check, "spec.stp.forwardDelay",
+			    "forwardDelay lies between 2s and 30s when the spanning tree is enabled");
 	else if (2 * (stp->forward_delay_ms - 1000) < stp->max_age_ms)
-		check_fault(check, "spec.stp.maxAge", "a maxAge of %s is too long for a forwardDelay of %s, loops would be possible: at most %s",
+		check_fault(check, "spec.stp.maxAge",
+			    "a maxAge of %s is too long for a forwardDelay of %s, loops would be possible: at most %s",
 			    seconds(stp->max_age_ms, a), seconds(stp->forward_delay_ms, b),
 			    seconds(2 * (stp->forward_delay_ms - 1000), c));
 	if (stp->max_age_ms < 2 * (stp->hello_time_ms + 1000))
-		check_fault(check, "spec.stp.maxAge", "a maxAge of %s is too short for a helloTime of %s, the root would be given up too soon: at least %s",
-			    seconds(stp->max_age_ms, a), seconds(stp->hello_time_ms, b), seconds(2 * (stp->hello_time_ms + 1000), c));
+		check_fault(check, "spec.stp.maxAge",
+			    "a maxAge of %s is too short for a helloTime of %s, the root would be given up too soon: "
+			    "at least %s",
+			    seconds(stp->max_age_ms, a), seconds(stp->hello_time_ms, b),
+			    seconds(2 * (stp->hello_time_ms + 1000), c));
 }
 
 static void bridge_check(const struct check *check)
@@ -175,7 +185,8 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	const char *holder = NULL;
 	char text[IP_TEXT];
 	if (!alloc_fixed(l, "link", "name", object->name, &holder)) {
-		lower_refuse_beside(l, lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder), holder);
+		lower_refuse_beside(l, lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder),
+				    holder);
 		return NULL;
 	}
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
@@ -229,7 +240,8 @@ const struct kind netd_bridge_kind = {
 	.name = "Bridge",
 	.plural = "bridges",
 	.shorts = "br",
-	.doc = "A bridge of the kernel, named as the object. Links that are its ports may be Taps or links that are there already, which are given back as "
+	.doc = "A bridge of the kernel, named as the object. Links that are its ports may be Taps or links that are "
+	       "there already, which are given back as "
 	       "they were when the Bridge goes.",
 	.flags = KIND_NAME_IS_IFNAME,
 	.table = &bridge_table,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class "forwarding": whether the host routes, key ipv4 or ipv6. The switch is one file, but throwing it overwrites settings of every link, both ways; so what
- * it will overwrite is kept with the state before us, and put back. It is left on when somebody else has come to rely on it meanwhile, which
- * his rules for forwarded traffic show. */
+/* The class "forwarding": whether the host routes, key ipv4 or ipv6. The switch is one file, but throwing it overwrites
+ * settings of every link, both ways; so what it will overwrite is kept with the state before us, and put back. It is
+ * left on when somebody else has come to rely on it meanwhile, which his rules for forwarded traffic show. */
 #include <dirent.h>
 
 #include "core/child.h"
@@ -22,9 +22,11 @@ struct forwarding_spec {
 
 static const struct field forwarding_rows[] = {
 	[FORWARDING_ENABLED] = F_BOOL("enabled", struct forwarding_spec, enabled, .doc = "Whether packets are routed."),
-	[FORWARDING_BEFORE] = F_LIST("before", struct forwarding_spec, before, scalar_string, .flags = FIELD_WEAK, .list_max = LINKS_MAX,
-				     .doc = "Settings that switching it overwrites, while it is off."),
-	[FORWARDING_RULES] = F_LIST("rules", struct forwarding_spec, rules, scalar_string, .flags = FIELD_WEAK, .list_max = RULES_MAX,
+	[FORWARDING_BEFORE] =
+		F_LIST("before", struct forwarding_spec, before, scalar_string, .flags = FIELD_WEAK,
+		       .list_max = LINKS_MAX, .doc = "Settings that switching it overwrites, while it is off."),
+	[FORWARDING_RULES] = F_LIST("rules", struct forwarding_spec, rules, scalar_string, .flags = FIELD_WEAK,
+				    .list_max = RULES_MAX,
 				    .doc = "Other people's rules for forwarded traffic, hashed, while it is off."),
 };
 static const struct table forwarding_table = TABLE("forwarding", struct forwarding_spec, forwarding_rows);
@@ -87,8 +89,8 @@ static void keep_links(struct texts *before, const char *family)
 
 typedef void link_fn(void *ctx, const char *link);
 
-/* Calls fn for each link with a default route that a router advertised. A line of the file, in hexadecimal but the name:
- * DESTINATION LENGTH SOURCE LENGTH NEXTHOP METRIC REFERENCES USE FLAGS NAME */
+/* Calls fn for each link with a default route that a router advertised. A line of the file, in hexadecimal but the
+ * name: DESTINATION LENGTH SOURCE LENGTH NEXTHOP METRIC REFERENCES USE FLAGS NAME */
 static void each_advertised(link_fn *fn, void *ctx)
 {
 	enum { FLAG_DEFAULT = 0x10000, FLAG_ADDRCONF = 0x40000 };
@@ -118,7 +120,8 @@ static void keep_advertised(void *ctx, const char *link)
 		keep_setting(ctx, name);
 }
 
-/* A router does not believe advertisements unless it is told to, and forgets at once the default route that it learnt from one. */
+/* A router does not believe advertisements unless it is told to, and forgets at once the default route that it learnt
+ * from one. */
 static void believe_advertised(void *ctx, const char *link)
 {
 	char name[64];
@@ -163,7 +166,8 @@ static uint64_t hash_line(const char *line)
 /* Is a line of iptables-save somebody else's rule for traffic that passes through? `table` is the one it stands in. */
 static bool is_others_rule(const char *table, const char *line)
 {
-	if (!str_starts(line, "-A ") || str_starts(line, "-A WEFT-") || strstr(line, "\"weft:") || strstr(line, "--comment weft:"))
+	if (!str_starts(line, "-A ") || str_starts(line, "-A WEFT-") || strstr(line, "\"weft:") ||
+	    strstr(line, "--comment weft:"))
 		return false;
 	if (streq(table, "*nat"))
 		return true;
@@ -262,8 +266,10 @@ static void switch_off(void *ctx, const struct child_result *result)
 	struct op *op = ctx;
 	if (has_new_rule(op->want, result->out ? result->out : "")) {
 		event_text("ForwardingKept", NULL, true,
-			   "%s forwarding stays on: others have added rules for forwarded traffic since weft switched it on; "
-			   "switch it off with sysctl if nobody needs it", is_ipv6(op) ? "IPv6" : "IPv4");
+			   "%s forwarding stays on: others have added rules for forwarded traffic since weft switched "
+			   "it on; "
+			   "switch it off with sysctl if nobody needs it",
+			   is_ipv6(op) ? "IPv6" : "IPv4");
 		/* There is nothing left for us to give back. */
 		observation_begin(&op->obs, op->class, false);
 		op_complete(op);
@@ -295,7 +301,8 @@ static void refuse(struct op *op)
 	op_fail(op, ENOTSUP, "forwarding is neither made nor removed");
 }
 
-static const struct async_verbs forwarding_verbs = {.observe = observe, .create = refuse, .update = update, .remove = refuse};
+static const struct async_verbs forwarding_verbs = {
+	.observe = observe, .create = refuse, .update = update, .remove = refuse};
 
 extern const struct resource_class netd_forwarding_class;
 const struct resource_class netd_forwarding_class = {

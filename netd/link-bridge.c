@@ -11,11 +11,13 @@ struct bridge_info {
 	uint32_t priority;
 };
 
-/* The kernel sets them in the order of this table or its own, whichever; forwardDelay is checked against the spanning tree only when that is on. */
+/* The kernel sets them in the order of this table or its own, whichever; forwardDelay is checked against the spanning
+ * tree only when that is on. */
 static const struct field info_rows[] = {
-	F_BOOL("stp", struct bridge_info, stp, .nl = IFLA_BR_STP_STATE, .nl_form = NL_U32, .doc = "Whether the spanning tree protocol runs."),
-	F_DURATION("forwardDelay", struct bridge_info, forward_delay_ms, .nl = IFLA_BR_FORWARD_DELAY, .nl_form = NL_CENTI,
-		   .doc = "Time that a port listens, and then learns, before it forwards."),
+	F_BOOL("stp", struct bridge_info, stp, .nl = IFLA_BR_STP_STATE, .nl_form = NL_U32,
+	       .doc = "Whether the spanning tree protocol runs."),
+	F_DURATION("forwardDelay", struct bridge_info, forward_delay_ms, .nl = IFLA_BR_FORWARD_DELAY,
+		   .nl_form = NL_CENTI, .doc = "Time that a port listens, and then learns, before it forwards."),
 	F_DURATION("helloTime", struct bridge_info, hello_time_ms, .nl = IFLA_BR_HELLO_TIME, .nl_form = NL_CENTI,
 		   .doc = "Time between the spanning tree's messages."),
 	F_DURATION("maxAge", struct bridge_info, max_age_ms, .nl = IFLA_BR_MAX_AGE, .nl_form = NL_CENTI,
@@ -26,10 +28,11 @@ static const struct field info_rows[] = {
 	      .doc = "Priority in the election of the root bridge; the lowest wins."),
 	F_BOOL("vlanFiltering", struct bridge_info, vlan_filtering, .nl = IFLA_BR_VLAN_FILTERING, .nl_form = NL_U8,
 	       .doc = "Whether frames are filtered by VLAN."),
-	F_BOOL("multicastSnooping", struct bridge_info, multicast_snooping, .nl = IFLA_BR_MCAST_SNOOPING, .nl_form = NL_U8,
-	       .doc = "Whether multicast goes only to ports that asked for it."),
+	F_BOOL("multicastSnooping", struct bridge_info, multicast_snooping, .nl = IFLA_BR_MCAST_SNOOPING,
+	       .nl_form = NL_U8, .doc = "Whether multicast goes only to ports that asked for it."),
 };
 static const struct table info_table = TABLE("link.bridge", struct bridge_info, info_rows);
 
 extern const struct link_kind link_bridge;
-const struct link_kind link_bridge = {.name = "bridge", .kernel_name = "bridge", .info = &info_table, .follows_mtu = true};
+const struct link_kind link_bridge = {
+	.name = "bridge", .kernel_name = "bridge", .info = &info_table, .follows_mtu = true};

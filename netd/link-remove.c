@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removing many links at once. One by one each waits about 20 ms for the kernel's grace periods; by group they wait together. The group is a random number that no
- * link has, set just before, so that nothing else goes along. */
+/* Removing many links at once. One by one each waits about 20 ms for the kernel's grace periods; by group they wait
+ * together. The group is a random number that no link has, set just before, so that nothing else goes along. */
 #include <linux/if_link.h>
 #include <sys/random.h>
 

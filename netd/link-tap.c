@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link kind tap. rtnetlink cannot make one: it is made through /dev/net/tun, stays alone while the descriptor is held, and is made persistent last, when it
- * carries its mark and its settings; so a tap that is half made is gone by itself, whatever happens. */
+/* The link kind tap. rtnetlink cannot make one: it is made through /dev/net/tun, stays alone while the descriptor is
+ * held, and is made persistent last, when it carries its mark and its settings; so a tap that is half made is gone by
+ * itself, whatever happens. */
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/if_link.h>
@@ -27,8 +28,9 @@ struct tap_info {
 
 /* Whoever opens a tap sets vnetHdr anew, so it is said at creation and never compared. */
 static const struct field fixed_rows[] = {
-	[FIXED_MULTI_QUEUE] = F_BOOL("multiQueue", struct tap_fixed, multi_queue, .nl = IFLA_TUN_MULTI_QUEUE, .nl_form = NL_U8,
-				     .flags = FIELD_RECREATE, .doc = "Whether several descriptors can be attached."),
+	[FIXED_MULTI_QUEUE] =
+		F_BOOL("multiQueue", struct tap_fixed, multi_queue, .nl = IFLA_TUN_MULTI_QUEUE, .nl_form = NL_U8,
+		       .flags = FIELD_RECREATE, .doc = "Whether several descriptors can be attached."),
 	[FIXED_VNET_HDR] = F_BOOL("vnetHdr", struct tap_fixed, vnet_hdr, .flags = FIELD_WEAK,
 				  .doc = "Whether frames carry a virtio header until somebody opens it otherwise."),
 };
@@ -37,15 +39,16 @@ static const struct table fixed_table = TABLE("link.tap.fixed", struct tap_fixed
 static const struct field info_rows[] = {
 	[INFO_OWNER] = F_STRING("owner", struct tap_info, owner, .max = 63, .doc = "User that may open it."),
 	[INFO_GROUP] = F_STRING("group", struct tap_info, group, .max = 63, .doc = "Group that may open it."),
-	[INFO_QUEUES] = F_U32("queues", struct tap_info, queues, .nl = IFLA_TUN_NUM_QUEUES, .nl_form = NL_U32, .flags = FIELD_STATUS,
-			      .doc = "Descriptors attached now."),
+	[INFO_QUEUES] = F_U32("queues", struct tap_info, queues, .nl = IFLA_TUN_NUM_QUEUES, .nl_form = NL_U32,
+			      .flags = FIELD_STATUS, .doc = "Descriptors attached now."),
 };
 static const struct table info_table = TABLE("link.tap", struct tap_info, info_rows);
 
 static bool attr_u32(const struct netlink_link *link, uint16_t type, uint32_t *ret)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each_payload(link->info, link->info_size) {
+	mnl_attr_for_each_payload(link->info, link->info_size)
+	{
 		if (mnl_attr_get_type(attr) == type && mnl_attr_get_payload_len(attr) == sizeof(uint32_t)) {
 			*ret = mnl_attr_get_u32(attr);
 			return true;
@@ -57,9 +60,9 @@ static bool attr_u32(const struct netlink_link *link, uint16_t type, uint32_t *r
 static bool is_tap(const struct netlink_link *link)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each_payload(link->info, link->info_size)
-		if (mnl_attr_get_type(attr) == IFLA_TUN_TYPE && mnl_attr_get_payload_len(attr) == 1)
-			return mnl_attr_get_u8(attr) == IFF_TAP;
+	mnl_attr_for_each_payload(link->info, link->info_size) if (mnl_attr_get_type(attr) == IFLA_TUN_TYPE &&
+								   mnl_attr_get_payload_len(attr) ==
+									   1) return mnl_attr_get_u8(attr) == IFF_TAP;
 	return false;
 }
 
@@ -206,7 +209,8 @@ static const char *group_text(const char *wanted, uint32_t id, struct arena *are
 	return found ? arena_strdup(arena, found->gr_name) : arena_printf(arena, "%u", id);
 }
 
-static void tap_decode(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen, struct arena *arena)
+static void tap_decode(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
+		       struct arena *arena)
 {
 	const struct tap_info *wanted = want && has_row(want, LINK_INFO) ? want->info : NULL;
 	struct tap_info *info = seen->info;

@@ -19,17 +19,22 @@ static const struct table *choose_info(const void *around)
 }
 
 static const struct field link_rows[] = {
-	[LINK_KIND] = F_STRING("kind", struct link_spec, kind, .max = 31, .flags = FIELD_RECREATE, .doc = "What sort of link it is."),
+	[LINK_KIND] = F_STRING("kind", struct link_spec, kind, .max = 31, .flags = FIELD_RECREATE,
+			       .doc = "What sort of link it is."),
 	[LINK_MAC] = F_MAC("mac", struct link_spec, mac, .nl = IFLA_ADDRESS, .nl_form = NL_MAC, .doc = "Its MAC."),
 	[LINK_MTU] = F_U32("mtu", struct link_spec, mtu, .nl = IFLA_MTU, .nl_form = NL_U32, .doc = "Its MTU."),
 	[LINK_UP] = F_BOOL("up", struct link_spec, up, .doc = "Whether it is up."),
-	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15, .doc = "What it is a port of; empty for nothing."),
+	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15,
+				 .doc = "What it is a port of; empty for nothing."),
 	[LINK_FIXED] = F_VARIANT("fixed", struct link_spec, fixed, choose_fixed, .flags = FIELD_RECREATE,
 				 .doc = "What only its kind has and cannot change while it lives."),
 	[LINK_INFO] = F_VARIANT("info", struct link_spec, info, choose_info, .doc = "What only its kind has."),
-	[LINK_IFINDEX] = F_U32("ifindex", struct link_spec, ifindex, .flags = FIELD_STATUS, .doc = "The kernel's number of it."),
-	[LINK_OPERSTATE] = F_STRING("operstate", struct link_spec, operstate, .flags = FIELD_STATUS, .doc = "Its operational state."),
-	[LINK_CARRIER] = F_BOOL("carrier", struct link_spec, carrier, .flags = FIELD_STATUS, .doc = "Whether it has a carrier."),
+	[LINK_IFINDEX] =
+		F_U32("ifindex", struct link_spec, ifindex, .flags = FIELD_STATUS, .doc = "The kernel's number of it."),
+	[LINK_OPERSTATE] = F_STRING("operstate", struct link_spec, operstate, .flags = FIELD_STATUS,
+				    .doc = "Its operational state."),
+	[LINK_CARRIER] =
+		F_BOOL("carrier", struct link_spec, carrier, .flags = FIELD_STATUS, .doc = "Whether it has a carrier."),
 };
 const struct table link_table = TABLE("link", struct link_spec, link_rows);
 
@@ -45,7 +50,8 @@ bool link_is_ours(const struct netlink_link *link)
 static const char *operstate_text(uint8_t state)
 {
 	/* RFC 2863, in the order of IF_OPER_... */
-	static const char *const names[] = {"unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up"};
+	static const char *const names[] = {"unknown", "notpresent", "down", "lowerlayerdown",
+					    "testing", "dormant",    "up"};
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
@@ -59,7 +65,8 @@ static enum owner owner_of(const struct netlink_link *link, const struct op *op)
 	return has_row(op->want, LINK_KIND) ? OWNER_FOREIGN : OWNER_UNKNOWN;
 }
 
-static void observe_variants(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen, struct arena *arena)
+static void observe_variants(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
+			     struct arena *arena)
 {
 	const struct link_kind *kind = link_kind_of(link);
 	if (!kind)
@@ -113,7 +120,8 @@ static void explain_master(const struct netlink_cache *cache, struct op *op)
 	int master = (int)(intptr_t)op->lane_data;
 	op->lane_data = NULL;
 	if (op->err.code == EINVAL && master && !netlink_link_by_index(cache, master))
-		err_set(&op->err, ENODEV, "link '%s', which it is to be a port of, has just gone", ((const struct link_spec *)op->want)->master);
+		err_set(&op->err, ENODEV, "link '%s', which it is to be a port of, has just gone",
+			((const struct link_spec *)op->want)->master);
 }
 
 static void observe(struct netlink_cache *cache, struct op *op)
@@ -152,7 +160,8 @@ static struct nlmsghdr *begin_link(struct netlink_batch *batch, struct op *op, u
 }
 
 /* Puts the rows that every link has. */
-static int put_common(struct nlmsghdr *message, struct ifinfomsg *header, const struct link_spec *want, uint64_t rows, int master)
+static int put_common(struct nlmsghdr *message, struct ifinfomsg *header, const struct link_spec *want, uint64_t rows,
+		      int master)
 {
 	if (rows & 1 << LINK_UP && has_row(want, LINK_UP)) {
 		header->ifi_change = IFF_UP;
@@ -163,7 +172,8 @@ static int put_common(struct nlmsghdr *message, struct ifinfomsg *header, const 
 	return netlink_put_rows(message, &link_table, want, rows);
 }
 
-static int put_info(struct nlmsghdr *message, const struct link_kind *kind, const struct link_spec *want, uint64_t fixed, uint64_t info)
+static int put_info(struct nlmsghdr *message, const struct link_kind *kind, const struct link_spec *want,
+		    uint64_t fixed, uint64_t info)
 {
 	bool has_fixed = fixed && kind->fixed && has_row(want, LINK_FIXED);
 	bool has_info = info && kind->info && has_row(want, LINK_INFO);
@@ -207,7 +217,8 @@ static void remember(struct op *op, const struct link_kind *kind, int fd, int ma
 	op->lane_data = making;
 }
 
-/* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge, speak IPv6 and leave again at once. */
+/* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge,
+ * speak IPv6 and leave again at once. */
 static int create_by_descriptor(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
 {
 	cleanup_close int fd = -1;
@@ -218,8 +229,9 @@ static int create_by_descriptor(struct netlink_batch *batch, struct op *op, cons
 	return put_alias(batch, op, ~(uint64_t)(1 << LINK_UP), master);
 }
 
-/* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same sendmsg. A bridge takes the MTU in the
- * first message for a passing one, and goes on to follow its ports; so that is set by the second as well, and must be another one before. */
+/* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same
+ * sendmsg. A bridge takes the MTU in the first message for a passing one, and goes on to follow its ports; so that is
+ * set by the second as well, and must be another one before. */
 static int create_by_message(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
 {
 	struct ifinfomsg *header;
@@ -253,7 +265,8 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 	return kind->open ? create_by_descriptor(batch, op, kind, master) : create_by_message(batch, op, kind, master);
 }
 
-/* Somebody made a link of this name in the instant between our look and our message: ours failed, and the mark that followed went to his. It is taken back. */
+/* Somebody made a link of this name in the instant between our look and our message: ours failed, and the mark that
+ * followed went to his. It is taken back. */
 static void unmark(struct netlink_batch *batch, const char *name)
 {
 	struct ifinfomsg *header;
@@ -384,11 +397,11 @@ static bool creatable(const void *spec)
 
 /* EBUSY: the device is just being renamed, torn down, or moved by somebody else. */
 static const struct errno_rule link_errnos[] = {
-	{OP_CREATE, EEXIST, ANSWER_RETRY}, {OP_CREATE, ENODEV, ANSWER_WAIT},   {OP_CREATE, ENOBUFS, ANSWER_RETRY},
-	{OP_CREATE, EAGAIN, ANSWER_RETRY}, {OP_CREATE, ENOMEM, ANSWER_RETRY},  {OP_UPDATE, ENODEV, ANSWER_WAIT},
-	{OP_UPDATE, ENOBUFS, ANSWER_RETRY}, {OP_UPDATE, EAGAIN, ANSWER_RETRY}, {OP_UPDATE, ENOMEM, ANSWER_RETRY},
-	{OP_REMOVE, ENODEV, ANSWER_DONE},  {OP_REMOVE, ENOBUFS, ANSWER_RETRY}, {OP_REMOVE, EAGAIN, ANSWER_RETRY},
-	{OP_REMOVE, EBUSY, ANSWER_RETRY},  {OP_REMOVE, ENOMEM, ANSWER_RETRY},
+	{OP_CREATE, EEXIST, ANSWER_RETRY},  {OP_CREATE, ENODEV, ANSWER_WAIT},   {OP_CREATE, ENOBUFS, ANSWER_RETRY},
+	{OP_CREATE, EAGAIN, ANSWER_RETRY},  {OP_CREATE, ENOMEM, ANSWER_RETRY},  {OP_UPDATE, ENODEV, ANSWER_WAIT},
+	{OP_UPDATE, ENOBUFS, ANSWER_RETRY}, {OP_UPDATE, EAGAIN, ANSWER_RETRY},  {OP_UPDATE, ENOMEM, ANSWER_RETRY},
+	{OP_REMOVE, ENODEV, ANSWER_DONE},   {OP_REMOVE, ENOBUFS, ANSWER_RETRY}, {OP_REMOVE, EAGAIN, ANSWER_RETRY},
+	{OP_REMOVE, EBUSY, ANSWER_RETRY},   {OP_REMOVE, ENOMEM, ANSWER_RETRY},
 };
 
 const struct resource_class netd_link_class = {

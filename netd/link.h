@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class "link": a network interface, key NAME. Rows that every link has are in struct link_spec; what only one kind of link has is in two variants that the
- * link kind brings (one file each, link-KIND.c): `fixed` cannot change while the link lives, `info` can.
+/* The class "link": a network interface, key NAME. Rows that every link has are in struct link_spec; what only one kind
+ * of link has is in two variants that the link kind brings (one file each, link-KIND.c): `fixed` cannot change while
+ * the link lives, `info` can.
  *
- * A want without the row `kind` is about a link that somebody else made (a NIC as a bridge's port): its rows are set, it is never made, removed or marked. */
+ * A want without the row `kind` is about a link that somebody else made (a NIC as a bridge's port): its rows are set,
+ * it is never made, removed or marked. */
 #ifndef WEFT_NETD_LINK_H
 #define WEFT_NETD_LINK_H
 
@@ -11,13 +13,21 @@
 
 /* The rows, in the order of the table. */
 enum {
-	LINK_KIND, LINK_MAC, LINK_MTU, LINK_UP, LINK_MASTER, LINK_FIXED, LINK_INFO,
-	LINK_IFINDEX, LINK_OPERSTATE, LINK_CARRIER,
+	LINK_KIND,
+	LINK_MAC,
+	LINK_MTU,
+	LINK_UP,
+	LINK_MASTER,
+	LINK_FIXED,
+	LINK_INFO,
+	LINK_IFINDEX,
+	LINK_OPERSTATE,
+	LINK_CARRIER,
 };
 
 struct link_spec {
 	uint64_t present;
-	const char *kind;   /* name of a link kind; as observed, also any other that the kernel has */
+	const char *kind; /* name of a link kind; as observed, also any other that the kernel has */
 	struct mac mac;
 	uint32_t mtu;
 	bool up;
@@ -36,31 +46,35 @@ struct link_kind {
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
 	const struct table *fixed; /* NULL: none */
 	const struct table *info;
-	bool follows_mtu;          /* its MTU follows its ports until it was changed once */
+	bool follows_mtu; /* its MTU follows its ports until it was changed once */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */
 	bool (*is)(const struct netlink_link *link);
-	/* For links that rtnetlink cannot make: makes one that goes when the descriptor is closed. NULL: RTM_NEWLINK makes it. */
+	/* For links that rtnetlink cannot make: makes one that goes when the descriptor is closed. NULL: RTM_NEWLINK
+	 * makes it. */
 	int (*open)(const char *name, const struct link_spec *spec, int *ret_fd, struct err *err);
 	/* Then, when it is marked and set up: makes it stay. */
 	int (*keep)(int fd, struct err *err);
 	/* Changes the rows of `info` that do not travel as attributes. NULL: all do. */
 	int (*change)(struct op *op, uint64_t info_rows);
 	/* Adds to the observed info what attributes alone do not tell; `want` may be NULL. */
-	void (*decode)(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen, struct arena *arena);
+	void (*decode)(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
+		       struct arena *arena);
 };
 const struct link_kind *link_kind_find(const char *name);
 const struct link_kind *link_kind_of(const struct netlink_link *link);
 
 /* Does the link carry the mark of this weft? */
 bool link_is_ours(const struct netlink_link *link);
-/* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be touched. */
+/* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be
+ * touched. */
 const struct netlink_link *link_to_remove(const struct netlink_cache *cache, const struct op *op);
 /* link-remove.c: the verb for many at once, by group. */
 void link_remove_many(struct netlink_batch *batch, struct netlink_cache *cache, struct op **ops, size_t n);
 /* Puts the message that removes a link, if there is one to remove; returns 0. */
 int link_encode_remove(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op);
 
-/* A MAC that stays the same on this host and differs between hosts, locally administered; for bridges, whose MAC must not follow their ports. */
+/* A MAC that stays the same on this host and differs between hosts, locally administered; for bridges, whose MAC must
+ * not follow their ports. */
 struct mac link_stable_mac(const char *name);
 
 #endif

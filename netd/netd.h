@@ -7,18 +7,21 @@
 
 #include "core/engine.h"
 
-/* After the lanes were added: registers facts and begins to watch. What was started stays started when a later part fails; netd_stop() ends it. */
+/* After the lanes were added: registers facts and begins to watch. What was started stays started when a later part
+ * fails; netd_stop() ends it. */
 int netd_start(struct engine *engine, struct err *err);
 void netd_stop(void);
 
-/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "sysctl/PATH" (with slashes, below /proc/sys). */
+/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "sysctl/PATH" (with slashes, below /proc/sys).
+ */
 int netd_links_start(struct engine *engine, struct err *err);
 
 /* The DHCP and DNS servers tell this engine when they end. */
 int netd_dhcp_start(struct engine *engine, struct err *err);
 void netd_dhcp_stop(void);
 
-/* The leases of all networks: [{"network","ip","mac","hostname","guest","expires" (RFC 3339),"family"}]; what is not known is null. */
+/* The leases of all networks: [{"network","ip","mac","hostname","guest","expires" (RFC 3339),"family"}]; what is not
+ * known is null. */
 json_t *netd_leases(void);
 
 #endif

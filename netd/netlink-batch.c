@@ -47,7 +47,8 @@ ssize_t netlink_receive(struct mnl_socket *socket, void *buf, size_t size, int f
 	for (;;) {
 		struct sockaddr_nl from = {0};
 		socklen_t from_size = sizeof(from);
-		ssize_t n = recvfrom(mnl_socket_get_fd(socket), buf, size, flags | MSG_TRUNC, (struct sockaddr *)&from, &from_size);
+		ssize_t n = recvfrom(mnl_socket_get_fd(socket), buf, size, flags | MSG_TRUNC, (struct sockaddr *)&from,
+				     &from_size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -83,8 +84,8 @@ void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message)
 	batch->used += MNL_ALIGN(message->nlmsg_len);
 }
 
-/* The kernel's own words, if it had any. NETLINK_CAP_ACK keeps the request out of the answer, so the attributes come right after the header; without that
- * the request stands between. */
+/* The kernel's own words, if it had any. NETLINK_CAP_ACK keeps the request out of the answer, so the attributes come
+ * right after the header; without that the request stands between. */
 static const char *kernel_words(const struct nlmsghdr *message)
 {
 	const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
@@ -96,9 +97,9 @@ static const char *kernel_words(const struct nlmsghdr *message)
 	if (mnl_nlmsg_get_payload_len(message) < skip)
 		return NULL;
 	const struct nlattr *attr;
-	mnl_attr_for_each(attr, message, skip)
-		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
-			return mnl_attr_get_str(attr);
+	mnl_attr_for_each(attr, message,
+			  skip) if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
+				    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0) return mnl_attr_get_str(attr);
 	return NULL;
 }
 
@@ -179,7 +180,8 @@ static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn 
 	}
 }
 
-static int dump_once(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct dump_end *end)
+static int dump_once(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx,
+		     struct dump_end *end)
 {
 	struct nlmsghdr *message = netlink_batch_begin(batch, NULL, type, NLM_F_DUMP);
 	if (type == RTM_GETLINK) {

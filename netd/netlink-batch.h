@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to rtnetlink, many messages a sendmsg. Each message belongs to an operation; what the kernel answers is mapped back by its sequence number. A batch is
- * no transaction: messages after a failed one are executed. Only the last message asks for an acknowledgement, since errors are always answered and the kernel
- * works in order: so a thousand messages cost one answer and not a thousand. */
+/* Requests to rtnetlink, many messages a sendmsg. Each message belongs to an operation; what the kernel answers is
+ * mapped back by its sequence number. A batch is no transaction: messages after a failed one are executed. Only the
+ * last message asks for an acknowledgement, since errors are always answered and the kernel works in order: so a
+ * thousand messages cost one answer and not a thousand. */
 #ifndef WEFT_NETD_NETLINK_BATCH_H
 #define WEFT_NETD_NETLINK_BATCH_H
 
@@ -34,12 +35,15 @@ struct netlink_batch {
 int netlink_batch_open(struct netlink_batch *batch, struct err *err);
 void netlink_batch_close(struct netlink_batch *batch);
 
-/* Is there room for so many more messages? The messages of one operation go in one sendmsg, so its encoder asks once. */
+/* Is there room for so many more messages? The messages of one operation go in one sendmsg, so its encoder asks once.
+ */
 bool netlink_batch_has_room(const struct netlink_batch *batch, size_t n_messages);
-/* Begins a message for an operation (which may be NULL: nobody minds its failure). After the header and the attributes were put, end it. */
+/* Begins a message for an operation (which may be NULL: nobody minds its failure). After the header and the attributes
+ * were put, end it. */
 struct nlmsghdr *netlink_batch_begin(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags);
 void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message);
-/* Sends what is in the buffer and reads the answers; the first error of an operation goes to op->err, "kernel: <what it said>". */
+/* Sends what is in the buffer and reads the answers; the first error of an operation goes to op->err, "kernel: <what it
+ * said>". */
 void netlink_batch_send(struct netlink_batch *batch);
 
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */

@@ -214,7 +214,8 @@ static void read_events(struct netlink_cache *cache, int size)
 		netlink_cache_message(cache, m);
 }
 
-/* Events were lost, so nothing that is known is sure any more. Netconf events were lost as well: their resources are marked whole. */
+/* Events were lost, so nothing that is known is sure any more. Netconf events were lost as well: their resources are
+ * marked whole. */
 static int resync(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err)
 {
 	static const char *const classes[] = {"link", "address", "route", "forwarding", "sysctl"};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel's links and addresses are, kept by events: dumped once, then followed; dumped anew when events were lost. Lives on the netlink
- * lane's thread. Every change that somebody may mind is noted as a dirty mark, generously; the lane hands the marks to the engine. Only links that an operation has
- * asked for are marked, so that a host where containers come and go does not wake the engine. */
+/* What the kernel's links and addresses are, kept by events: dumped once, then followed; dumped anew when events were
+ * lost. Lives on the netlink lane's thread. Every change that somebody may mind is noted as a dirty mark, generously;
+ * the lane hands the marks to the engine. Only links that an operation has asked for are marked, so that a host where
+ * containers come and go does not wake the engine. */
 #ifndef WEFT_NETD_NETLINK_CACHE_H
 #define WEFT_NETD_NETLINK_CACHE_H
 
@@ -22,15 +23,15 @@ struct netlink_link {
 	struct netlink_link *next_by_index, *next_by_name;
 	int index;
 	char name[IFNAMSIZ];
-	char kind[32];  /* IFLA_INFO_KIND; "" for hardware */
-	char *alias;    /* NULL: none */
+	char kind[32]; /* IFLA_INFO_KIND; "" for hardware */
+	char *alias;   /* NULL: none */
 	struct mac mac;
 	bool has_mac, carrier;
-	bool was_ours;  /* it has carried our mark since we look: losing it is drift, and no change of hands */
+	bool was_ours; /* it has carried our mark since we look: losing it is drift, and no change of hands */
 	uint8_t operstate;
 	uint32_t mtu, flags, group;
-	int master;     /* ifindex, 0: none */
-	void *info;     /* the attributes of IFLA_INFO_DATA */
+	int master; /* ifindex, 0: none */
+	void *info; /* the attributes of IFLA_INFO_DATA */
 	size_t info_size;
 	struct netlink_address *addresses;
 	uint32_t sweep;
@@ -60,7 +61,8 @@ struct netlink_cache {
 /* Subscribes and reads everything. `buffer_bytes`: of the event socket; 0: the usual. */
 int netlink_cache_open(struct netlink_cache *cache, struct netlink_batch *batch, int buffer_bytes, struct err *err);
 void netlink_cache_close(struct netlink_cache *cache);
-/* Takes all events that are there; after an overflow, everything is read anew through `batch` and all is marked dirty. */
+/* Takes all events that are there; after an overflow, everything is read anew through `batch` and all is marked dirty.
+ */
 int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err);
 
 struct netlink_link *netlink_link_by_name(const struct netlink_cache *cache, const char *name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel's messages about links, addresses and per-link settings mean to the cache, and which resources a change may concern. Marks are generous:
- * a link that went down or came back dirties what lives on it, since the kernel drops some of that without an event. See netlink-cache.h. */
+/* What the kernel's messages about links, addresses and per-link settings mean to the cache, and which resources a
+ * change may concern. Marks are generous: a link that went down or came back dirties what lives on it, since the kernel
+ * drops some of that without an event. See netlink-cache.h. */
 #include "netd/netlink-cache.h"
 
 #include <linux/if_addr.h>
@@ -46,7 +47,8 @@ static void mark_ports(struct netlink_cache *cache, int master)
 				mark_link(cache, l);
 }
 
-/* Compares two IFLA_INFO_DATA. Attributes of eight bytes are timers that tick with every message (a bridge has four), so they are no change. */
+/* Compares two IFLA_INFO_DATA. Attributes of eight bytes are timers that tick with every message (a bridge has four),
+ * so they are no change. */
 static bool info_equal(const struct netlink_link *link, const struct nlattr *data)
 {
 	if (link->info_size != mnl_attr_get_payload_len(data))
@@ -79,7 +81,8 @@ static bool set_linkinfo(struct netlink_link *link, const struct nlattr *linkinf
 {
 	bool changed = false;
 	const struct nlattr *attr;
-	mnl_attr_for_each_nested(attr, linkinfo) {
+	mnl_attr_for_each_nested(attr, linkinfo)
+	{
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND) {
 			char kind[sizeof(link->kind)];
 			text_of(attr, kind, sizeof(kind));
@@ -101,11 +104,11 @@ static bool set_alias(struct netlink_link *link, const char *alias)
 	return true;
 }
 
-#define SET(field, value)                              \
-	do {                                           \
-		__typeof__(field) value_ = (value);    \
-		changed |= (field) != value_;          \
-		(field) = value_;                      \
+#define SET(field, value)                                                                                              \
+	do {                                                                                                           \
+		__typeof__(field) value_ = (value);                                                                    \
+		changed |= (field) != value_;                                                                          \
+		(field) = value_;                                                                                      \
 	} while (0)
 
 /* Takes all of a RTM_NEWLINK into the link; says whether something differs from before. */
@@ -120,7 +123,8 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 	/* IFF_RUNNING follows the carrier, which is looked at by itself; IFF_PROMISC comes with captures. */
 	changed |= ((link->flags ^ header->ifi_flags) & IFF_UP) != 0;
 	link->flags = header->ifi_flags;
-	mnl_attr_for_each(attr, message, sizeof(*header)) {
+	mnl_attr_for_each(attr, message, sizeof(*header))
+	{
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_MTU:
 			SET(link->mtu, u32_of(attr));
@@ -162,7 +166,8 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 static bool link_name_of(const struct nlmsghdr *message, char name[static IFNAMSIZ])
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each(attr, message, sizeof(struct ifinfomsg)) {
+	mnl_attr_for_each(attr, message, sizeof(struct ifinfomsg))
+	{
 		if (mnl_attr_get_type(attr) == IFLA_IFNAME) {
 			text_of(attr, name, IFNAMSIZ);
 			return *name != '\0';
@@ -225,7 +230,8 @@ static bool get_ip(const struct nlattr *attr, uint8_t family, struct ip *ret)
 	return true;
 }
 
-/* Reads an address message. IFA_LOCAL is the address itself; on links that are not point-to-point IPv6 has IFA_ADDRESS only. */
+/* Reads an address message. IFA_LOCAL is the address itself; on links that are not point-to-point IPv6 has IFA_ADDRESS
+ * only. */
 static bool read_address(const struct nlmsghdr *message, struct netlink_address *ret)
 {
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
@@ -234,7 +240,8 @@ static bool read_address(const struct nlmsghdr *message, struct netlink_address 
 	if (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)
 		return false;
 	*ret = (struct netlink_address){.flags = header->ifa_flags, .scope = header->ifa_scope};
-	mnl_attr_for_each(attr, message, sizeof(*header)) {
+	mnl_attr_for_each(attr, message, sizeof(*header))
+	{
 		uint16_t type = mnl_attr_get_type(attr);
 		if (type == IFA_LOCAL)
 			get_ip(attr, header->ifa_family, &local);
@@ -331,13 +338,13 @@ static void netconf_message(struct netlink_cache *cache, const struct nlmsghdr *
 	const char *family = header->ncm_family == AF_INET6 ? "ipv6" : "ipv4";
 	const struct nlattr *attr;
 	int index = 0;
-	mnl_attr_for_each(attr, message, MNL_ALIGN(sizeof(*header)))
-		if (mnl_attr_get_type(attr) == NETCONFA_IFINDEX)
-			index = (int)u32_of(attr);
+	mnl_attr_for_each(attr, message, MNL_ALIGN(sizeof(*header))) if (mnl_attr_get_type(attr) == NETCONFA_IFINDEX)
+		index = (int)u32_of(attr);
 	const char *name = conf_name(cache, index);
 	if (!name)
 		return;
-	mnl_attr_for_each(attr, message, MNL_ALIGN(sizeof(*header))) {
+	mnl_attr_for_each(attr, message, MNL_ALIGN(sizeof(*header)))
+	{
 		uint16_t type = mnl_attr_get_type(attr);
 		char key[96];
 		if (type > NETCONFA_MAX || !conf_files[type])

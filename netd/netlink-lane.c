@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See netlink-lane.h: the queues between the threads, and the rounds of work. Each struct member is used by one thread only, or under the lock. */
+/* See netlink-lane.h: the queues between the threads, and the rounds of work. Each struct member is used by one thread
+ * only, or under the lock. */
 #include "netd/netlink-lane.h"
 
 #include <poll.h>
@@ -102,7 +103,8 @@ static bool is_answered(struct op *const *sorted, size_t n, const struct netlink
 	return dirty->key && bsearch(&key, sorted, n, sizeof(*sorted), compare_ops);
 }
 
-/* Hands over what was done and what is dirty. A mark of a resource whose fresh observation rides along is left out: it is mostly the echo of our own change. */
+/* Hands over what was done and what is dirty. A mark of a resource whose fresh observation rides along is left out: it
+ * is mostly the echo of our own change. */
 static void hand_over(struct netlink_lane *lane, struct op **ops, size_t n)
 {
 	struct netlink_cache *cache = &lane->cache;
@@ -118,7 +120,8 @@ static void hand_over(struct netlink_lane *lane, struct op **ops, size_t n)
 		if (is_answered(sorted, n, &cache->dirty[i]))
 			continue;
 		grow(lane->dirty, lane->n_dirty, lane->cap_dirty);
-		lane->dirty[lane->n_dirty++] = (struct netlink_dirty){cache->dirty[i].class, take_ptr(cache->dirty[i].key)};
+		lane->dirty[lane->n_dirty++] =
+			(struct netlink_dirty){cache->dirty[i].class, take_ptr(cache->dirty[i].key)};
 	}
 	bool any = lane->n_dirty > 0 || lane->done.first;
 	pthread_mutex_unlock(&lane->lock);
@@ -193,7 +196,8 @@ static void run_round(struct netlink_lane *lane, struct op_queue *queue, size_t 
 	hand_over(lane, ops, n);
 }
 
-/* Sorts what came in: removals wait until other work is done, since they are slow and nothing in the queue relies on them. */
+/* Sorts what came in: removals wait until other work is done, since they are slow and nothing in the queue relies on
+ * them. */
 static bool take_queue(struct netlink_lane *lane)
 {
 	pthread_mutex_lock(&lane->lock);

@@ -69,7 +69,8 @@ static int put_row(struct nlmsghdr *message, const struct field *row, const void
 		mnl_attr_put(message, row->nl, sizeof(struct mac), value);
 		return 0;
 	case NL_IP:
-		mnl_attr_put(message, row->nl, ((const struct ip *)value)->family == 4 ? 4 : 16, ((const struct ip *)value)->b);
+		mnl_attr_put(message, row->nl, ((const struct ip *)value)->family == 4 ? 4 : 16,
+			     ((const struct ip *)value)->b);
 		return 0;
 	case NL_FLAG:
 		if (read_number(row, value))
@@ -172,7 +173,8 @@ static bool get_row(const struct field *row, const struct nlattr *attr, struct a
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each_payload(attrs, size) {
+	mnl_attr_for_each_payload(attrs, size)
+	{
 		for (size_t i = 0; i < table->n_fields; i++) {
 			const struct field *row = &table->fields[i];
 			if (row->nl_form == NL_NONE || row->nl != mnl_attr_get_type(attr))

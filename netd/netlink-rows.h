@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Field rows as netlink attributes and back: a row that names its attribute (nl, nl_form) needs no other code to travel. */
+/* Field rows as netlink attributes and back: a row that names its attribute (nl, nl_form) needs no other code to
+ * travel. */
 #ifndef WEFT_NETD_NETLINK_ROWS_H
 #define WEFT_NETD_NETLINK_ROWS_H
 
@@ -7,7 +8,8 @@
 
 #include "core/field.h"
 
-/* Puts the rows of `mask` that are present and have an attribute. Returns 0, or -E2BIG for a text that is too long to send. */
+/* Puts the rows of `mask` that are present and have an attribute. Returns 0, or -E2BIG for a text that is too long to
+ * send. */
 int netlink_put_rows(struct nlmsghdr *message, const struct table *table, const void *spec, uint64_t mask);
 /* Sets the rows that `attrs` has values for, with their presence bits. */
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec);

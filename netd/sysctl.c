@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class "sysctl": one setting of the kernel, key its name with slashes. It is always there or never, and giving it up puts back what it was. */
+/* The class "sysctl": one setting of the kernel, key its name with slashes. It is always there or never, and giving it
+ * up puts back what it was. */
 #include "netd/sysctl.h"
 
 #include <ctype.h>
@@ -14,7 +15,8 @@ struct sysctl_spec {
 };
 
 static const struct field sysctl_rows[] = {
-	[SYSCTL_VALUE] = F_STRING("value", struct sysctl_spec, value, .max = SYSCTL_VALUE_MAX, .doc = "Its value; white space counts as one blank."),
+	[SYSCTL_VALUE] = F_STRING("value", struct sysctl_spec, value, .max = SYSCTL_VALUE_MAX,
+				  .doc = "Its value; white space counts as one blank."),
 };
 static const struct table sysctl_table = TABLE("sysctl", struct sysctl_spec, sysctl_rows);
 
@@ -64,7 +66,9 @@ int sysctl_write(const char *name, const char *value, struct err *err)
 	ssize_t n = write(fd, value, strlen(value));
 	if (n < 0)
 		return err_errno(err, errno, "write '%s' to %s", value, path);
-	return (size_t)n == strlen(value) ? 0 : err_set(err, EIO, "the kernel took only a part of '%s' for %s", value, path);
+	return (size_t)n == strlen(value)
+		       ? 0
+		       : err_set(err, EIO, "the kernel took only a part of '%s' for %s", value, path);
 }
 
 static int look(struct op *op)
@@ -104,7 +108,8 @@ static void refuse(struct op *op)
 	op_fail(op, ENOTSUP, "a setting of the kernel is neither made nor removed");
 }
 
-static const struct async_verbs sysctl_verbs = {.observe = observe, .create = refuse, .update = update, .remove = refuse};
+static const struct async_verbs sysctl_verbs = {
+	.observe = observe, .create = refuse, .update = update, .remove = refuse};
 
 /* A setting of a link goes with its link, perhaps just now. */
 static const struct errno_rule sysctl_errnos[] = {

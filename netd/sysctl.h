@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings under /proc/sys, for the classes sysctl and forwarding and for facts. Names have slashes: "net/ipv4/conf/lan/rp_filter", since a link's name may have
- * dots. These files answer at once, so they are used on the main thread. */
+/* Settings under /proc/sys, for the classes sysctl and forwarding and for facts. Names have slashes:
+ * "net/ipv4/conf/lan/rp_filter", since a link's name may have dots. These files answer at once, so they are used on the
+ * main thread. */
 #ifndef WEFT_NETD_SYSCTL_H
 #define WEFT_NETD_SYSCTL_H
 

@@ -11,8 +11,8 @@ static bool set(const struct weft_host *host, struct lowering *l, struct want *t
 	return host->want_set(l, tap, row, text);
 }
 
-/* The host's end must not have the guest's MAC: the bridge would take the guest's frames for its own. With the highest first byte it is never the one that a
- * bridge chooses for itself either. */
+/* The host's end must not have the guest's MAC: the bridge would take the guest's frames for its own. With the highest
+ * first byte it is never the one that a bridge chooses for itself either. */
 static bool set_mac(const struct weft_host *host, struct lowering *l, struct want *tap, const char *mac)
 {
 	char text[32];
@@ -32,7 +32,8 @@ static bool set_mtu(const struct weft_host *host, struct lowering *l, struct wan
 static struct want *lower_port(const struct weft_host *host, struct lowering *l, const struct weft_port *port)
 {
 	if (port->vlan || port->isolated) {
-		host->refuse(l, port->path, "the port backend 'bridge' has neither VLANs nor isolation yet; leave them out");
+		host->refuse(l, port->path,
+			     "the port backend 'bridge' has neither VLANs nor isolation yet; leave them out");
 		return NULL;
 	}
 	struct want *tap = host->want(l, "link", port->tap);
@@ -41,9 +42,11 @@ static struct want *lower_port(const struct weft_host *host, struct lowering *l,
 		host->refuse(l, port->path, "the bridge that this port is to join is nobody's");
 		return NULL;
 	}
-	bool done = set(host, l, tap, "kind", "tap") && set(host, l, tap, "fixed.multiQueue", port->queues > 1 ? "true" : "false") &&
-		    set(host, l, tap, "fixed.vnetHdr", "true") && set_mac(host, l, tap, port->mac) && set_mtu(host, l, tap, port->mtu) &&
-		    set(host, l, tap, "up", "true") && set(host, l, tap, "master", port->switch_name) &&
+	bool done = set(host, l, tap, "kind", "tap") &&
+		    set(host, l, tap, "fixed.multiQueue", port->queues > 1 ? "true" : "false") &&
+		    set(host, l, tap, "fixed.vnetHdr", "true") && set_mac(host, l, tap, port->mac) &&
+		    set_mtu(host, l, tap, port->mtu) && set(host, l, tap, "up", "true") &&
+		    set(host, l, tap, "master", port->switch_name) &&
 		    (!port->owner || set(host, l, tap, "info.owner", port->owner));
 	if (!done)
 		return NULL;

@@ -74,16 +74,19 @@ static bool has_need(struct generation *gen, const char *key, const char *on)
 }
 
 #define BRIDGE(name, spec) "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: " name "}\nspec: {" spec "}\n"
-#define TAP(name, spec) "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
+#define TAP(name, spec)    "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
 
 static void test_the_contract(void **state)
 {
-	struct generation *gen = lowered(
-		TAP("tap7", "owner: weft-qemu, queues: 2, mtu: 1400, mac: \"52:54:00:07:07:07\"")
-		BRIDGE("br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24], mtu: 1400, mac: \"02:00:00:00:00:07\", stp: {enabled: false}"));
+	struct generation *gen =
+		lowered(TAP("tap7", "owner: weft-qemu, queues: 2, mtu: 1400, mac: \"52:54:00:07:07:07\"")
+				BRIDGE("br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24], mtu: 1400, mac: "
+					      "\"02:00:00:00:00:07\", stp: {enabled: false}"));
 	assert_want(gen, "link", "br7",
-		    "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"info\":{\"stp\":false,\"forwardDelay\":\"15s\","
-		    "\"helloTime\":\"2s\",\"maxAge\":\"20s\",\"ageingTime\":\"5m\",\"priority\":32768,\"multicastSnooping\":true}}");
+		    "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"info\":{\"stp\":"
+		    "false,\"forwardDelay\":\"15s\","
+		    "\"helloTime\":\"2s\",\"maxAge\":\"20s\",\"ageingTime\":\"5m\",\"priority\":32768,"
+		    "\"multicastSnooping\":true}}");
 	assert_want(gen, "link", "tap7",
 		    "{\"kind\":\"tap\",\"mac\":\"52:54:00:07:07:07\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
 		    "\"fixed\":{\"multiQueue\":true,\"vnetHdr\":true},\"info\":{\"owner\":\"weft-qemu\"}}");
@@ -100,8 +103,9 @@ static void test_both_sides_may_say_it(void **state)
 	struct mac mac = link_stable_mac("tap7");
 	char text[IP_TEXT];
 	assert_want(gen, "link", "tap7",
-		    arena_printf(gen->arena, "{\"kind\":\"tap\",\"mac\":\"%s\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
-					     "\"fixed\":{\"multiQueue\":false,\"vnetHdr\":true},\"info\":{\"owner\":\"root\"}}",
+		    arena_printf(gen->arena,
+				 "{\"kind\":\"tap\",\"mac\":\"%s\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
+				 "\"fixed\":{\"multiQueue\":false,\"vnetHdr\":true},\"info\":{\"owner\":\"root\"}}",
 				 mac_text(&mac, text)));
 	generation_unref(gen);
 	refused(TAP("tap7", "bridge: br8") BRIDGE("br7", "ports: [tap7]") BRIDGE("br8", ""), "master is to be");
@@ -154,18 +158,27 @@ static void port_lower(struct lowering *l, const struct object *object)
 {
 	const char *why = NULL;
 	const struct weft_port_backend *backend = port_backend_find("bridge", &why);
-	const struct weft_port port = {.size = sizeof(port), .tap = "web.0", .switch_name = ((struct port_spec *)object->spec)->bridge,
-				       .mac = "52:54:00:01:02:03", .owner = "nobody", .path = "spec.bridge", .queues = 4, .mtu = 1400};
+	const struct weft_port port = {.size = sizeof(port),
+				       .tap = "web.0",
+				       .switch_name = ((struct port_spec *)object->spec)->bridge,
+				       .mac = "52:54:00:01:02:03",
+				       .owner = "nobody",
+				       .path = "spec.bridge",
+				       .queues = 4,
+				       .mtu = 1400};
 	if (!backend)
 		fail_msg("%s", why);
 	assert_non_null(backend->lower_port(&plugin_host, l, &port));
 }
 
-static const struct kind port_kind = {.name = "TestPort", .plural = "testports", .doc = "", .table = &port_table, .lower = port_lower};
+static const struct kind port_kind = {
+	.name = "TestPort", .plural = "testports", .doc = "", .table = &port_table, .lower = port_lower};
 
 static void test_the_port_backend(void **state)
 {
-	struct generation *gen = lowered("---\napiVersion: weft/v1\nkind: TestPort\nmetadata: {name: web}\nspec: {bridge: br7}\n" BRIDGE("br7", ""));
+	struct generation *gen =
+		lowered("---\napiVersion: weft/v1\nkind: TestPort\nmetadata: {name: web}\nspec: {bridge: br7}\n" BRIDGE(
+			"br7", ""));
 	assert_want(gen, "link", "web.0",
 		    "{\"kind\":\"tap\",\"mac\":\"fe:54:00:01:02:03\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
 		    "\"fixed\":{\"multiQueue\":true,\"vnetHdr\":true},\"info\":{\"owner\":\"nobody\"}}");

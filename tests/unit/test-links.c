@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bridges and taps from manifest to kernel: lowering, the engine and the lanes together, in a network namespace of this process's own; repair of what others break,
- * and everything as before at the end. */
+/* Bridges and taps from manifest to kernel: lowering, the engine and the lanes together, in a network namespace of this
+ * process's own; repair of what others break, and everything as before at the end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,10 +56,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()            \
-	do {                    \
-		if (!engine)    \
-			skip(); \
+#define NEEDS_ROOT()                                                                                                   \
+	do {                                                                                                           \
+		if (!engine)                                                                                           \
+			skip();                                                                                        \
 	} while (0)
 
 static struct generation *lower_text(const char *text)
@@ -105,8 +105,8 @@ static void apply(const char *text)
 		struct resource_view view;
 		for (size_t i = 0; engine_view(engine, i, &view); i++)
 			if (view.state != RES_PRESENT)
-				print_message("%s/%s: %s: %s\n", view.class->name, view.key, resource_state_names[view.state],
-					      view.reason ? view.reason : "");
+				print_message("%s/%s: %s: %s\n", view.class->name, view.key,
+					      resource_state_names[view.state], view.reason ? view.reason : "");
 		fail_msg("not settled: %s", refusal);
 	}
 	engine_final(engine);
@@ -138,15 +138,17 @@ static void until(const char *command)
 }
 
 #define BRIDGE(name, spec) "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: " name "}\nspec: {" spec "}\n"
-#define TAP(name, spec) "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
+#define TAP(name, spec)    "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
 
-static const char basic[] =
-	BRIDGE("br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24, \"fd07::1/64\"], mtu: 1400, stp: {enabled: false}")
+static const char basic[] = BRIDGE(
+	"br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24, \"fd07::1/64\"], mtu: 1400, stp: {enabled: false}")
 	TAP("tap7", "owner: nobody, queues: 2, mtu: 1400, mac: \"52:54:00:07:07:07\"");
 
-static const char is_whole[] = "exec 2>/dev/null; ip -d link show br7 | grep -q '[<,]UP.*mtu 1400' && ip -d link show tap7 | grep -q 'master br7' && "
-			       "ip -d link show tap7 | grep -q 'multi_queue.*user nobody' && ip link show tap7 | grep -q 52:54:00:07:07:07 && "
-			       "ip addr show br7 | grep -q 10.7.0.1/24 && ip addr show br7 | grep -q fd07::1/64";
+static const char is_whole[] =
+	"exec 2>/dev/null; ip -d link show br7 | grep -q '[<,]UP.*mtu 1400' && ip -d link show tap7 | grep -q 'master "
+	"br7' && "
+	"ip -d link show tap7 | grep -q 'multi_queue.*user nobody' && ip link show tap7 | grep -q 52:54:00:07:07:07 && "
+	"ip addr show br7 | grep -q 10.7.0.1/24 && ip addr show br7 | grep -q fd07::1/64";
 
 static void test_the_contract_and_its_repair(void **state)
 {
@@ -166,7 +168,8 @@ static void test_the_contract_and_its_repair(void **state)
 	until("ip link show br7 | grep -q alias");
 	shell("ip link set tap7 mtu 1200");
 	until(is_whole);
-	shell("ip link add small mtu 1000 type veth && ip link set small master br7 && ip link show br7 | grep -q 'mtu 1400' && ip link del small");
+	shell("ip link add small mtu 1000 type veth && ip link set small master br7 && ip link show br7 | grep -q 'mtu "
+	      "1400' && ip link del small");
 	apply("");
 	shell("test -z \"$(ip -o link show | grep -v ' lo:')\"");
 }
@@ -174,13 +177,15 @@ static void test_the_contract_and_its_repair(void **state)
 static void test_somebody_elses_port_is_given_back(void **state)
 {
 	NEEDS_ROOT();
-	shell("ip link add v0 mtu 1450 type veth peer name v1 && ip link add old type bridge && ip link set v0 master old");
+	shell("ip link add v0 mtu 1450 type veth peer name v1 && ip link add old type bridge && ip link set v0 master "
+	      "old");
 	apply(BRIDGE("br7", "ports: [v0], mtu: 1300"));
 	shell("ip link show v0 | grep -q 'UP.*mtu 1300.*master br7'");
 	apply(BRIDGE("br7", "ports: [v1]"));
 	shell("ip link show v0 | grep -q 'mtu 1450.*master old' && ! ip link show v0 | grep -q '[<,]UP'");
 	apply("");
-	shell("! ip link show br7 2>/dev/null && ip link show v1 | grep -qv master && ! ip link show v0 | grep -q alias");
+	shell("! ip link show br7 2>/dev/null && ip link show v1 | grep -qv master && ! ip link show v0 | grep -q "
+	      "alias");
 }
 
 static void test_strangers_are_refused(void **state)

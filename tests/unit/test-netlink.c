@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The netlink lane and the class link, driven without the engine in a network namespace of this process's own; what the kernel then has is asked of ip(8). */
+/* The netlink lane and the class link, driven without the engine in a network namespace of this process's own; what the
+ * kernel then has is asked of ip(8). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,10 +69,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()            \
-	do {                    \
-		if (!lane)      \
-			skip(); \
+#define NEEDS_ROOT()                                                                                                   \
+	do {                                                                                                           \
+		if (!lane)                                                                                             \
+			skip();                                                                                        \
 	} while (0)
 
 static size_t n_waiting;
@@ -199,8 +200,9 @@ static void wait_dirty(const char *mark)
 		fail_msg("no mark '%s' in '%s'", mark, dirty);
 }
 
-static const char bridge_json[] = "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,"
-				  "\"info\":{\"stp\":false,\"forwardDelay\":\"4s\",\"ageingTime\":\"20s\",\"priority\":4096}}";
+static const char bridge_json[] =
+	"{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,"
+	"\"info\":{\"stp\":false,\"forwardDelay\":\"4s\",\"ageingTime\":\"20s\",\"priority\":4096}}";
 
 static void test_bridge_lives_and_goes(void **state)
 {
@@ -225,7 +227,8 @@ static void test_bridge_lives_and_goes(void **state)
 	assert_int_equal(number(info, "priority"), 4096);
 	json_decref(ip);
 
-	struct op *update = run_update("br7", "{\"kind\":\"bridge\",\"mtu\":1300,\"up\":false,\"info\":{\"stp\":true,\"maxAge\":\"8s\"}}", op);
+	struct op *update = run_update(
+		"br7", "{\"kind\":\"bridge\",\"mtu\":1300,\"up\":false,\"info\":{\"stp\":true,\"maxAge\":\"8s\"}}", op);
 	assert_int_equal(update->rows, 1 << LINK_MTU | 1 << LINK_UP | 1 << LINK_INFO);
 	assert_int_equal(update->err.code, 0);
 	assert_int_equal(differs(update), 0);
@@ -246,8 +249,9 @@ static void test_bridge_lives_and_goes(void **state)
 static void test_tap_joins_its_bridge(void **state)
 {
 	NEEDS_ROOT();
-	static const char json[] = "{\"kind\":\"tap\",\"mac\":\"52:54:00:07:07:07\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
-				   "\"fixed\":{\"multiQueue\":true},\"info\":{\"owner\":\"nobody\"}}";
+	static const char json[] =
+		"{\"kind\":\"tap\",\"mac\":\"52:54:00:07:07:07\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
+		"\"fixed\":{\"multiQueue\":true},\"info\":{\"owner\":\"nobody\"}}";
 	struct op *op = run_op(OP_CREATE, "tap7", json);
 	assert_int_equal(op->err.code, ENODEV); /* its bridge is not there; nothing is left of it */
 	assert_null(witness("tap7"));
@@ -400,7 +404,8 @@ static void test_many_taps_at_once(void **state)
 	struct op *ops[MANY + 1], *bridge = run_op(OP_CREATE, "br7", bridge_json);
 	for (int i = 0; i < MANY; i++)
 		ops[i] = op_new(OP_CREATE, arena_printf(arena, "t%d", i),
-				"{\"kind\":\"tap\",\"mtu\":1400,\"up\":true,\"master\":\"br7\",\"info\":{\"owner\":\"nobody\"}}");
+				"{\"kind\":\"tap\",\"mtu\":1400,\"up\":true,\"master\":\"br7\",\"info\":{\"owner\":"
+				"\"nobody\"}}");
 	ops[MANY] = op_new(OP_CREATE, "odd", "{\"kind\":\"tap\",\"mtu\":70000}");
 	uint64_t began = now_ms();
 	run_ops(ops, MANY + 1);
@@ -465,7 +470,8 @@ static void test_lost_events_cost_a_look(void **state)
 	NEEDS_ROOT();
 	struct op *bridge = run_op(OP_CREATE, "br7", bridge_json);
 	*dirty = '\0';
-	shell("for i in $(seq 200); do echo link add x$i type bridge; echo link set br7 mtu $((1200 + i)); done | ip -batch -");
+	shell("for i in $(seq 200); do echo link add x$i type bridge; echo link set br7 mtu $((1200 + i)); done | ip "
+	      "-batch -");
 	wait_dirty(" link/*");
 	wait_dirty(" forwarding/*");
 	assert_true(netd_netlink_lane_resyncs(lane) > 0);

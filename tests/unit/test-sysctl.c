@@ -44,10 +44,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()            \
-	do {                    \
-		if (!lane)      \
-			skip(); \
+#define NEEDS_ROOT()                                                                                                   \
+	do {                                                                                                           \
+		if (!lane)                                                                                             \
+			skip();                                                                                        \
 	} while (0)
 
 static void op_done(struct op *op)
@@ -59,7 +59,13 @@ static struct op *run_op(const struct resource_class *class, enum op_verb verb, 
 {
 	struct op *op = arena_alloc(arena, sizeof(*op));
 	uint64_t deadline = now_ms() + 20 * 1000;
-	*op = (struct op){.verb = verb, .class = class, .key = key, .want = want, .rows = UINT64_MAX, .done = op_done, .lane = lane};
+	*op = (struct op){.verb = verb,
+			  .class = class,
+			  .key = key,
+			  .want = want,
+			  .rows = UINT64_MAX,
+			  .done = op_done,
+			  .lane = lane};
 	busy = true;
 	lane->ops->submit(lane, op);
 	lane->ops->flush(lane);
