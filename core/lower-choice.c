@@ -32,6 +32,21 @@ int fact_read(const char *key, char **ret)
 	return best ? best->fn(best->ctx, key, ret) : -ENOENT;
 }
 
+static fact_changed_fn *listener;
+static void *listener_ctx;
+
+void fact_listen(fact_changed_fn *fn, void *ctx)
+{
+	listener = fn;
+	listener_ctx = ctx;
+}
+
+void fact_changed(const char *key)
+{
+	if (listener)
+		listener(listener_ctx, key);
+}
+
 static void record_fact(struct lowering *l, const char *key, const char *value)
 {
 	struct generation *gen = l->gen;

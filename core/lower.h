@@ -70,6 +70,10 @@ typedef int fact_fn(void *ctx, const char *key, char **ret);
 void fact_register(const char *prefix, fact_fn *fn, void *ctx);
 /* Asks now, outside lowering. 0, -ENOENT or -errno; `ret` is malloc'ed. */
 int fact_read(const char *key, char **ret);
+/* Tells the one listener that facts may have another value now; the key may end in '*'. On the main thread, outside lowering. */
+void fact_changed(const char *key);
+typedef void fact_changed_fn(void *ctx, const char *key);
+void fact_listen(fact_changed_fn *fn, void *ctx); /* NULL: nobody */
 
 /* Allocations: choices that must not change once made. Kept under (object, slot); no two objects hold one text in a space.
  * propose() writes the attempt-th candidate (from 0) into buf and returns false when it has none left. NULL if none was free (refuse then). */

@@ -148,6 +148,7 @@ struct manager *manager_free(struct manager *m)
 {
 	if (!m)
 		return NULL;
+	fact_listen(NULL, NULL);
 	sd_event_source_disable_unref(m->run_source);
 	sd_event_source_disable_unref(m->timer_source);
 	sd_event_source_disable_unref(m->job_timer);
@@ -248,6 +249,11 @@ static int load_final(struct manager *m, struct err *err)
 	return 0;
 }
 
+static void on_fact_changed(void *ctx, const char *key)
+{
+	manager_fact_changed(ctx, key);
+}
+
 int manager_start(struct manager *m, struct err *err)
 {
 	undo_unfinished(m);
@@ -260,6 +266,7 @@ int manager_start(struct manager *m, struct err *err)
 		return r;
 	engine_switch(m->engine, m->final, false);
 	m->statuses_stale = true;
+	fact_listen(on_fact_changed, m);
 	files_load(m);
 	return 0;
 }

@@ -134,6 +134,7 @@ void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const ch
 		netlink_dirty_clear(cache);
 		netlink_mark_dirty(cache, "link", NULL);
 		netlink_mark_dirty(cache, "address", NULL);
+		netlink_mark_dirty(cache, NULL, "link/*");
 		return;
 	}
 	grow(cache->dirty, cache->n_dirty, cache->cap_dirty);
@@ -223,6 +224,7 @@ static int resync(struct netlink_cache *cache, struct netlink_batch *batch, stru
 	int r = read_all(cache, batch, err);
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		netlink_mark_dirty(cache, classes[i], NULL);
+	netlink_mark_dirty(cache, NULL, "link/*");
 	return r;
 }
 

@@ -38,7 +38,7 @@ struct netlink_link {
 };
 
 struct netlink_dirty {
-	const char *class;
+	const char *class; /* NULL: the key is that of facts */
 	char *key; /* NULL: the whole class */
 };
 

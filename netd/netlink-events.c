@@ -33,6 +33,16 @@ static void mark_link(struct netlink_cache *cache, const struct netlink_link *li
 		netlink_mark_dirty(cache, "link", link->name);
 }
 
+/* What lowering may have read of the link is another now: its MTU, or whether it is there. */
+static void mark_facts(struct netlink_cache *cache, const struct netlink_link *link)
+{
+	char key[IFNAMSIZ + 8];
+	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_LINK))
+		return;
+	snprintf(key, sizeof(key), "link/%s/*", link->name);
+	netlink_mark_dirty(cache, NULL, key);
+}
+
 static void mark_addresses(struct netlink_cache *cache, const struct netlink_link *link)
 {
 	if (netlink_watches(cache, link->name) & NETLINK_WATCH_ADDRESSES)
@@ -194,10 +204,13 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		netlink_cache_rename(cache, link, name);
 	}
 	unsigned flags = link->flags;
+	uint32_t mtu = link->mtu;
 	bool changed = set_link(link, message);
 	link->sweep = cache->sweep;
 	if (is_new || renamed || changed)
 		mark_link(cache, link);
+	if (is_new || renamed || link->mtu != mtu)
+		mark_facts(cache, link);
 	if (is_new || renamed || ((flags ^ link->flags) & IFF_UP))
 		mark_addresses(cache, link);
 }
@@ -205,6 +218,7 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
 {
 	mark_link(cache, link);
+	mark_facts(cache, link);
 	mark_addresses(cache, link);
 	mark_ports(cache, link->index);
 	netlink_cache_remove(cache, link);

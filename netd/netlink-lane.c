@@ -100,7 +100,7 @@ static bool is_answered(struct op *const *sorted, size_t n, const struct netlink
 {
 	const struct resource_class class = {.name = dirty->class};
 	const struct op wanted = {.class = &class, .key = dirty->key}, *key = &wanted;
-	return dirty->key && bsearch(&key, sorted, n, sizeof(*sorted), compare_ops);
+	return dirty->class && dirty->key && bsearch(&key, sorted, n, sizeof(*sorted), compare_ops);
 }
 
 /* Hands over what was done and what is dirty. A mark of a resource whose fresh observation rides along is left out: it
@@ -278,7 +278,10 @@ static int dispatch(sd_event_source *source, int fd, uint32_t revents, void *ctx
 	lane->n_dirty = lane->cap_dirty = 0;
 	pthread_mutex_unlock(&lane->lock);
 	for (size_t i = 0; i < n_dirty; i++) {
-		engine_dirty(lane->lane.engine, dirty[i].class, dirty[i].key);
+		if (dirty[i].class)
+			engine_dirty(lane->lane.engine, dirty[i].class, dirty[i].key);
+		else
+			fact_changed(dirty[i].key);
 		free(dirty[i].key);
 	}
 	free(dirty);

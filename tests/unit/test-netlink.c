@@ -29,6 +29,11 @@ void engine_dirty(struct engine *engine, const char *class, const char *key)
 	snprintf(dirty + len, sizeof(dirty) - len, " %s/%s", class, key ? key : "*");
 }
 
+static void on_fact(void *ctx, const char *key)
+{
+	engine_dirty(NULL, "fact", key);
+}
+
 static bool in_namespace(void)
 {
 	return geteuid() == 0 && unshare(CLONE_NEWNET) == 0;
@@ -46,6 +51,7 @@ static int start_sized(int buffer_bytes)
 		fail_msg("%s", err.text);
 	arena = arena_new();
 	*dirty = '\0';
+	fact_listen(on_fact, NULL);
 	return 0;
 }
 
@@ -450,6 +456,7 @@ static void test_events_mark_what_they_concern(void **state)
 	*dirty = '\0';
 	shell("ip link set tap7 mtu 1300");
 	wait_dirty(" link/tap7");
+	wait_dirty(" fact/link/tap7/*");
 	*dirty = '\0';
 	shell("ip link add other type bridge && ip link add later type bridge");
 	wait_dirty(" link/later");
