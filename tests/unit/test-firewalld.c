@@ -135,7 +135,7 @@ static bool look(struct op *op, enum op_verb verb, struct zone_want *want)
 {
 	bool done = false;
 	observation_done(&op->obs);
-	*op = (struct op){.verb = verb, .class = &netd_firewalld_zone_class, .key = "lan", .want = want, 
+	*op = (struct op){.verb = verb, .class = &netd_firewalld_zone_class, .key = "lan", .want = want,
 			  .done = on_done, .node = &done};
 	lane->ops->submit(lane, op);
 	lane->ops->flush(lane);
