@@ -307,6 +307,43 @@ static void read_alloc(struct reader *reader, const json_t *line)
 	gen->allocs[gen->n_allocs++] = (struct alloc_row){.object = t[0], .space = t[1], .slot = t[2], .text = t[3]};
 }
 
+/* Without rows that the class does not have any more, and without one whose value it does not take any more. */
+static int decode_rest(const struct table *table, const json_t *json, struct arena *arena, void *spec)
+{
+	struct err err;
+	json_t *rest = json_object(), *value;
+	const char *key;
+	json_object_foreach ((json_t *)json, key, value) {
+		if (table_field(table, key))
+			json_object_set(rest, key, value);
+	}
+	int r = table_from_json(table, rest, arena, spec, &err);
+	json_object_foreach ((json_t *)json, key, value) {
+		json_t *trial = r < 0 ? json_copy(rest) : NULL;
+		if (trial && json_object_del(trial, key) == 0)
+			r = table_from_json(table, trial, arena, spec, &err);
+		json_decref(trial);
+	}
+	json_decref(rest);
+	return r;
+}
+
+/* A resource must not go because a later weft reads its stored spec in another way: then it is wanted with the rows
+ * that can be read, if need be with none, which leaves it as it is until its object is applied anew. */
+static void *decode_spec(struct reader *reader, const struct resource_class *class, const json_t *json, const char *id)
+{
+	struct arena *arena = reader->gen->arena;
+	struct err err = {0};
+	void *spec = arena_alloc(arena, class->table->size);
+	if (table_from_json(class->table, json, arena, spec, &err) == 0)
+		return spec;
+	cleanup_free char *what = xprintf("a part of %s", id);
+	skipped(reader, NULL, what, err.text);
+	if (decode_rest(class->table, json, arena, spec) < 0)
+		memset(spec, 0, class->table->size);
+	return spec;
+}
+
 static struct want *decode_want(struct reader *reader, const json_t *line)
 {
 	struct generation *gen = reader->gen;
@@ -319,19 +356,13 @@ static struct want *decode_want(struct reader *reader, const json_t *line)
 			!class ? "this weft has no such class of resources" : "it is incomplete or there twice");
 		return NULL;
 	}
-	struct err err = {0};
-	void *spec = arena_alloc(gen->arena, class->table->size);
-	if (table_from_json(class->table, json_object_get(line, "spec"), gen->arena, spec, &err) < 0) {
-		skipped(reader, NULL, id, err.text);
-		return NULL;
-	}
+	void *spec = decode_spec(reader, class, json_object_get(line, "spec"), id);
 	struct want *want = generation_add(gen, class, key, spec);
 	want->mark = get_text(gen->arena, line, "mark");
 	want->adopt = json_is_true(json_object_get(line, "adopt"));
 	const json_t *number;
 	size_t i;
-	json_array_foreach(json_object_get(line, "owners"), i, number)
-	{
+	json_array_foreach (json_object_get(line, "owners"), i, number) {
 		const struct object *owner = object_at(reader, number);
 		if (!owner)
 			continue;
@@ -365,14 +396,12 @@ static void link_edges(const struct reader *reader, struct want *want, const jso
 	struct arena *arena = reader->gen->arena;
 	const json_t *number;
 	size_t i;
-	json_array_foreach(json_object_get(line, "needs"), i, number)
-	{
+	json_array_foreach (json_object_get(line, "needs"), i, number) {
 		arena_grow(arena, want->needs, want->n_needs, want->cap_needs);
 		if (want_at(reader, number))
 			want->needs[want->n_needs++] = want_at(reader, number);
 	}
-	json_array_foreach(json_object_get(line, "handovers"), i, number)
-	{
+	json_array_foreach (json_object_get(line, "handovers"), i, number) {
 		arena_grow(arena, want->handovers, want->n_handovers, want->cap_handovers);
 		if (want_at(reader, number))
 			want->handovers[want->n_handovers++] = want_at(reader, number);

@@ -514,6 +514,30 @@ static void test_damaged_lines_are_left_out(void **state)
 	store_close(store);
 }
 
+/* As after an upgrade whose class reads its rows in another way. */
+static void test_spec_of_another_time_stays_wanted(void **state)
+{
+	struct store *store = open_store();
+	struct generation *gen = make_generation(), *back = NULL;
+	uint64_t rev = put(store, gen, REVISION_FINAL, 0);
+	run_sql("UPDATE generation SET lines = replace(lines, '\"spec\":{\"mtu\":1400,\"text\":\"yes\",\"s', "
+		"'\"spec\":{\"mtv\":1,\"mtu\":\"much\",\"text\":\"yes\",\"s')");
+	event_follow(on_event, NULL);
+	assert_int_equal(store_get_generation(store, rev, &back, NULL), 0);
+	event_unfollow(on_event, NULL);
+	assert_true(n_damaged >= 3);
+	const struct thing *spec = generation_find(back, "thing", "a")->spec;
+	assert_string_equal(spec->text, "yes");
+	assert_false(spec->present & 1);
+	back = generation_unref(back);
+	run_sql("UPDATE generation SET lines = replace(lines, '\"text\":\"yes\"', '\"text\":[1]')");
+	assert_int_equal(store_get_generation(store, rev, &back, NULL), 0);
+	assert_int_equal(*present_of(generation_find(back, "thing", "a")->spec), 0);
+	generation_unref(back);
+	generation_unref(gen);
+	store_close(store);
+}
+
 static void test_damaged_pages_are_an_error(void **state)
 {
 	struct store *store = open_store();
@@ -594,8 +618,9 @@ int main(void)
 		TEST(test_kill_in_mid_commit),          TEST(test_records),
 		TEST(test_revision_states_and_pruning), TEST(test_overrides_and_values),
 		TEST(test_newer_schema_is_refused),     TEST(test_foreign_files_are_refused),
-		TEST(test_damaged_lines_are_left_out),  TEST(test_damaged_pages_are_an_error),
-		TEST(test_full_disk_is_an_error),       TEST(test_nested_failure_gives_up_all),
+		TEST(test_damaged_lines_are_left_out),  TEST(test_spec_of_another_time_stays_wanted),
+		TEST(test_damaged_pages_are_an_error),  TEST(test_full_disk_is_an_error),
+		TEST(test_nested_failure_gives_up_all),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
