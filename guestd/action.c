@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a person orders of a guest becomes an override of the Guest, and the engine does the rest; only a kill acts at once. */
+/* What a person orders of a guest becomes an override of the Guest, and the engine does the rest; only a kill acts at
+ * once. */
 #include "guestd/guestd.h"
 
 #include "core/event.h"
@@ -54,7 +55,8 @@ static void resume_io(struct instance *instance)
 		qmp_tell(instance->qmp, "cont");
 }
 
-/* The order that an action amounts to; false if there is no such action. An order that says no more than the manifest is none. */
+/* The order that an action amounts to; false if there is no such action. An order that says no more than the manifest
+ * is none. */
 static bool order_of(const char *action, const struct instance *instance, int manifest_state, struct guest_order *ret)
 {
 	bool off = record_text(instance->record, "off");
@@ -77,7 +79,8 @@ static bool order_of(const char *action, const struct instance *instance, int ma
 	return true;
 }
 
-void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done, void *ctx)
+void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done,
+		   void *ctx)
 {
 	const struct object *object = find_guest(m, guest);
 	struct guest_order order;
@@ -89,7 +92,8 @@ void guestd_action(struct manager *m, const char *guest, const char *action, con
 	const struct guest_spec *spec = object->spec;
 	struct instance *instance = instance_get(guest);
 	if (!order_of(action, instance, spec->state, &order)) {
-		refuse(done, ctx, "'%s' is nothing to do with a guest: start, stop, restart, kill, pause and resume are", action);
+		refuse(done, ctx,
+		       "'%s' is nothing to do with a guest: start, stop, restart, kill, pause and resume are", action);
 		return;
 	}
 	if ((streq(action, "pause") || streq(action, "resume")) && !instance_alive(instance)) {

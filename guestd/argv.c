@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line of a QEMU: a pure function of its spec and of what the host can do. Everything it opens comes as a
- * descriptor. Every device that can be plugged sits in a PCIe port of its own, at an address that does not depend on the
- * others. QEMU 7.2 and 10 understand it. */
+ * descriptor. Every device that can be plugged sits in a PCIe port of its own, at an address that does not depend on
+ * the others. QEMU 7.2 and 10 understand it. */
 #include "guestd/qemu.h"
 
 struct argv {
@@ -90,7 +90,8 @@ static void add_base(struct argv *a)
 		add_option(a, "-cpu", "max%s", spec->cpu_model + 4);
 	else
 		add_option(a, "-cpu", "%s", spec->cpu_model);
-	add_option(a, "-smp", "cpus=%u,sockets=%u,cores=%u,threads=%u", spec->cpus, spec->sockets, spec->cores, spec->threads);
+	add_option(a, "-smp", "cpus=%u,sockets=%u,cores=%u,threads=%u", spec->cpus, spec->sockets, spec->cores,
+		   spec->threads);
 	add_option(a, "-m", "size=%lluM", (unsigned long long)(spec->memory >> 20));
 	add_option(a, "-rtc", "base=utc");
 	add_option(a, "-display", "none");
@@ -125,8 +126,8 @@ static void add_channels(struct argv *a)
 /* One port of eight to a slot, from slot 2 on; the chassis number is what the guest may call the slot. */
 static void add_port(struct argv *a, uint32_t port)
 {
-	add_option(a, "-device", "pcie-root-port,id=port%u,chassis=%u,port=%u,bus=pcie.0,addr=0x%x.0x%x%s", port, port, port,
-		   2 + (port - 1) / 8, (port - 1) % 8, (port - 1) % 8 == 0 ? ",multifunction=on" : "");
+	add_option(a, "-device", "pcie-root-port,id=port%u,chassis=%u,port=%u,bus=pcie.0,addr=0x%x.0x%x%s", port, port,
+		   port, 2 + (port - 1) / 8, (port - 1) % 8, (port - 1) % 8 == 0 ? ",multifunction=on" : "");
 }
 
 static void mark_port(bool used[static PCI_PORTS + 1], uint32_t port)
@@ -163,10 +164,8 @@ struct cache_flags {
 	bool writeback, direct, no_flush;
 };
 static const struct cache_flags cache_flags[] = {
-	[CACHE_NONE] = {true, true, false},
-	[CACHE_WRITEBACK] = {true, false, false},
-	[CACHE_WRITETHROUGH] = {false, false, false},
-	[CACHE_DIRECTSYNC] = {false, true, false},
+	[CACHE_NONE] = {true, true, false},           [CACHE_WRITEBACK] = {true, false, false},
+	[CACHE_WRITETHROUGH] = {false, false, false}, [CACHE_DIRECTSYNC] = {false, true, false},
 	[CACHE_UNSAFE] = {true, false, true},
 };
 
@@ -177,11 +176,11 @@ static void add_blockdev(struct argv *a, size_t i, const char *id)
 	int fd = qemu_disk_fd(i);
 	add_option(a, "-add-fd", "fd=%d,set=%d", fd, fd);
 	add_option(a, "-blockdev",
-		   "driver=%s,node-name=%s-file,filename=/dev/fdset/%d,aio=%s,cache.direct=%s,cache.no-flush=%s,discard=%s,"
+		   "driver=%s,node-name=%s-file,filename=/dev/fdset/"
+		   "%d,aio=%s,cache.direct=%s,cache.no-flush=%s,discard=%s,"
 		   "auto-read-only=off,read-only=%s",
-		   disk->block ? "host_device" : "file", id, fd,
-		   io_names[disk->io], on_off(cache->direct), on_off(cache->no_flush), discard_names[disk->discard],
-		   on_off(disk->read_only));
+		   disk->block ? "host_device" : "file", id, fd, io_names[disk->io], on_off(cache->direct),
+		   on_off(cache->no_flush), discard_names[disk->discard], on_off(disk->read_only));
 	add_option(a, "-blockdev", "driver=%s,node-name=%s,file=%s-file,discard=%s,detect-zeroes=%s,read-only=%s",
 		   format_names[disk->format], id, id, discard_names[disk->discard], zeroes_names[disk->zeroes],
 		   on_off(disk->read_only));
@@ -213,7 +212,8 @@ static void add_disk(struct argv *a, size_t i)
 	add_blockdev(a, i, id);
 	const char *device = arena_printf(a->arena, "%s,drive=%s,id=%s-device", disk_front(a, disk), id, id);
 	if (disk->device == DEVICE_DISK)
-		device = arena_printf(a->arena, "%s,write-cache=%s", device, on_off(cache_flags[disk->cache].writeback));
+		device =
+			arena_printf(a->arena, "%s,write-cache=%s", device, on_off(cache_flags[disk->cache].writeback));
 	if (row_is_set(&qemu_disk_table, disk, "bootIndex"))
 		device = arena_printf(a->arena, "%s,bootindex=%u", device, disk->boot_index);
 	if (row_is_set(&qemu_disk_table, disk, "serial"))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest says on its console goes into a file that QEMU appends to. A guest that talks without end must not fill the host: past
- * a bound, all but the last part is dropped. */
+/* What a guest says on its console goes into a file that QEMU appends to. A guest that talks without end must not fill
+ * the host: past a bound, all but the last part is dropped. */
 #include "guestd/instance.h"
 
 #include <fcntl.h>
@@ -13,7 +13,8 @@
 
 enum { LOG_MAX = 1 << 20, LOG_KEPT = 256 << 10, LOOK_EVERY_MS = 2000 };
 
-/* QEMU's descriptor is in append mode, so it goes on at the new end; what it says in between may come before what is kept. */
+/* QEMU's descriptor is in append mode, so it goes on at the new end; what it says in between may come before what is
+ * kept. */
 static void trim(const char *path)
 {
 	cleanup_close int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);

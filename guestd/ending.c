@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ending a QEMU step by step: the guest is asked to shut down, QEMU is told to quit, SIGTERM, SIGKILL. Each step has a time; whatever
- * succeeds shows in the process's exit, which frees this. */
+/* Ending a QEMU step by step: the guest is asked to shut down, QEMU is told to quit, SIGTERM, SIGKILL. Each step has a
+ * time; whatever succeeds shows in the process's exit, which frees this. */
 #include "guestd/instance.h"
 
 #include <signal.h>
@@ -41,7 +41,8 @@ void ending_finish(struct instance *instance, const struct err *err)
 static void give_up(struct instance *instance)
 {
 	struct err err = {0};
-	err_set(&err, ETIMEDOUT, "QEMU (pid %d) does not end: it hangs in the kernel, perhaps on storage that does not answer",
+	err_set(&err, ETIMEDOUT,
+		"QEMU (pid %d) does not end: it hangs in the kernel, perhaps on storage that does not answer",
 		instance->id.pid);
 	ending_finish(instance, &err);
 }

@@ -27,8 +27,10 @@ static void check_cpu(const struct check *check, const struct guest_spec *guest)
 	else if (cpu[0] > 255)
 		check_fault(check, "spec.cpu", "%u CPUs are more than the 255 that a guest may have", cpu[0]);
 	const char *model = guest->cpu.model;
-	if (!model || !*model || model[strspn(model, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+=-")])
-		check_fault(check, "spec.cpu.model", "'%s' is no CPU model: expected letters, digits and features after commas",
+	if (!model || !*model ||
+	    model[strspn(model, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+=-")])
+		check_fault(check, "spec.cpu.model",
+			    "'%s' is no CPU model: expected letters, digits and features after commas",
 			    model ? model : "");
 }
 
@@ -39,7 +41,8 @@ static void check_memory(const struct check *check, const struct guest_spec *gue
 	if (!size && !row_is_set(&guest_table, guest, "memory"))
 		return; /* said already: it is required */
 	if (size < mib || size % mib || size > (UINT64_C(1) << 44))
-		check_fault(check, "spec.memory.size", "a guest's memory is whole MiB, at least 1MiB and at most 16TiB");
+		check_fault(check, "spec.memory.size",
+			    "a guest's memory is whole MiB, at least 1MiB and at most 16TiB");
 }
 
 static void check_boot(const struct check *check, const struct guest_spec *guest)
@@ -52,7 +55,8 @@ static void check_boot(const struct check *check, const struct guest_spec *guest
 	for (size_t i = 0; i < boot->order.n; i++)
 		for (size_t k = 0; k < i; k++)
 			if (list_at(&boot->order, int, i) == list_at(&boot->order, int, k)) {
-				check_fault(check, "spec.boot.order", "each of disk, cdrom and network may stand in the order once");
+				check_fault(check, "spec.boot.order",
+					    "each of disk, cdrom and network may stand in the order once");
 				return;
 			}
 }
@@ -78,7 +82,8 @@ static void check_disk_rules(const struct check *check, const struct guest_disk 
 			break;
 		}
 	if (disk->read_only && disk->device == DEVICE_DISK && bus_given && disk->bus == BUS_SATA)
-		check_fault(check, path, "a disk on bus sata cannot be read-only: use virtio or scsi, or device: cdrom");
+		check_fault(check, path,
+			    "a disk on bus sata cannot be read-only: use virtio or scsi, or device: cdrom");
 }
 
 static bool is_written(const struct guest_disk *disk)
@@ -92,7 +97,8 @@ static bool same_image(const struct guest_disk *a, const struct guest_disk *b)
 }
 
 /* Two guests that write one image tear it; QEMU's own lock would only let the second one fail at its start. */
-static void check_sharing(const struct check *check, const struct guest_disk *disk, const char *path, const struct object *other)
+static void check_sharing(const struct check *check, const struct guest_disk *disk, const char *path,
+			  const struct object *other)
 {
 	const struct guest_spec *theirs = other->spec;
 	for (size_t k = 0; k < theirs->disks.n; k++) {
@@ -100,7 +106,9 @@ static void check_sharing(const struct check *check, const struct guest_disk *di
 		if (!same_image(disk, their) || (!is_written(disk) && !is_written(their)))
 			continue;
 		cleanup_free char *their_path = xprintf("spec.disks[%zu]", k);
-		struct diag *diag = check_fault(check, path, "Guest '%s' has this disk as well, and one of the two may write to it", other->name);
+		struct diag *diag =
+			check_fault(check, path, "Guest '%s' has this disk as well, and one of the two may write to it",
+				    other->name);
 		diag_related(check->diags, diag, object_pos(other, their_path), "the other one is here");
 		diag_hint(check->diags, diag, "set readOnly: true in both, or state: stopped in one of them");
 		return;
@@ -111,7 +119,8 @@ static void check_sharing(const struct check *check, const struct guest_disk *di
 static void check_shared(const struct check *check, const struct guest_spec *guest, size_t i, const char *path)
 {
 	const struct object *other;
-	for (size_t k = 0; guest->state != GUEST_STOPPED && (other = check->at(check, k)) && other != check->object; k++) {
+	for (size_t k = 0; guest->state != GUEST_STOPPED && (other = check->at(check, k)) && other != check->object;
+	     k++) {
 		const struct guest_spec *theirs = other->spec;
 		if (other->kind == check->object->kind && theirs->state != GUEST_STOPPED)
 			check_sharing(check, &list_at(&guest->disks, struct guest_disk, i), path, other);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kind Guest: a virtual machine. It lowers into one QEMU (class qemu), what its networks want for each of its interfaces, and the
- * attachment of each tap to that QEMU (class tap-attach). */
+/* Kind Guest: a virtual machine. It lowers into one QEMU (class qemu), what its networks want for each of its
+ * interfaces, and the attachment of each tap to that QEMU (class tap-attach). */
 #include "guestd/guest-spec.h"
 
 #include "core/env.h"
@@ -18,25 +18,30 @@ static const char *const boot_names[] = {"disk", "cdrom", "network"};
 #define CPU struct guest_cpu
 static const struct field cpu_rows[] = {
 	F_U32("count", CPU, count, .min = 1, .max = 255, .def = "1", .doc = "Virtual CPUs.", .example = "2"),
-	F_U32("sockets", CPU, sockets, .min = 1, .max = 255, .doc = "Sockets; what is left out follows from count.", .example = "1"),
+	F_U32("sockets", CPU, sockets, .min = 1, .max = 255, .doc = "Sockets; what is left out follows from count.",
+	      .example = "1"),
 	F_U32("cores", CPU, cores, .min = 1, .max = 255, .doc = "Cores in a socket.", .example = "2"),
 	F_U32("threads", CPU, threads, .min = 1, .max = 255, .doc = "Threads in a core.", .example = "1"),
 	F_STRING("model", CPU, model, .max = 256, .def = "host",
-		 .doc = "QEMU's CPU model, with features after commas; host is max where KVM cannot be used.", .example = "host"),
+		 .doc = "QEMU's CPU model, with features after commas; host is max where KVM cannot be used.",
+		 .example = "host"),
 };
 const struct table guest_cpu_table = TABLE("Guest.cpu", CPU, cpu_rows);
 
 static const struct field memory_rows[] = {
-	F_SIZE("size", struct guest_memory, size, .flags = FIELD_REQUIRED, .doc = "Memory, in whole MiB.", .example = "512MiB"),
+	F_SIZE("size", struct guest_memory, size, .flags = FIELD_REQUIRED, .doc = "Memory, in whole MiB.",
+	       .example = "512MiB"),
 };
 static const struct table memory_table = TABLE("Guest.memory", struct guest_memory, memory_rows);
 
 #define BOOT struct guest_boot_spec
 static const struct field boot_rows[] = {
-	F_PATH("kernel", BOOT, kernel, .doc = "Linux kernel booted directly; a relative path is under the state directory's files/.",
+	F_PATH("kernel", BOOT, kernel,
+	       .doc = "Linux kernel booted directly; a relative path is under the state directory's files/.",
 	       .example = "vmlinuz"),
 	F_PATH("initrd", BOOT, initrd, .doc = "Its initial ramdisk.", .example = "initrd.gz"),
-	F_STRING("cmdline", BOOT, cmdline, .max = 2047, .doc = "The kernel's command line.", .example = "console=ttyS0 quiet"),
+	F_STRING("cmdline", BOOT, cmdline, .max = 2047, .doc = "The kernel's command line.",
+		 .example = "console=ttyS0 quiet"),
 	F_LIST("order", BOOT, order, scalar_enum, .names = boot_names, .n_names = ARRAY_SIZE(boot_names), .list_max = 3,
 	       .doc = "What the firmware tries, first to last; left out: disks, then CD-ROMs.", .example = "disk"),
 };
@@ -45,12 +50,14 @@ const struct table guest_boot_table = TABLE("Guest.boot", BOOT, boot_rows);
 #define DISK struct guest_disk
 static const struct field disk_rows[] = {
 	F_REF("volume", DISK, volume, "Volume", .doc = "The Volume it is.", .example = "web-data"),
-	F_PATH("file", DISK, file, .doc = "An image file instead; a relative path is under the state directory's files/.",
+	F_PATH("file", DISK, file,
+	       .doc = "An image file instead; a relative path is under the state directory's files/.",
 	       .example = "/srv/iso/debian.iso"),
 	F_ENUM("format", DISK, format, format_names, .def = "raw", .doc = "Of a file: it is never guessed."),
 	F_ENUM("bus", DISK, bus, bus_names, .doc = "What the guest sees it on; left out: virtio, for a CD-ROM sata."),
 	F_ENUM("cache", DISK, cache, cache_names, .def = "writeback", .doc = "How the host caches it."),
-	F_ENUM("io", DISK, io, io_names, .def = "threads", .doc = "How QEMU does its I/O; native needs cache none or directsync."),
+	F_ENUM("io", DISK, io, io_names, .def = "threads",
+	       .doc = "How QEMU does its I/O; native needs cache none or directsync."),
 	F_ENUM("discard", DISK, discard, discard_names, .def = "ignore", .doc = "What the guest's discards do."),
 	F_ENUM("detectZeroes", DISK, zeroes, zeroes_names, .def = "off",
 	       .doc = "What writes of zeroes become; unmap needs discard: unmap."),
@@ -62,7 +69,8 @@ const struct table guest_disk_table = TABLE("Guest.disks", DISK, disk_rows);
 
 #define NIC struct guest_nic
 static const struct field nic_rows[] = {
-	F_REF("network", NIC, network, "Network", .flags = FIELD_REQUIRED, .doc = "The Network it is on.", .example = "lan"),
+	F_REF("network", NIC, network, "Network", .flags = FIELD_REQUIRED, .doc = "The Network it is on.",
+	      .example = "lan"),
 	F_MAC("mac", NIC, mac, .doc = "Its address; left out: one is chosen and kept.", .example = "52:54:00:00:20:01"),
 	F_LIST("ip", NIC, ips, scalar_ip, .list_max = 16, .doc = "Addresses reserved for it where weft serves DHCP.",
 	       .example = "192.168.150.10"),
@@ -72,7 +80,8 @@ static const struct field nic_rows[] = {
 const struct table guest_nic_table = TABLE("Guest.interfaces", NIC, nic_rows);
 
 static const struct field console_rows[] = {
-	F_BOOL("serial", struct guest_console, serial, .def = "true", .doc = "A serial console, for `weft guest console`."),
+	F_BOOL("serial", struct guest_console, serial, .def = "true",
+	       .doc = "A serial console, for `weft guest console`."),
 };
 static const struct table console_table = TABLE("Guest.console", struct guest_console, console_rows);
 
@@ -124,8 +133,8 @@ static uint32_t unit_alloc(struct guest_lowering *g, const char *bus, const char
 	const char *space = arena_printf(lower_arena(g->l), "%s/%s", bus, g->object->name);
 	const char *text = alloc(g->l, space, slot, propose_unit, &range);
 	if (!text) {
-		lower_refuse(g->l, NULL, "guest '%s' has more devices than its %s bus has places (%u)", g->object->name, bus,
-			     range.last - range.first + 1);
+		lower_refuse(g->l, NULL, "guest '%s' has more devices than its %s bus has places (%u)", g->object->name,
+			     bus, range.last - range.first + 1);
 		return 0;
 	}
 	return (uint32_t)strtoul(text, NULL, 10);
@@ -204,8 +213,8 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	out->zeroes = disk->zeroes;
 	out->device = disk->device;
 	out->read_only = disk->read_only || cdrom;
-	static const char *const always[] = {"path", "format", "block", "bus", "unit", "cache", "io", "discard",
-					     "detectZeroes", "device", "readOnly"};
+	static const char *const always[] = {"path", "format",  "block",        "bus",    "unit",    "cache",
+					     "io",   "discard", "detectZeroes", "device", "readOnly"};
 	for (size_t k = 0; k < ARRAY_SIZE(always); k++)
 		row_set(&qemu_disk_table, out, always[k]);
 	if ((out->serial = disk->serial))
@@ -220,7 +229,8 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 		needs(g->l, g->want, image.want);
 }
 
-/* "nic/lan", "nic/lan/1" for the second one there: what is kept for an interface stays with it when others come or go before it. */
+/* "nic/lan", "nic/lan/1" for the second one there: what is kept for an interface stays with it when others come or go
+ * before it. */
 static const char *nic_slot(struct guest_lowering *g, size_t i)
 {
 	const struct guest_nic *nics = g->guest->nics.items;
@@ -351,8 +361,9 @@ static void lower_machine(struct guest_lowering *g, const struct guest_order *or
 	qemu->cpu_model = guest->cpu.model;
 	qemu->memory = guest->memory.size;
 	qemu->console = guest->console.serial;
-	static const char *const always[] = {"state", "restart", "shutdownTimeout", "serial", "uuid", "machine", "cpus",
-					     "sockets", "cores", "threads", "cpuModel", "memory", "console"};
+	static const char *const always[] = {"state",    "restart", "shutdownTimeout", "serial", "uuid",
+					     "machine",  "cpus",    "sockets",         "cores",  "threads",
+					     "cpuModel", "memory",  "console"};
 	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
 		row_set(&qemu_table, qemu, always[i]);
 }
@@ -391,7 +402,8 @@ const struct kind guestd_guest_kind = {
 	.name = "Guest",
 	.plural = "guests",
 	.shorts = "vm",
-	.doc = "A virtual machine run by QEMU, with disks on Volumes or files and interfaces on Networks. It outlives weftd.",
+	.doc = "A virtual machine run by QEMU, with disks on Volumes or files and interfaces on Networks. It outlives "
+	       "weftd.",
 	.table = &guest_table,
 	.check = guest_check,
 	.lower = lower,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See host.h. A device node alone proves nothing: KVM is used where its node opens, the processor has the extension, and a machine
- * can be made. */
+/* See host.h. A device node alone proves nothing: KVM is used where its node opens, the processor has the extension,
+ * and a machine can be made. */
 #include "guestd/host.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See instance.h. Everything that happens to a QEMU only marks it dirty; what is to be done about it is found by looking. */
+/* See instance.h. Everything that happens to a QEMU only marks it dirty; what is to be done about it is found by
+ * looking. */
 #include "guestd/instance.h"
 
 #include <systemd/sd-event.h>
@@ -29,7 +30,8 @@ void instance_dirty(struct instance *instance)
 	const char *tap;
 	json_t *fds;
 	engine_dirty(the_engine, "qemu", instance->name);
-	json_object_foreach (json_object_get(instance->record, "taps"), tap, fds) {
+	json_object_foreach(json_object_get(instance->record, "taps"), tap, fds)
+	{
 		cleanup_free char *key = xprintf("%s/%s", instance->name, tap);
 		engine_dirty(the_engine, "tap-attach", key);
 	}
@@ -37,8 +39,8 @@ void instance_dirty(struct instance *instance)
 
 static void on_event(void *ctx, const char *name, const json_t *data)
 {
-	static const char *const telling[] = {"SHUTDOWN", "RESET", "GUEST_PANICKED", "STOP", "RESUME", "BLOCK_IO_ERROR", "SUSPEND",
-					      "WAKEUP"};
+	static const char *const telling[] = {"SHUTDOWN", "RESET",          "GUEST_PANICKED", "STOP",
+					      "RESUME",   "BLOCK_IO_ERROR", "SUSPEND",        "WAKEUP"};
 	struct instance *instance = ctx;
 	if (streq(name, "SHUTDOWN"))
 		ending_guest_down(instance);

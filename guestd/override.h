@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a person has ordered of a guest beside its manifest, as the text that is kept as its override: "stopped", "paused",
- * "running", the latter two perhaps with " serial=N", the start that is asked for. */
+/* What a person has ordered of a guest beside its manifest, as the text that is kept as its override: "stopped",
+ * "paused", "running", the latter two perhaps with " serial=N", the start that is asked for. */
 #ifndef WEFT_GUESTD_OVERRIDE_H
 #define WEFT_GUESTD_OVERRIDE_H
 

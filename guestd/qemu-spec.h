@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one QEMU is: the spec of class qemu, desired and observed alike. Guests lower into it, argv.c turns it into a command
- * line, state.c keeps the one a QEMU was started with. Rows that a running QEMU cannot change wait for its next cold start. */
+/* What one QEMU is: the spec of class qemu, desired and observed alike. Guests lower into it, argv.c turns it into a
+ * command line, record.c keeps the one a QEMU was started with. Rows that a running QEMU cannot change wait for its next
+ * cold start. */
 #ifndef WEFT_GUESTD_QEMU_SPEC_H
 #define WEFT_GUESTD_QEMU_SPEC_H
 
@@ -18,8 +19,10 @@ enum disk_format { FORMAT_RAW, FORMAT_QCOW2 };
 enum nic_model { NIC_VIRTIO, NIC_E1000E };
 
 /* The words of these enums, shared by the manifest and the resource. */
-extern const char *const restart_names[3], *const bus_names[3], *const cache_names[5], *const io_names[3],
-	*const discard_names[2], *const zeroes_names[3], *const device_names[2], *const format_names[2], *const nic_names[2];
+extern const char *const restart_names[3];
+extern const char *const bus_names[3], *const cache_names[5], *const io_names[3];
+extern const char *const discard_names[2], *const zeroes_names[3];
+extern const char *const device_names[2], *const format_names[2], *const nic_names[2];
 
 enum { SATA_UNITS = 6, SCSI_UNITS = 64, PCI_PORTS = 32, NIC_QUEUES_MAX = 16 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Class qemu: the QEMU of one guest. Observing asks its monitor and its record; a machine that has ended is told apart by how it ended: switched off
- * from inside, crashed or killed, or on our own request. */
+/* Class qemu: the QEMU of one guest. Observing asks its monitor and its record; a machine that has ended is told apart
+ * by how it ended: switched off from inside, crashed or killed, or on our own request. */
 #include "guestd/qemu.h"
 
 #include <limits.h>
@@ -17,21 +17,11 @@ static const struct {
 	const char *name;
 	enum meaning meaning;
 } run_states[] = {
-	{"running", GOES_ON},
-	{"suspended", GOES_ON},
-	{"inmigrate", GOES_ON},
-	{"paused", STANDS},
-	{"prelaunch", STANDS},
-	{"debug", STANDS},
-	{"watchdog", STANDS},
-	{"postmigrate", STANDS},
-	{"finish-migrate", STANDS},
-	{"save-vm", STANDS},
-	{"restore-vm", STANDS},
-	{"colo", GOES_ON},
-	{"shutdown", HAS_SHUT_DOWN},
-	{"guest-panicked", HAS_FAILED},
-	{"internal-error", HAS_FAILED},
+	{"running", GOES_ON},        {"suspended", GOES_ON},         {"inmigrate", GOES_ON},
+	{"paused", STANDS},          {"prelaunch", STANDS},          {"debug", STANDS},
+	{"watchdog", STANDS},        {"postmigrate", STANDS},        {"finish-migrate", STANDS},
+	{"save-vm", STANDS},         {"restore-vm", STANDS},         {"colo", GOES_ON},
+	{"shutdown", HAS_SHUT_DOWN}, {"guest-panicked", HAS_FAILED}, {"internal-error", HAS_FAILED},
 	{"io-error", IO_FAILED},
 };
 
@@ -163,8 +153,9 @@ static void see_unanswered(struct op *op, struct instance *instance, const struc
 	struct qemu_spec *spec = see(op, instance, NULL);
 	/* What cannot be asked is taken to be as it was wanted. */
 	see_state(spec, want ? want->state : RUN_RUNNING);
-	op->obs.health = arena_printf(op->obs.arena, "QEMU (pid %d) runs but does not answer its monitor: %s; if this stays so, "
-						     "`weft guest kill %s` and start it again",
+	op->obs.health = arena_printf(op->obs.arena,
+				      "QEMU (pid %d) runs but does not answer its monitor: %s; if this stays so, "
+				      "`weft guest kill %s` and start it again",
 				      instance->id.pid, err->text, instance->name);
 	op_complete(op);
 }
@@ -191,9 +182,10 @@ static void see_failed(struct op *op, struct instance *instance, const char *run
 		return;
 	}
 	see_state(see(op, instance, run_state), RUN_RUNNING);
-	op->obs.health = arena_printf(op->obs.arena,
-				      "the guest's own system crashed (%s) and is left as it is; `weft guest restart %s` starts it again",
-				      run_state, instance->name);
+	op->obs.health = arena_printf(
+		op->obs.arena,
+		"the guest's own system crashed (%s) and is left as it is; `weft guest restart %s` starts it again",
+		run_state, instance->name);
 	op_complete(op);
 }
 
@@ -224,8 +216,10 @@ static void on_status(void *ctx, const json_t *result, const struct err *err)
 		return;
 	case IO_FAILED:
 		see_state(see(op, instance, run_state), RUN_RUNNING);
-		op->obs.health = arena_printf(op->obs.arena, "paused: a disk gave an I/O error or is full; when that is "
-							     "mended, `weft guest resume %s` lets it go on", instance->name);
+		op->obs.health = arena_printf(op->obs.arena,
+					      "paused: a disk gave an I/O error or is full; when that is "
+					      "mended, `weft guest resume %s` lets it go on",
+					      instance->name);
 		break;
 	}
 	op_complete(op);
@@ -362,15 +356,21 @@ static void remove_it(struct op *op)
 	}
 	if (instance->record && !record_text(instance->record, "off")) {
 		json_object_set_new(instance->record, "stopping", json_true());
-		instance_save(instance, &ignored); /* lost only if weftd dies as well, and then the guest's end is taken for its own */
+		instance_save(
+			instance,
+			&ignored); /* lost only if weftd dies as well, and then the guest's end is taken for its own */
 	}
 	instance_end(instance, first_step(instance, seen), seen ? seen->shutdown_timeout_ms : 0, on_ended, op);
 }
 
+/* What waits for the end of a QEMU need not; the end itself, once it is past asking, goes on. A start that has begun
+ * goes on too, and holds back what comes after it. */
 static void cancel(struct op *op)
 {
 	struct instance *instance = instance_get(op->key);
-	if (op->verb == OP_REMOVE && instance_end_cancel(instance, on_ended, op))
+	bool waited = (op->verb == OP_REMOVE && instance_end_cancel(instance, on_ended, op)) ||
+		      (op->verb == OP_CREATE && instance_end_cancel(instance, on_cleared, op));
+	if (waited)
 		op_fail(op, ECANCELED, "was called off");
 }
 

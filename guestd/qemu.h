@@ -20,13 +20,21 @@ extern const struct table tap_attach_table;
 
 /* What a command line depends on besides the spec. */
 struct qemu_facts {
-	const char *name;    /* of the guest */
+	const char *name; /* of the guest */
 	const char *program;
 	bool kvm, vhost_net;
 };
 
 /* The descriptors a QEMU is started with, by number: fixed places, so that the command line is a pure function. */
-enum qemu_fd { QEMU_FD_QMP = 10, QEMU_FD_CONSOLE, QEMU_FD_CONSOLE_LOG, QEMU_FD_AGENT, QEMU_FD_KERNEL, QEMU_FD_INITRD, QEMU_FD_FIRST_DISK };
+enum qemu_fd {
+	QEMU_FD_QMP = 10,
+	QEMU_FD_CONSOLE,
+	QEMU_FD_CONSOLE_LOG,
+	QEMU_FD_AGENT,
+	QEMU_FD_KERNEL,
+	QEMU_FD_INITRD,
+	QEMU_FD_FIRST_DISK
+};
 int qemu_disk_fd(size_t disk);
 int qemu_tap_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue);
 int qemu_vhost_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue);

@@ -28,13 +28,15 @@ static int take_line(const char *line, size_t size, qmp_message_fn *fn, void *ct
 	return more;
 }
 
-int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx, struct err *err)
+int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx,
+		    struct err *err)
 {
 	while (size) {
 		const char *end = memchr(data, '\n', size);
 		size_t part = end ? (size_t)(end - data) : size;
 		if (part > QMP_MESSAGE_MAX - parser->n)
-			return err_set(err, EMSGSIZE, "QEMU's monitor sent a message of more than %d bytes", QMP_MESSAGE_MAX);
+			return err_set(err, EMSGSIZE, "QEMU's monitor sent a message of more than %d bytes",
+				       QMP_MESSAGE_MAX);
 		if (parser->n + part > parser->cap) {
 			parser->cap = parser->n + part > 4096 ? 2 * (parser->n + part) : 4096;
 			parser->buf = xrealloc(parser->buf, parser->cap, 1);

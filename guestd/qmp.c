@@ -166,7 +166,8 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *ctx)
 
 int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned deadline_ms, qmp_reply_fn *fn, void *ctx)
 {
-	json_t *message = json_pack("{s:s, s:i, s:o*}", "execute", command, "id", (int)++qmp->next_id, "arguments", arguments);
+	json_t *message =
+		json_pack("{s:s, s:i, s:o*}", "execute", command, "id", (int)++qmp->next_id, "arguments", arguments);
 	cleanup_free char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	json_decref(message);
 	if (!text)
@@ -178,8 +179,13 @@ int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned d
 	if (qmp->n_out + qmp->n_held + size >= OUT_MAX || qmp->n_pending >= QMP_PENDING_MAX)
 		return -ENOBUFS;
 	struct pending *pending = xcalloc(1, sizeof(*pending));
-	*pending = (struct pending){.qmp = qmp, .id = qmp->next_id, .fn = fn, .ctx = ctx, .command = xstrdup(command),
-				    .deadline_ms = deadline_ms, .next = qmp->pending};
+	*pending = (struct pending){.qmp = qmp,
+				    .id = qmp->next_id,
+				    .fn = fn,
+				    .ctx = ctx,
+				    .command = xstrdup(command),
+				    .deadline_ms = deadline_ms,
+				    .next = qmp->pending};
 	qmp->pending = pending;
 	qmp->n_pending++;
 	if (sd_event_add_time_relative(env.loop, &pending->deadline, CLOCK_MONOTONIC, (uint64_t)deadline_ms * 1000, 0,
@@ -217,8 +223,8 @@ static void on_greeting(struct qmp *qmp, const json_t *greeting)
 	int major = 0, minor = 0, micro = 0;
 	if (qmp->version)
 		return;
-	json_unpack((json_t *)greeting, "{s:{s:{s:i, s:i, s:i}}}", "version", "qemu", "major", &major, "minor", &minor, "micro",
-		    &micro);
+	json_unpack((json_t *)greeting, "{s:{s:{s:i, s:i, s:i}}}", "version", "qemu", "major", &major, "minor", &minor,
+		    "micro", &micro);
 	qmp->version = xprintf("%d.%d.%d", major, minor, micro);
 	qmp_send(qmp, "qmp_capabilities", NULL, GREETING_MS, on_capabilities, qmp);
 }
@@ -293,7 +299,8 @@ int qmp_open(const char *path, const struct qmp_handler *handler, void *ctx, str
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(address.sun_path))
-		return err_set(err, ENAMETOOLONG, "the socket path '%s' is longer than the %zu characters that Linux allows", path,
+		return err_set(err, ENAMETOOLONG,
+			       "the socket path '%s' is longer than the %zu characters that Linux allows", path,
 			       sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
 	cleanup_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

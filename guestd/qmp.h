@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A QMP client on the event loop: commands with deadlines, events as they come. A QEMU that hangs costs its callers their
- * deadlines and nothing else; what it sends is bounded and never trusted. */
+/* A QMP client on the event loop: commands with deadlines, events as they come. A QEMU that hangs costs its callers
+ * their deadlines and nothing else; what it sends is bounded and never trusted. */
 #ifndef WEFT_GUESTD_QMP_H
 #define WEFT_GUESTD_QMP_H
 
@@ -18,7 +18,8 @@ struct qmp_parser {
 /* Called for every message; false ends the feeding. */
 typedef bool qmp_message_fn(void *ctx, json_t *message);
 /* -EPROTO for what is no JSON object, -EMSGSIZE for a message that is too long; the stream is of no use after that. */
-int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx, struct err *err);
+int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx,
+		    struct err *err);
 void qmp_parser_done(struct qmp_parser *parser);
 
 struct qmp;
@@ -37,10 +38,13 @@ int qmp_open(const char *path, const struct qmp_handler *handler, void *ctx, str
 /* Ends it; commands that wait get ECANCELED before it returns; the handler is not called any more. Returns NULL. */
 struct qmp *qmp_close(struct qmp *qmp);
 
-/* `result` is the command's "return", borrowed; NULL with an error: what QEMU said, ETIMEDOUT, ECONNRESET, ECANCELED. */
+/* `result` is the command's "return", borrowed; NULL with an error: what QEMU said, ETIMEDOUT, ECONNRESET, ECANCELED.
+ */
 typedef void qmp_reply_fn(void *ctx, const json_t *result, const struct err *err);
-/* Sends a command (before `ready`: as soon as it is). Takes `arguments` (may be NULL). fn is called once, never from within. fn may be NULL. */
-int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned deadline_ms, qmp_reply_fn *fn, void *ctx);
+/* Sends a command (before `ready`: as soon as it is). Takes `arguments` (may be NULL). fn is called once, never from
+ * within. fn may be NULL. */
+int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned deadline_ms, qmp_reply_fn *fn,
+	     void *ctx);
 /* Sends a command whose answer nobody waits for. */
 void qmp_tell(struct qmp *qmp, const char *command);
 

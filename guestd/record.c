@@ -39,7 +39,8 @@ int record_save(const char *guest, const json_t *record, struct err *err)
 void record_remove(const char *guest)
 {
 	/* The record goes last: as long as it is there, a later weftd goes on removing. */
-	static const char *const files[] = {"qmp.sock", "console.sock", "agent.sock", "console.log", "qemu.log", "state.json", ""};
+	static const char *const files[] = {
+		"qmp.sock", "console.sock", "agent.sock", "console.log", "qemu.log", "state.json", ""};
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		cleanup_free char *path = guest_path(guest, files[i]);
 		if (*files[i])

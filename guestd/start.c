@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A cold start: taps are opened on a thread, sockets are made, the launcher opens images and starts QEMU with its CPUs stopped, its
- * monitor answers, the record is written, the CPUs run. A weftd that dies in between leaves a record without a pid, or a
- * QEMU whose CPUs never ran; the next one finds either. */
+/* A cold start: taps are opened on a thread, sockets are made, the launcher opens images and starts QEMU with its CPUs
+ * stopped, its monitor answers, the record is written, the CPUs run. A weftd that dies in between leaves a record
+ * without a pid, or a QEMU whose CPUs never ran; the next one finds either. */
 #include "guestd/start.h"
 
 #include <dirent.h>
@@ -72,8 +72,8 @@ static void pass_fd(struct start *start, int fd, int target)
 static void pass_path(struct start *start, const char *path, int open_flags, bool memfd, int target)
 {
 	arena_grow(start->arena, start->files, start->n_files, start->cap_files);
-	start->files[start->n_files++] =
-		(struct launch_file){.path = path, .open_flags = open_flags, .fd = -1, .memfd = memfd, .target_fd = target};
+	start->files[start->n_files++] = (struct launch_file){
+		.path = path, .open_flags = open_flags, .fd = -1, .memfd = memfd, .target_fd = target};
 }
 
 /* On the thread. */
@@ -110,7 +110,8 @@ static int listen_at(struct start *start, const char *file, int target)
 		return err_errno(&start->err, errno, "socket");
 	if (strlen(path) >= sizeof(address.sun_path))
 		return err_set(&start->err, ENAMETOOLONG,
-			       "the socket path '%s' is longer than the %zu characters that Linux allows: use a shorter --root or name",
+			       "the socket path '%s' is longer than the %zu characters that Linux allows: use a "
+			       "shorter --root or name",
 			       path, sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
 	unlink(path);
@@ -153,7 +154,8 @@ static void list_files(struct start *start)
 		const struct qemu_disk *disk = &list_at(&spec->disks, struct qemu_disk, i);
 		/* QEMU 10 takes a descriptor only if it bypasses the cache just as the disk is to. */
 		bool direct = disk->cache == CACHE_NONE || disk->cache == CACHE_DIRECTSYNC;
-		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false, qemu_disk_fd(i));
+		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false,
+			  qemu_disk_fd(i));
 	}
 }
 
@@ -176,8 +178,9 @@ static json_t *new_record(struct start *start)
 	time_t now = time(NULL);
 	struct tm tm;
 	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "boot", env.boot_id, "accel", start->facts.kvm ? "kvm" : "tcg",
-			 "accelReason", start->accel_reason, "startedAt", at, "taps", tap_numbers(start->spec), "spec",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "boot", env.boot_id, "accel",
+			 start->facts.kvm ? "kvm" : "tcg", "accelReason", start->accel_reason, "startedAt", at, "taps",
+			 tap_numbers(start->spec), "spec",
 			 table_to_json(&qemu_table, start->spec, EMIT_DEFAULTS | EMIT_SECRETS | EMIT_NO_STATUS));
 }
 
@@ -194,7 +197,8 @@ static void on_running(void *ctx, const json_t *result, const struct err *err)
 	start->err = *err;
 	cleanup_free char *words = instance_last_words(instance);
 	if (err->code == ECONNRESET || err->code == EPIPE)
-		err_set(&start->err, EIO, "QEMU ended as soon as it was started: %s", *words ? words : "it did not say why");
+		err_set(&start->err, EIO, "QEMU ended as soon as it was started: %s",
+			*words ? words : "it did not say why");
 	if (err->code == ECANCELED || !instance_alive(instance)) {
 		fail(start, &start->err);
 		return;
@@ -257,7 +261,8 @@ static int prepare(struct start *start)
 {
 	struct instance *instance = start->instance;
 	cleanup_free char *dir = guest_path(instance->name, "");
-	start->facts = (struct qemu_facts){.name = instance->name, .program = host_qemu(), .vhost_net = host_vhost_net()};
+	start->facts =
+		(struct qemu_facts){.name = instance->name, .program = host_qemu(), .vhost_net = host_vhost_net()};
 	start->facts.kvm = host_kvm(start->arena, &start->accel_reason);
 	if (!start->facts.program)
 		return err_set(&start->err, ENOENT, "there is no QEMU on this host: install qemu-system-x86");

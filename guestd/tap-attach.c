@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Class tap-attach: what ties a running QEMU to its tap. A QEMU is started with its taps attached; when a tap is deleted and made anew, the
- * descriptors in QEMU are attached to the new one, from outside. It goes with the QEMU. */
+/* Class tap-attach: what ties a running QEMU to its tap. A QEMU is started with its taps attached; when a tap is
+ * deleted and made anew, the descriptors in QEMU are attached to the new one, from outside. It goes with the QEMU. */
 #include "guestd/qemu.h"
 
 #include <limits.h>
@@ -92,7 +92,8 @@ static void observe(struct op *op)
 			return;
 		}
 		if (r < 0) {
-			op_fail(op, -r, "descriptor %d of QEMU (pid %d) cannot be read: %s", fds[i], instance->id.pid, strerror(-r));
+			op_fail(op, -r, "descriptor %d of QEMU (pid %d) cannot be read: %s", fds[i], instance->id.pid,
+				strerror(-r));
 			return;
 		}
 		all &= attached;
@@ -118,29 +119,27 @@ static bool has_feature(const json_t *features, const char *name)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach (features, i, item)
-		if (json_is_string(item) && str_starts(json_string_value(item), name))
-			return true;
+	json_array_foreach(features, i,
+			   item) if (json_is_string(item) && str_starts(json_string_value(item), name)) return true;
 	return false;
 }
 
-/* What the guest's driver agreed to take decides how frames are handed to it. Without an answer: the header of today's devices, and nothing that
- * the guest may not expect. */
+/* What the guest's driver agreed to take decides how frames are handed to it. Without an answer: the header of today's
+ * devices, and nothing that the guest may not expect. */
 static void on_features(void *ctx, const json_t *result, const struct err *err)
 {
 	static const struct {
 		const char *name;
 		unsigned offload;
 	} offloads[] = {
-		{"VIRTIO_NET_F_GUEST_CSUM:", TUN_F_CSUM},
-		{"VIRTIO_NET_F_GUEST_TSO4:", TUN_F_TSO4},
-		{"VIRTIO_NET_F_GUEST_TSO6:", TUN_F_TSO6},
-		{"VIRTIO_NET_F_GUEST_ECN:", TUN_F_TSO_ECN},
+		{"VIRTIO_NET_F_GUEST_CSUM:", TUN_F_CSUM}, {"VIRTIO_NET_F_GUEST_TSO4:", TUN_F_TSO4},
+		{"VIRTIO_NET_F_GUEST_TSO6:", TUN_F_TSO6}, {"VIRTIO_NET_F_GUEST_ECN:", TUN_F_TSO_ECN},
 		{"VIRTIO_NET_F_GUEST_UFO:", TUN_F_UFO},
 	};
 	struct work *work = ctx;
 	const json_t *guest = json_object_get(result, "guest-features");
-	const json_t *device = json_object_get(guest, "dev-features"), *transport = json_object_get(guest, "transports");
+	const json_t *device = json_object_get(guest, "dev-features"),
+		     *transport = json_object_get(guest, "transports");
 	work->modes.header = HEADER_NEW;
 	if (guest && !has_feature(device, "VIRTIO_NET_F_MRG_RXBUF:") && !has_feature(transport, "VIRTIO_F_VERSION_1:"))
 		work->modes.header = HEADER_OLD;
@@ -169,7 +168,8 @@ static void attach(struct op *op)
 	if (want->model != NIC_VIRTIO)
 		worker_run(work_on, worked, work);
 	else if (instance_connect(instance, &work->err) < 0 ||
-		 qmp_send(instance->qmp, "x-query-virtio-status", json_pack("{s:s}", "path", device), QUERY_MS, on_features, work) < 0)
+		 qmp_send(instance->qmp, "x-query-virtio-status", json_pack("{s:s}", "path", device), QUERY_MS,
+			  on_features, work) < 0)
 		on_features(work, NULL, NULL);
 }
 

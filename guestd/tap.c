@@ -18,8 +18,8 @@ static int set_iff(int fd, const char *name, int flags)
 	return ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : 0;
 }
 
-/* Attaches one descriptor. Taps are multi-queue or not from birth, and only attaching tells which. A name that no tap has would make a
- * new one, which is seen by its not being persistent, and goes with the descriptor. */
+/* Attaches one descriptor. Taps are multi-queue or not from birth, and only attaching tells which. A name that no tap
+ * has would make a new one, which is seen by its not being persistent, and goes with the descriptor. */
 static int attach(int fd, const char *name)
 {
 	struct ifreq seen = {0};
@@ -100,8 +100,8 @@ static int attach_one(int pidfd, int number, const char *name, const struct tap_
 	return 0;
 }
 
-int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name, const struct tap_modes *modes,
-	       struct err *err)
+int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name,
+	       const struct tap_modes *modes, struct err *err)
 {
 	cleanup_close int pidfd = process_open(id);
 	if (pidfd < 0)

@@ -9,7 +9,8 @@
 /* Opens `queues` descriptors of a tap that exists and is persistent; 0 or -errno, and then none is open. */
 int tap_open(const char *name, uint32_t queues, int *fds, struct err *err);
 
-/* Is this descriptor of that process attached to the link `name` that exists now? 0 or -errno when it cannot be told. */
+/* Is this descriptor of that process attached to the link `name` that exists now? 0 or -errno when it cannot be told.
+ */
 int tap_attached(const struct process_id *id, int fd, const char *name, bool *ret);
 
 struct tap_modes {
@@ -17,7 +18,7 @@ struct tap_modes {
 	unsigned offloads; /* TUN_F_*: what the guest takes */
 };
 /* Attaches a process's descriptors, those that are not, to the tap `name`. */
-int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name, const struct tap_modes *modes,
-	       struct err *err);
+int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name,
+	       const struct tap_modes *modes, struct err *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line of QEMU for each spec in tests/golden/argv: NAME.json has {"facts": {"kvm", "vhostNet"}, "spec": {...}}, NAME.args an
- * argument a line. */
+/* The command line of QEMU for each spec in tests/golden/argv: NAME.json has {"facts": {"kvm", "vhostNet"}, "spec":
+ * {...}}, NAME.args an argument a line. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

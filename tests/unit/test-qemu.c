@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Classes qemu and tap-attach with a real QEMU and a guest of 512 bytes, in a network namespace of the test's own; their verbs are driven through
- * the lane as the engine does it. Needs root, QEMU and the assembler. */
+/* Classes qemu and tap-attach with a real QEMU and a guest of 512 bytes, in a network namespace of the test's own;
+ * their verbs are driven through the lane as the engine does it. Needs root, QEMU and the assembler. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -57,9 +57,16 @@ static void rest(unsigned ms)
 	spin(&never, ms);
 }
 
-static void begin(struct run *run, const struct resource_class *class, enum op_verb verb, const char *key, const void *want, const void *seen)
+static void begin(struct run *run, const struct resource_class *class, enum op_verb verb, const char *key,
+		  const void *want, const void *seen)
 {
-	*run = (struct run){.op = {.verb = verb, .class = class, .key = key, .want = want, .seen = seen, .lane = lane, .done = on_done}};
+	*run = (struct run){.op = {.verb = verb,
+				   .class = class,
+				   .key = key,
+				   .want = want,
+				   .seen = seen,
+				   .lane = lane,
+				   .done = on_done}};
 	lane->ops->submit(lane, &run->op);
 	lane->ops->flush(lane);
 }
@@ -95,17 +102,18 @@ static char *path_of(const char *name)
 
 static void make_disk(const char *name)
 {
-	cleanup_free char *text = xprintf("cd %s && as %s/tests/data/tiny-guest.S -o tiny.o && "
-					  "ld --oformat binary -Ttext 0x7c00 tiny.o -o %s && truncate -s 1M %s && chmod 600 %s",
-					  root, WEFT_SOURCE_DIR, name, name, name);
+	cleanup_free char *text =
+		xprintf("cd %s && as %s/tests/data/tiny-guest.S -o tiny.o && "
+			"ld --oformat binary -Ttext 0x7c00 tiny.o -o %s && truncate -s 1M %s && chmod 600 %s",
+			root, WEFT_SOURCE_DIR, name, name, name);
 	assert_int_equal(system(text), 0);
 }
 
 static struct qemu_disk disk;
 static struct qemu_nic nic;
 
-static const char *const disk_rows[] = {"path", "format", "block", "bus", "unit", "cache", "io", "discard", "detectZeroes", "device",
-					"readOnly", "bootIndex"};
+static const char *const disk_rows[] = {"path", "format",  "block",        "bus",    "unit",     "cache",
+					"io",   "discard", "detectZeroes", "device", "readOnly", "bootIndex"};
 static const char *const nic_rows[] = {"tap", "mac", "model", "queues", "port", "bootIndex"};
 
 static struct qemu_spec make_spec(const char *disk_name, bool with_nic)
@@ -119,21 +127,31 @@ static struct qemu_spec make_spec(const char *disk_name, bool with_nic)
 		.shutdown_timeout_ms = 20000,
 		.uuid = "6d6f7265-7765-4674-8000-0000746e7974",
 		.machine = "q35",
-		.cpus = 1, .sockets = 1, .cores = 1, .threads = 1,
+		.cpus = 1,
+		.sockets = 1,
+		.cores = 1,
+		.threads = 1,
 		.cpu_model = "host",
 		.memory = 32 << 20,
 		.console = true,
 		.disks = {&disk, 1},
 		.nics = {&nic, with_nic},
 	};
-	static const char *const set[] = {"state", "restart", "shutdownTimeout", "serial", "uuid", "machine", "cpus", "sockets", "cores",
-					  "threads", "cpuModel", "memory", "console", "disks", "nics"};
+	static const char *const set[] = {"state",    "restart", "shutdownTimeout", "serial", "uuid",
+					  "machine",  "cpus",    "sockets",         "cores",  "threads",
+					  "cpuModel", "memory",  "console",         "disks",  "nics"};
 	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
 		row_set(&qemu_table, &spec, set[i]);
-	disk = (struct qemu_disk){.path = path, .bus = BUS_VIRTIO, .unit = 1, .cache = CACHE_WRITEBACK, .boot_index = 2};
+	disk = (struct qemu_disk){
+		.path = path, .bus = BUS_VIRTIO, .unit = 1, .cache = CACHE_WRITEBACK, .boot_index = 2};
 	for (size_t i = 0; i < ARRAY_SIZE(disk_rows); i++)
 		row_set(&qemu_disk_table, &disk, disk_rows[i]);
-	nic = (struct qemu_nic){.tap = "web.0", .mac = {{0x52, 0x54, 0, 0, 0, 1}}, .model = NIC_VIRTIO, .queues = 1, .port = 2, .boot_index = 1};
+	nic = (struct qemu_nic){.tap = "web.0",
+				.mac = {{0x52, 0x54, 0, 0, 0, 1}},
+				.model = NIC_VIRTIO,
+				.queues = 1,
+				.port = 2,
+				.boot_index = 1};
 	for (size_t i = 0; i < ARRAY_SIZE(nic_rows); i++)
 		row_set(&qemu_nic_table, &nic, nic_rows[i]);
 	return spec;
@@ -259,8 +277,14 @@ static void test_pause_and_go_on(void **state)
 	uint64_t rows = table_diff(&qemu_table, &want, seen);
 	assert_int_equal(table_flags(&qemu_table, rows), 0);
 	for (int i = 0; i < 2; i++) {
-		change = (struct run){.op = {.verb = OP_UPDATE, .class = &guestd_qemu_class, .key = "web", .want = &want, .seen = seen, .rows = rows,
-					     .lane = lane, .done = on_done}};
+		change = (struct run){.op = {.verb = OP_UPDATE,
+					     .class = &guestd_qemu_class,
+					     .key = "web",
+					     .want = &want,
+					     .seen = seen,
+					     .rows = rows,
+					     .lane = lane,
+					     .done = on_done}};
 		lane->ops->submit(lane, &change.op);
 		lane->ops->flush(lane);
 		must(&change, 5000);
@@ -345,7 +369,8 @@ static void test_the_console_log_is_bounded(void **state)
 	struct qemu_spec want = make_spec("a.img", false);
 	start_guest(&want);
 	cleanup_free char *path = guestd_console_log_path("web");
-	cleanup_free char *command = xprintf("yes 'a line of a guest that talks too much' | head -c 3000000 >> %s", path);
+	cleanup_free char *command =
+		xprintf("yes 'a line of a guest that talks too much' | head -c 3000000 >> %s", path);
 	struct stat st;
 	assert_int_equal(system(command), 0);
 	rest(3000);
@@ -379,6 +404,27 @@ static void test_a_stop_can_be_called_off(void **state)
 	must(&stop, 20000);
 	assert_true(now_ms() - before >= 1000 && now_ms() - before < 5000);
 	observation_done(&stop.op.obs);
+	observation_done(&run.op.obs);
+}
+
+static void test_a_start_can_be_called_off(void **state)
+{
+	struct run run = {0}, start;
+	struct qemu_spec want = make_spec("a.img", false);
+	want.restart = RESTART_ALWAYS;
+	start_guest(&want);
+	int pid = (int)look(&run, &want)->pid;
+	type("q");
+	assert_null(look(&run, &want));
+	begin(&start, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	assert_false(start.done); /* ends the old one first */
+	lane->ops->cancel(lane, &start.op);
+	end(&start, 100);
+	assert_int_equal(start.op.err.code, ECANCELED);
+	rest(1000);
+	assert_true(has_ended(pid));
+	assert_false(instance_alive(instance_find("web")));
+	assert_null(look(&run, NULL));
 	observation_done(&run.op.obs);
 }
 
@@ -451,7 +497,8 @@ static void test_refusals_say_why(void **state)
 
 static void make_tap(const char *name)
 {
-	cleanup_free char *command = xprintf("ip tuntap add %s mode tap multi_queue vnet_hdr user %s && ip link set %s up", name, QEMU_USER, name);
+	cleanup_free char *command = xprintf(
+		"ip tuntap add %s mode tap multi_queue vnet_hdr user %s && ip link set %s up", name, QEMU_USER, name);
 	assert_int_equal(system(command), 0);
 }
 
@@ -459,7 +506,8 @@ static void make_tap(const char *name)
 static int frames(const char *name, unsigned ms)
 {
 	cleanup_close int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL));
-	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name)};
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name)};
 	uint8_t frame[2048];
 	int n = 0;
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -475,7 +523,9 @@ static unsigned cpu_ticks(unsigned pid)
 	cleanup_free char *path = xprintf("/proc/%u/task/%u/stat", pid, pid), *text = NULL;
 	unsigned user = 0, system_time = 0;
 	assert_int_equal(file_read(path, 4096, &text, NULL), 0);
-	assert_int_equal(sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %u %u", &user, &system_time), 2);
+	assert_int_equal(
+		sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %u %u", &user, &system_time),
+		2);
 	return user + system_time;
 }
 
@@ -517,7 +567,8 @@ static void test_a_deleted_tap_is_attached_again(void **state)
 	assert_true(frames("web.0", 30000) > 0);
 	before = cpu_ticks(pid);
 	rest(1000);
-	print_message("QEMU's processor time: %u ticks a second without the tap, %u with it again\n", spinning, cpu_ticks(pid) - before);
+	print_message("QEMU's processor time: %u ticks a second without the tap, %u with it again\n", spinning,
+		      cpu_ticks(pid) - before);
 
 	begin(&removal, &guestd_tap_attach_class, OP_REMOVE, "web/web.0", NULL, run.op.obs.spec);
 	rest(300);
@@ -572,7 +623,8 @@ static void test_every_device_is_taken(void **state)
 	nics[1].model = NIC_E1000E;
 	nics[1].port = 31;
 	for (int i = 0; i < 2; i++)
-		*present_of(&nics[i]) &= ~(UINT64_C(1) << (table_field(&qemu_nic_table, "bootIndex") - qemu_nic_table.fields));
+		*present_of(&nics[i]) &=
+			~(UINT64_C(1) << (table_field(&qemu_nic_table, "bootIndex") - qemu_nic_table.fields));
 	want.disks = (struct list){disks, n};
 	want.nics = (struct list){nics, 2};
 	want.scsi_port = 4;
@@ -667,6 +719,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_panic_is_answered_by_the_policy, end_guest),
 		cmocka_unit_test_teardown(test_the_console_log_is_bounded, end_guest),
 		cmocka_unit_test_teardown(test_a_stop_can_be_called_off, end_guest),
+		cmocka_unit_test_teardown(test_a_start_can_be_called_off, end_guest),
 		cmocka_unit_test_teardown(test_a_hung_qemu_is_no_hung_weftd, end_guest),
 		cmocka_unit_test_teardown(test_a_start_that_was_cut_off_leaves_nothing, end_guest),
 		cmocka_unit_test_teardown(test_refusals_say_why, end_guest),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The QMP client: its parser against what a hostile or broken QEMU may send, and the client against a server that the test plays. */
+/* The QMP client: its parser against what a hostile or broken QEMU may send, and the client against a server that the
+ * test plays. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +44,8 @@ static int feed(const char *text, size_t step, struct heard *heard, struct err *
 
 static void test_messages_in_any_pieces(void **state)
 {
-	static const char text[] = "{\"m\": \"one\"}\r\n\r\n  \n{\"m\": \"two \\u00fc \\n\"}\n{\"m\": [{}], \"n\": {\"m\": 1}}\n{\"m\": \"cut";
+	static const char text[] = "{\"m\": \"one\"}\r\n\r\n  \n{\"m\": \"two \\u00fc \\n\"}\n{\"m\": [{}], \"n\": "
+				   "{\"m\": 1}}\n{\"m\": \"cut";
 	for (size_t step = 1; step < sizeof(text); step++) {
 		struct heard heard = {0};
 		assert_int_equal(feed(text, step, &heard, NULL), 0);
@@ -200,7 +202,9 @@ static void part(struct server *server, struct client *client)
 	rmdir(server->dir);
 }
 
-#define GREETING "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, \"capabilities\": []}}\r\n"
+#define GREETING                                                                                                       \
+	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, "         \
+	"\"capabilities\": []}}\r\n"
 
 static void test_a_conversation(void **state)
 {
@@ -217,7 +221,8 @@ static void test_a_conversation(void **state)
 	assert_true(client.ready);
 	assert_string_equal(client.version, "7.2.22");
 	assert_string_equal(heard_by(&server), "{\"execute\":\"first\",\"id\":1,\"arguments\":{\"a\":1}}\n");
-	say(&server, "{\"timestamp\": {}, \"event\": \"STOP\"}\r\n{\"return\": {}, \"id\": 99}\r\n{\"return\": {}, \"id\": \"1\"}\r\n{}\r\n");
+	say(&server, "{\"timestamp\": {}, \"event\": \"STOP\"}\r\n{\"return\": {}, \"id\": 99}\r\n{\"return\": {}, "
+		     "\"id\": \"1\"}\r\n{}\r\n");
 	assert_string_equal(client.event, "STOP");
 	assert_false(client.replied);
 	say(&server, "{\"return\": {\"value\": 5}, \"id\": 1}\r\n");
