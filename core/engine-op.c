@@ -331,10 +331,11 @@ static char *describe_loss(const struct res *res, const struct decision *d)
 
 static void note_repair(struct res *res, const struct decision *d)
 {
-	if (!res->settled || res->repairing || !res->want || d->verb == OP_OBSERVE)
+	if (!res->settled || !res->want || d->verb == OP_OBSERVE || (res->repairing && d->verb != OP_CREATE))
 		return;
+	if (!res->repairing)
+		res->repair_counts = !caused_by_need(res);
 	res->repairing = true;
-	res->repair_counts = !caused_by_need(res);
 	free(res->loss);
 	res->loss = describe_loss(res, d);
 }
