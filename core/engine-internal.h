@@ -55,6 +55,7 @@ struct res {
 	bool settled;      /* has been as wanted since its want last changed: a difference now is drift */
 	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
 	bool observe_failed;
+	bool hurry; /* leaving, and a person does not want to wait */
 	bool again; /* marked dirty while an operation was under way */
 	char *loss;        /* what drift was seen, for the event */
 	struct op *op;

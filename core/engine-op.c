@@ -355,6 +355,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->want = d->verb == OP_OBSERVE ? (w ? w->spec : NULL) : d->verb == OP_REMOVE ? NULL : d->spec;
 	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
+	op->hurry = res->hurry;
 	op->rows = d->rows;
 	op->incarnation = res->obs.exists ? res->obs.incarnation : 0;
 	bool restoring = d->verb == OP_UPDATE && !res->want;

@@ -111,7 +111,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	const struct want *before = r->old;
 	bool same = before && same_want(before, want);
 	r->want = want;
-	r->released = false;
+	r->released = r->hurry = false;
 	if (want->class->period_ms)
 		add_poll(e, want->class);
 	if (same)
@@ -207,6 +207,12 @@ void engine_final(struct engine *e)
 	e->pending = false;
 	settle_fresh(e);
 	queue_all(e);
+}
+
+void engine_hurry(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		e->nodes[i]->hurry = !e->nodes[i]->want;
 }
 
 /* Generations that nothing points into any more are freed once everything has come to rest. */

@@ -84,6 +84,8 @@ void engine_switch(struct engine *engine, struct generation *gen, bool pending);
 void engine_leave(struct engine *engine, struct generation *old);
 struct generation *engine_generation(struct engine *engine);
 void engine_final(struct engine *engine);
+/* What is leaving goes without being asked to end by itself (`weft delete --now`). */
+void engine_hurry(struct engine *engine);
 /* Works until nothing is left to do without an answer from outside. Returns the time of the next timer (host clock), UINT64_MAX if none. */
 uint64_t engine_run(struct engine *engine);
 /* Of the pending switch: running; settled (transactional ones Present or gone, others tried once or waiting); refused, with the reason. */

@@ -306,6 +306,8 @@ static void async_submit(struct lane *lane, struct op *client)
 		.seen = client->seen ? table_copy(table, client->seen, arena) : NULL,
 		.was = client->was ? table_copy(table, client->was, arena) : NULL,
 		.rows = client->rows,
+		.hurry = client->hurry,
+		.incarnation = client->incarnation,
 		.mark = arena_strdup(arena, client->mark),
 		.lane = lane,
 		.done = on_verb_done,

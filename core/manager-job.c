@@ -142,24 +142,6 @@ static void wait_ready(struct manager *m, struct job *job)
 	manager_schedule(m);
 }
 
-static manager_now_fn *delete_now;
-
-void manager_on_delete_now(manager_now_fn *fn)
-{
-	delete_now = fn;
-}
-
-static void hurry_deleted(const struct job *job)
-{
-	if (job->type != JOB_DELETE || !job->now || !delete_now)
-		return;
-	for (size_t i = 0; i < job->n_touched; i++) {
-		const char *slash = strchr(job->touched[i], '/');
-		cleanup_free char *kind = xstrndup(job->touched[i], (size_t)(slash - job->touched[i]));
-		delete_now(kind, slash + 1);
-	}
-}
-
 static void make_final(struct manager *m, struct job *job)
 {
 	struct err err = {0};
@@ -169,7 +151,8 @@ static void make_final(struct manager *m, struct job *job)
 	}
 	adopt_final(m, job);
 	engine_final(m->engine);
-	hurry_deleted(job);
+	if (job->now)
+		engine_hurry(m->engine);
 	event_text("Applied", NULL, false, "revision %llu is final: %s by %s", (unsigned long long)job->row.rev,
 		   job->what ? job->what : "a change", job->who ? job->who : "weftd");
 	if (job->wait && job->done) {

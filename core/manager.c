@@ -41,7 +41,7 @@ static void engine_notify(void *ctx, const struct engine_notice *notice)
 	event_emit(&(struct event){.type = notice_types[notice->type],
 				   .object = object,
 				   .resource = resource,
-				   .text = notice->text ? notice->text : resource,
+				   .text = notice->text ? notice->text : "",
 				   .warning = bad});
 }
 

@@ -73,9 +73,6 @@ json_t *manager_resources(struct manager *m); /* [{"id","state","reason","object
 json_t *manager_status(struct manager *m); /* {"version","instance","revision","pending":{...},"converged":bool,"accel":...} */
 /* Sets (text) or clears (NULL) an override of an object and lowers anew. `done` as above. */
 void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who, manager_done_fn *done, void *ctx);
-/* Who is told of each object that `delete --now` has deleted, once that is final: what would take its time to go is to go at once. */
-typedef void manager_now_fn(const char *kind, const char *name);
-void manager_on_delete_now(manager_now_fn *fn);
 /* A fact may have changed: objects that read it are lowered again. The key may end in '*'. */
 void manager_fact_changed(struct manager *m, const char *key);
 

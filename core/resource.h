@@ -43,6 +43,7 @@ struct op {
 	const char *key;
 	const void *want;  /* desired spec; NULL when it is to go */
 	const void *was;   /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
+	bool hurry;        /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
 	const void *seen;  /* spec of the last observation; NULL if there is none or it does not exist */
 	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and it is looked at again) */
 	uint64_t rows;     /* OP_UPDATE: the rows that differ */

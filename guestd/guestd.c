@@ -5,15 +5,8 @@
 #include "guestd/host.h"
 #include "guestd/instance.h"
 
-static void on_delete_now(const char *kind, const char *name)
-{
-	if (streq(kind, "Guest"))
-		guestd_kill(name);
-}
-
 int guestd_start(struct engine *engine, struct err *err)
 {
-	manager_on_delete_now(on_delete_now);
 	instances_init(engine);
 	host_facts_register();
 	return 0;

@@ -360,7 +360,7 @@ static void remove_it(struct op *op)
 			instance,
 			&ignored); /* lost only if weftd dies as well, and then the guest's end is taken for its own */
 	}
-	instance_end(instance, first_step(instance, seen), seen ? seen->shutdown_timeout_ms : 0, on_ended, op);
+	instance_end(instance, op->hurry ? END_KILL : first_step(instance, seen), seen ? seen->shutdown_timeout_ms : 0, on_ended, op);
 }
 
 /* What waits for the end of a QEMU need not; the end itself, once it is past asking, goes on. A start that has begun
