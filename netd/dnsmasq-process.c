@@ -21,6 +21,7 @@ struct server {
 	char *network;
 	struct process_id id; /* pid 0: none known */
 	struct process_watch *watch;
+	bool scanned; /* once is enough: what we start ourselves is noted, or killed */
 	/* What is going on: a start that waits for the pid file, or a stop that waits for the end. */
 	bool starting;
 	dnsmasq_done_fn *done;
@@ -55,6 +56,18 @@ static void finish(struct server *server, const struct err *err)
 		done(server->ctx, err);
 }
 
+/* After an operation that took too long: what it began has not ended yet. */
+static bool is_busy(const struct server *server, dnsmasq_done_fn *done, void *ctx)
+{
+	struct err err = {0};
+	if (!server->done)
+		return false;
+	err_set(&err, EBUSY, "dnsmasq of network '%s' is still being %s", server->network,
+		server->starting ? "started" : "ended");
+	done(ctx, &err);
+	return true;
+}
+
 /* The last line that dnsmasq wrote before it gave up, without its own name. */
 static char *last_words(const char *network)
 {
@@ -74,7 +87,9 @@ static char *last_words(const char *network)
 static void fill_gave_up(const struct server *server, struct err *err)
 {
 	cleanup_free char *words = last_words(server->network);
-	err_set(err, EIO, "dnsmasq of network '%s' gave up: %.300s", server->network, words);
+	bool taken = strstr(words, "Address already in use");
+	err_set(err, EIO, "dnsmasq of network '%s' gave up: %.250s%s", server->network, words,
+		taken ? "; stop what listens there, or bind it to other interfaces" : "");
 }
 
 static void on_exit_of(void *ctx, const struct process_id *id)
@@ -189,7 +204,9 @@ bool dnsmasq_find(const char *network, struct process_id *ret)
 	if (!server->id.pid || !process_alive(&server->id)) {
 		forget(server); /* its end may not have been dispatched yet */
 		bool known = read_process(network, &id, NULL) && process_alive(&id) && is_ours(network, id.pid);
-		if (!known && !scan_processes(network, &id))
+		bool lost = !known && !server->scanned;
+		server->scanned = true;
+		if (!known && !(lost && scan_processes(network, &id)))
 			return false;
 		if (watch(server, &id, NULL) < 0)
 			return false;
@@ -280,6 +297,8 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 		await_service(server, &err);
 	if (err.code == ESRCH) /* gone before it could be watched */
 		fill_gave_up(server, &err);
+	if (err.code && !failed)
+		process_signal(id, SIGKILL); /* nobody would know of it */
 	if (err.code) {
 		finish(server, &err);
 	} else if (has_pid_file(server)) {
@@ -295,6 +314,10 @@ static void start(struct server *server, json_t *spec, dnsmasq_done_fn *done, vo
 			  *log = dnsmasq_path(server->network, DNSMASQ_LOG);
 	cleanup_free char *name = xprintf("weft-dnsmasq-%s", server->network);
 	struct err err = {0};
+	if (is_busy(server, done, ctx)) {
+		json_decref(spec);
+		return;
+	}
 	server->starting = true;
 	server->done = done;
 	server->ctx = ctx;
@@ -342,6 +365,8 @@ void dnsmasq_stop(const char *network, dnsmasq_done_fn *done, void *ctx)
 {
 	struct server *server = server_get(network);
 	struct process_id id;
+	if (is_busy(server, done, ctx))
+		return;
 	if (!dnsmasq_find(network, &id) || process_signal(&id, SIGTERM) < 0) {
 		done(ctx, NULL);
 		return;

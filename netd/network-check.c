@@ -88,7 +88,7 @@ static bool all_ones(const struct ip *ip, uint8_t from)
 }
 
 /* The first and last address of an IPv4 subnet are no host's; the first of an IPv6 subnet is every router's. */
-static bool is_edge(const struct ip_prefix *prefix, const struct ip *ip)
+bool network_is_edge(const struct ip_prefix *prefix, const struct ip *ip)
 {
 	struct ip_prefix network = prefix_network(prefix);
 	uint8_t host_bits = (uint8_t)((ip->family == 4 ? 32 : 128) - prefix->len);
@@ -162,7 +162,7 @@ static void check_addresses(const struct check *check, const struct network_spec
 				    ip_text(&prefix->ip, text), why);
 		else if (prefix->len == 0)
 			check_fault(check, path, "a prefix length of 0 would take in every address");
-		else if (is_edge(prefix, &prefix->ip))
+		else if (network_is_edge(prefix, &prefix->ip))
 			check_fault(check, path, "%s is the %s address of its subnet, no host's",
 				    ip_text(&prefix->ip, text),
 				    prefix->ip.family == 4 && all_ones(&prefix->ip, prefix->len) ? "broadcast"
@@ -206,7 +206,7 @@ static void check_range(const struct check *check, const struct ip_range *range,
 				     "the addresses are here");
 		return;
 	}
-	if (is_edge(subnet, &range->first) || is_edge(subnet, &range->last))
+	if (network_is_edge(subnet, &range->first) || network_is_edge(subnet, &range->last))
 		check_fault(check, path, "the range takes in the network or broadcast address of %s",
 			    prefix_text(subnet, text));
 	for (size_t i = 0; i < spec->addresses.n; i++) {
@@ -274,7 +274,7 @@ static void check_host(const struct check *check, const struct network_spec *spe
 				    ip_text(ip, text));
 		else if (is_hosts_own(spec, ip))
 			check_fault(check, ip_path, "%s is the host's own address", ip_text(ip, text));
-		else if (is_edge(subnet, ip))
+		else if (network_is_edge(subnet, ip))
 			check_fault(check, ip_path, "%s is the network or broadcast address of %s", ip_text(ip, text),
 				    prefix_text(subnet, other));
 		else if (ip->family == 6 && spec->ipv6.mode != IPV6_DHCP && spec->ipv6.mode != IPV6_BOTH)

@@ -62,9 +62,14 @@ static bool ip_usable(struct lowering *l, const struct object *network, const st
 	const struct network_spec *spec = network->spec;
 	const char *path = arena_printf(lower_arena(l), "%s.ip", port->path), *holder = NULL;
 	char text[IP_TEXT];
+	const struct ip_prefix *subnet = network_subnet_of(spec, ip);
 	ip_text(ip, text);
-	if (!network_subnet_of(spec, ip)) {
+	if (!subnet) {
 		lower_refuse(l, path, "%s does not lie within a subnet of Network '%s'", text, network->name);
+		return false;
+	}
+	if (network_is_edge(subnet, ip)) {
+		lower_refuse(l, path, "%s is the network or broadcast address of Network '%s'", text, network->name);
 		return false;
 	}
 	for (size_t i = 0; i < spec->addresses.n; i++) {
@@ -92,9 +97,9 @@ static bool ip_reserved(struct lowering *l, const struct object *network, const 
 			char text[IP_TEXT], mac[IP_TEXT], path[64];
 			if (!ip_equal(ip, &list_at(&host->ips, struct ip, k)))
 				continue;
-			struct diag *diag = lower_refuse(l, arena_printf(lower_arena(l), "%s.ip", port->path),
-							 "Network '%s' reserves %s for %s", network->name,
-							 ip_text(ip, text), host->name ? host->name : mac_text(&host->mac, mac));
+			struct diag *diag = lower_refuse(
+				l, arena_printf(lower_arena(l), "%s.ip", port->path), "Network '%s' reserves %s for %s",
+				network->name, ip_text(ip, text), host->name ? host->name : mac_text(&host->mac, mac));
 			snprintf(path, sizeof(path), "spec.dhcp.hosts[%zu].ip", i);
 			diag_related(lower_diags(l), diag, object_pos(network, path), "reserved here");
 			return true;

@@ -228,7 +228,8 @@ static void test_says_why_it_will_not_start(void **state)
 	assert_int_equal(bind(rival, (struct sockaddr *)&address, sizeof(address)), 0);
 	struct op op = do_op("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
 	assert_string_equal(op.err.text, "dnsmasq of network 'lan' gave up: failed to create listening socket for "
-					 "192.168.150.1: Address already in use");
+					 "192.168.150.1: Address already in use; "
+					 "stop what listens there, or bind it to other interfaces");
 	assert_int_equal(observe_pid(NULL), 0);
 	observation_done(&op.obs);
 	do_well("dnsmasq", OP_REMOVE, "lan", NULL, want, 0);
