@@ -166,6 +166,14 @@ static const char *row_name(const struct resource_class *class, uint64_t rows)
 	return "?";
 }
 
+static uint64_t recreate_rows(const struct table *table, uint64_t rows)
+{
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (!(table->fields[i].flags & FIELD_RECREATE))
+			rows &= ~((uint64_t)1 << i);
+	return rows;
+}
+
 static void host_keeps(const struct res *res, uint64_t rows, const void *spec, struct decision *d)
 {
 	struct arena *arena = arena_new();
@@ -195,6 +203,12 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 	if (!rows && res->stubborn >= STUBBORN) { /* binding or marking it does not help, and it works */
 		d->state = RES_PRESENT;
 		d->stubborn = true;
+		return;
+	}
+	if ((flags & FIELD_RECREATE) && !res->made) { /* taken over: what others made is set, not destroyed */
+		wait_for(d, RES_FAILED, "%s of %s %s can only be had by making it anew, and it is not weft's; remove it",
+			 row_name(res->class, recreate_rows(table, rows)), res->class->name, res->key);
+		d->refused = is_transactional(res);
 		return;
 	}
 	if ((flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE)) {

@@ -206,6 +206,23 @@ static void test_strangers_are_refused(void **state)
 	shell("ip link show br7 | grep -q 'mtu 1500' && ! ip addr show br7 | grep -q 10.7");
 }
 
+static void test_what_is_taken_over_is_not_destroyed(void **state)
+{
+	NEEDS_ROOT();
+	shell("ip link add br7 type veth peer name v1 && ip tuntap add tap7 mode tap");
+	struct generation *gen = lower_text(BRIDGE("br7", "adopt: true") TAP("tap7", "queues: 4, adopt: true"));
+	engine_switch(engine, gen, true);
+	generation_unref(gen);
+	assert_int_equal(settle(), ENGINE_REFUSED);
+	assert_non_null(strstr(refusal, "can only be had by making it anew, and it is not weft's"));
+	apply("");
+	shell("ip -d link show br7 | grep -q veth && ip -d link show tap7 | grep -q 'tun type tap' && ! ip link | grep -q alias");
+	apply(TAP("tap7", "adopt: true, mtu: 1400"));
+	shell("ip link show tap7 | grep -q 'mtu 1400'");
+	apply("");
+	shell("ip link show tap7 | grep -q 'mtu 1500'");
+}
+
 static void test_what_needs_another_making_is_made_anew(void **state)
 {
 	NEEDS_ROOT();
@@ -305,6 +322,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_contract_and_its_repair, start, stop),
 		cmocka_unit_test_setup_teardown(test_somebody_elses_port_is_given_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_strangers_are_refused, start, stop),
+		cmocka_unit_test_setup_teardown(test_what_is_taken_over_is_not_destroyed, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_needs_another_making_is_made_anew, start, stop),
 		cmocka_unit_test_setup_teardown(test_what_the_kernel_refuses_is_taken_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_a_port_goes_with_its_tap, start, stop),
