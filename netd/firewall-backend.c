@@ -17,7 +17,8 @@ const char *const backend_names[N_BACKENDS] = {"nft", "legacy"};
 
 static int decided = -1;
 
-/* Entries of a legacy table beyond its built-in chains' policies. Asking for a table makes it, so only those are asked for that are there. */
+/* Entries of a legacy table beyond its built-in chains' policies. Asking for a table makes it, so only those are asked
+ * for that are there. */
 static bool legacy_table_has_rules(enum family family, const char *table)
 {
 	cleanup_close int fd = socket(family == FAMILY_IPV4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
@@ -47,7 +48,8 @@ static bool legacy_table_has_rules(enum family family, const char *table)
 
 static bool legacy_has_rules(void)
 {
-	static const char *const files[N_FAMILIES] = {"/proc/self/net/ip_tables_names", "/proc/self/net/ip6_tables_names"};
+	static const char *const files[N_FAMILIES] = {"/proc/self/net/ip_tables_names",
+						      "/proc/self/net/ip6_tables_names"};
 	for (int family = 0; family < N_FAMILIES; family++) {
 		cleanup_free char *names = NULL;
 		if (file_read(files[family], 4096, &names, NULL) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class `firewall-path`: whether a network's packets get through the nftables rules of others. It is there as soon as it is wanted and changes nothing; its
- * health is what counts. Observed anew when nftables says that something changed. */
+/* The class `firewall-path`: whether a network's packets get through the nftables rules of others. It is there as soon
+ * as it is wanted and changes nothing; its health is what counts. Observed anew when nftables says that something
+ * changed. */
 #include "core/child.h"
 #include "core/lane-async.h"
 #include "netd/firewall.h"
@@ -17,7 +18,8 @@ struct path_spec {
 
 static const struct field path_rows[] = {
 	F_IFNAME("bridge", struct path_spec, bridge, .doc = "Bridge that the packets come in by."),
-	F_LIST("prefixes", struct path_spec, prefixes, scalar_prefix, .flags = FIELD_UNION, .doc = "Networks of the guests."),
+	F_LIST("prefixes", struct path_spec, prefixes, scalar_prefix, .flags = FIELD_UNION,
+	       .doc = "Networks of the guests."),
 	F_BOOL("dhcp", struct path_spec, dhcp, .doc = "DHCP is served here."),
 	F_BOOL("forward", struct path_spec, forward, .doc = "Guests reach what is beyond the host."),
 };
@@ -61,7 +63,8 @@ static void on_listed(void *ctx, const struct child_result *result)
 }
 
 /* nft -j -t list ruleset
- * {"nftables": [{"metainfo": {...}}, {"table": {...}}, {"chain": {...}}, {"rule": {...}}, ...]}; -t leaves the elements of sets out. */
+ * {"nftables": [{"metainfo": {...}}, {"table": {...}}, {"chain": {...}}, {"rule": {...}}, ...]}; -t leaves the elements
+ * of sets out. */
 static void run(struct op *ops)
 {
 	static const char *const argv[] = {"nft", "-j", "-t", "list", "ruleset", NULL};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a network wants of the firewall, as rules in the very words in which iptables-save prints them. Three tables have a part each, so that no order
- * among networks, or between us and others, matters: `mangle` drops what must not pass (before any ACCEPT of anybody's), `filter`
- * accepts what must pass whatever the policy is, `nat` translates. */
+/* What a network wants of the firewall, as rules in the very words in which iptables-save prints them. Three tables
+ * have a part each, so that no order among networks, or between us and others, matters: `mangle` drops what must not
+ * pass (before any ACCEPT of anybody's), `filter` accepts what must pass whatever the policy is, `nat` translates. */
 #include "netd/firewall.h"
 #include "netd/rules.h"
 
@@ -83,7 +83,7 @@ static void rule_add(struct sheet *sheet, struct rules_chain *chain, const char 
 	chain->rules.items = rules;
 }
 
-/* A jump from a built-in chain; `interface` "-i" or "-o": only for packets of the bridge. An empty chain is taken back, with its jumps left out. */
+/* A jump from a built-in chain; `interface` "-i" or "-o": only for packets of the bridge. */
 static void jump_add(struct sheet *sheet, const char *from, const struct rules_chain *to, const char *interface)
 {
 	const struct side *side = sheet->side;
@@ -98,6 +98,7 @@ static void jump_add(struct sheet *sheet, const char *from, const struct rules_c
 	}
 }
 
+/* Takes the last chain back if there was nothing to put into it; it must not have a jump yet. */
 static void drop_if_empty(struct sheet *sheet, const struct rules_chain *chain)
 {
 	if (chain->rules.n == 0)
@@ -123,9 +124,9 @@ static void add_dnat(struct sheet *sheet, struct rules_chain *chain, const struc
 	bool everywhere = memcmp(forward->listen.ip.b, any, sizeof(any)) == 0;
 	char text[IP_TEXT];
 	bool six = side->family == FAMILY_IPV6;
-	rule_add(sheet, chain, "%s%s%s-p %s %s-m %s --dport %u -j DNAT --to-destination %s%s%s:%u", everywhere ? "" : "-d ",
-		 everywhere ? "" : single(side, &forward->listen.ip), everywhere ? "" : " ", proto,
-		 everywhere ? "-m addrtype --dst-type LOCAL " : "", proto, forward->listen.port, six ? "[" : "",
+	rule_add(sheet, chain, "%s%s%s-p %s %s-m %s --dport %u -j DNAT --to-destination %s%s%s:%u",
+		 everywhere ? "" : "-d ", everywhere ? "" : single(side, &forward->listen.ip), everywhere ? "" : " ",
+		 proto, everywhere ? "-m addrtype --dst-type LOCAL " : "", proto, forward->listen.port, six ? "[" : "",
 		 ip_text(&forward->to.ip, text), six ? "]" : "", forward->to.port);
 }
 
@@ -137,7 +138,8 @@ static void lower_nat(const struct side *side)
 		const struct ip_prefix *prefix = prefix_at(side, i);
 		if (prefix && side->translate)
 			rule_add(&sheet, post, "-s %s ! -o %s -j MASQUERADE", network_of(side, prefix), side->bridge);
-		/* A guest that calls a forwarded port of the host is led back to its own network: the answer must come this way too. */
+		/* A guest that calls a forwarded port of the host is led back to its own network: the answer must come
+		 * this way too. */
 		if (prefix && side->n_forwards)
 			rule_add(&sheet, post, "-s %s -o %s -m conntrack --ctstate DNAT -j MASQUERADE",
 				 network_of(side, prefix), side->bridge);
@@ -185,7 +187,8 @@ static void lower_mangle(const struct side *side)
 		rule_add(&sheet, forward, "-i %s ! -o %s -j DROP", side->bridge, side->bridge);
 		rule_add(&sheet, forward, "! -i %s -o %s -j DROP", side->bridge, side->bridge);
 	} else if (side->translate) {
-		/* Behind NAT means not to be reached but by answers and forwarded ports, also not by a neighbour with a route. */
+		/* Behind NAT means not to be reached but by answers and forwarded ports, also not by a neighbour with a
+		 * route. */
 		rule_add(&sheet, forward, "! -i %s -o %s -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
 			 side->bridge, side->bridge);
 	}
@@ -224,7 +227,8 @@ static void add_accepted_forwards(struct sheet *sheet)
 		const struct netd_firewall_forward *forward = forward_at(side, i);
 		const char *proto = forward && forward->proto == FIREWALL_UDP ? "udp" : "tcp";
 		if (forward)
-			rule_add(sheet, chain, "-d %s -o %s -p %s -m conntrack --ctstate DNAT -m %s --dport %u -j ACCEPT",
+			rule_add(sheet, chain,
+				 "-d %s -o %s -p %s -m conntrack --ctstate DNAT -m %s --dport %u -j ACCEPT",
 				 single(side, &forward->to.ip), side->bridge, proto, proto, forward->to.port);
 	}
 	jump_add(sheet, "FORWARD", chain, NULL);
@@ -323,7 +327,11 @@ static void lower_sysctls(const struct side *side)
 static struct want *lower_side(struct lowering *l, const struct netd_firewall_plan *plan, enum family family)
 {
 	struct side side = {
-		.l = l, .arena = lower_arena(l), .plan = plan, .family = family, .bridge = plan->bridge,
+		.l = l,
+		.arena = lower_arena(l),
+		.plan = plan,
+		.family = family,
+		.bridge = plan->bridge,
 	};
 	for (size_t i = 0; i < plan->prefixes.n; i++)
 		side.n_prefixes += prefix_at(&side, i) ? 1 : 0;
@@ -331,7 +339,8 @@ static struct want *lower_side(struct lowering *l, const struct netd_firewall_pl
 		side.n_forwards += forward_at(&side, i) ? 1 : 0;
 	/* A family in which the network has no addresses leads nowhere. */
 	side.closed = plan->mode == FIREWALL_ISOLATED || side.n_prefixes == 0;
-	side.translate = !side.closed && plan->mode == FIREWALL_NAT && (family == FAMILY_IPV4 ? plan->nat4 : plan->nat6);
+	side.translate =
+		!side.closed && plan->mode == FIREWALL_NAT && (family == FAMILY_IPV4 ? plan->nat4 : plan->nat6);
 	lower_nat(&side);
 	lower_mangle(&side);
 	lower_sysctls(&side);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts and stops what the firewall's classes need beside their lanes: the fact firewall/backend, the listener to nftables, and for iptables-legacy, which tells
- * nobody of changes, a timer. */
+/* Starts and stops what the firewall's classes need beside their lanes: the fact firewall/backend, the listener to
+ * nftables, and for iptables-legacy, which tells nobody of changes, a timer. */
 #include "netd/firewall.h"
 
 #include <systemd/sd-event.h>

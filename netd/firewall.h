@@ -15,12 +15,13 @@ struct netd_firewall_forward {
 struct netd_firewall_plan {
 	const char *network, *bridge;
 	enum netd_firewall_mode mode;
-	struct list prefixes; /* struct ip_prefix: the bridge's addresses, both families */
-	bool nat4, nat6;      /* FIREWALL_NAT: translate; a family that is not translated is routed */
+	struct list prefixes;       /* struct ip_prefix: the bridge's addresses, both families */
+	bool nat4, nat6;            /* FIREWALL_NAT: translate; a family that is not translated is routed */
 	bool dhcp4, dhcp6, dns, ra; /* served on the bridge */
-	struct list forwards; /* struct netd_firewall_forward */
+	struct list forwards;       /* struct netd_firewall_forward */
 };
-/* Wants everything that the network needs of the firewall: rules, sysctls, the zone of firewalld. Returns the rules of IPv4's filter table. What depends on the bridge needs link/BRIDGE by itself. */
+/* Wants everything that the network needs of the firewall: rules, sysctls, the zone of firewalld. Returns the rules of
+ * IPv4's filter table. What depends on the bridge needs link/BRIDGE by itself. */
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan);
 
 extern const struct resource_class netd_firewall_path_class, netd_firewalld_zone_class;

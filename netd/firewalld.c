@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class `firewalld-zone`: a bridge is in a zone of firewalld that lets guests through, where firewalld runs; its own drops would win over any ACCEPT of
- * ours. Membership is of firewalld's runtime, so it is told again after a reload or restart, which the bus announces. Without firewalld, what is
- * wanted counts as there. A zone that somebody chose for the bridge is left alone. */
+/* The class `firewalld-zone`: a bridge is in a zone of firewalld that lets guests through, where firewalld runs; its
+ * own drops would win over any ACCEPT of ours. Membership is of firewalld's runtime, so it is told again after a reload
+ * or restart, which the bus announces. Without firewalld, what is wanted counts as there. A zone that somebody chose
+ * for the bridge is left alone. */
 #include <sys/stat.h>
 #include <systemd/sd-bus.h>
 
@@ -10,14 +11,15 @@
 #include "netd/firewall-backend.h"
 #include "netd/firewall.h"
 
-#define FIREWALLD        "org.fedoraproject.FirewallD1"
-#define FIREWALLD_PATH   "/org/fedoraproject/FirewallD1"
-#define FIREWALLD_ZONE   "org.fedoraproject.FirewallD1.zone"
-#define BUS              "org.freedesktop.DBus"
+#define FIREWALLD      "org.fedoraproject.FirewallD1"
+#define FIREWALLD_PATH "/org/fedoraproject/FirewallD1"
+#define FIREWALLD_ZONE "org.fedoraproject.FirewallD1.zone"
+#define BUS            "org.freedesktop.DBus"
 
 enum { CALL_USEC = 10 * 1000 * 1000, ZONE_MAX = 64 };
 
-/* The zones that do, best first: ours if it is installed (integration/firewalld), libvirt's which is like it, and the one that every firewalld has. */
+/* The zones that do, best first: ours if it is installed (integration/firewalld), libvirt's which is like it, and the
+ * one that every firewalld has. */
 static const char *const good_zones[] = {"weft", "libvirt", "trusted"};
 
 struct zone_spec {
@@ -62,7 +64,7 @@ static void fail_job(struct job *job, int code, const char *what)
 	op_fail(job_end(job), code, "firewalld: %s", what);
 }
 
-/* There is no firewalld, or none that this network has to do with: what is wanted is there, what is leaving has gone. */
+/* There is no firewalld, or none that concerns this network: what is wanted is there, what is leaving has gone. */
 static void end_without(struct job *job, const char *note)
 {
 	struct op *op = job_end(job);
@@ -99,7 +101,8 @@ static void end_seen(struct job *job)
 		seen->zone = arena_strdup(op->obs.arena, zone);
 	}
 	if (chosen)
-		op->obs.note = arena_printf(op->obs.arena, "somebody put %s into firewalld's zone '%s'; it is left there", op->key, zone);
+		op->obs.note = arena_printf(
+			op->obs.arena, "somebody put %s into firewalld's zone '%s'; it is left there", op->key, zone);
 	op_complete(op);
 }
 
@@ -160,7 +163,8 @@ static void on_zones(struct job *job, sd_bus_message *reply)
 		free(*zone);
 	free(zones);
 	if (!best) {
-		fail_job(job, ENOENT, "it has none of the zones weft, libvirt and trusted; install integration/firewalld/weft.xml");
+		fail_job(job, ENOENT,
+			 "it has none of the zones weft, libvirt and trusted; install integration/firewalld/weft.xml");
 		return;
 	}
 	job->changed = true;
@@ -261,15 +265,16 @@ static int watch_bus(sd_bus *bus)
 	int r = sd_bus_attach_event(bus, env.loop, SD_EVENT_PRIORITY_NORMAL);
 	if (r >= 0)
 		r = sd_bus_add_match_async(bus, NULL,
-					   "type='signal',sender='" BUS "',interface='" BUS "',member='NameOwnerChanged',"
+					   "type='signal',sender='" BUS "',interface='" BUS
+					   "',member='NameOwnerChanged',"
 					   "arg0='" FIREWALLD "'",
 					   on_signal, NULL, NULL);
 	if (r >= 0)
-		r = sd_bus_match_signal_async(bus, NULL, FIREWALLD, FIREWALLD_PATH, FIREWALLD, "Reloaded", on_signal, NULL,
-					      NULL);
+		r = sd_bus_match_signal_async(bus, NULL, FIREWALLD, FIREWALLD_PATH, FIREWALLD, "Reloaded", on_signal,
+					      NULL, NULL);
 	if (r >= 0)
-		r = sd_bus_match_signal_async(bus, NULL, FIREWALLD, FIREWALLD_PATH, FIREWALLD_ZONE, NULL, on_signal, NULL,
-					      NULL);
+		r = sd_bus_match_signal_async(bus, NULL, FIREWALLD, FIREWALLD_PATH, FIREWALLD_ZONE, NULL, on_signal,
+					      NULL, NULL);
 	return r;
 }
 

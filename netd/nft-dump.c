@@ -69,9 +69,9 @@ static int ask(struct mnl_socket *nl, const struct nlmsghdr *nlh, mnl_cb_t cb, v
 static int on_generation(const struct nlmsghdr *nlh, void *ctx)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_GEN_ID && mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
-			*(uint32_t *)ctx = ntohl(mnl_attr_get_u32(attr));
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_GEN_ID &&
+								  mnl_attr_validate(attr, MNL_TYPE_U32) == 0) *
+		(uint32_t *)ctx = ntohl(mnl_attr_get_u32(attr));
 	return MNL_CB_STOP;
 }
 
@@ -91,9 +91,8 @@ static int on_table(const struct nlmsghdr *nlh, void *ctx)
 	struct nft_chains *chains = ctx;
 	struct nft_chain chain = {0};
 	const struct nlattr *attr;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
-			take_text(chain.table, sizeof(chain.table), attr);
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
+		take_text(chain.table, sizeof(chain.table), attr);
 	grow(chains->items, chains->n, chains->cap);
 	chains->items[chains->n++] = chain;
 	return MNL_CB_OK;
@@ -104,7 +103,8 @@ static int on_chain(const struct nlmsghdr *nlh, void *ctx)
 	struct nft_chains *chains = ctx;
 	struct nft_chain chain = {0};
 	const struct nlattr *attr;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_CHAIN_TABLE:
 			take_text(chain.table, sizeof(chain.table), attr);
@@ -181,9 +181,8 @@ static int on_rule(const struct nlmsghdr *nlh, void *ctx)
 {
 	const struct nlattr *attr;
 	char table[32] = "";
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_RULE_TABLE)
-			take_text(table, sizeof(table), attr);
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) == NFTA_RULE_TABLE)
+		take_text(table, sizeof(table), attr);
 	if (!is_iptables_table(table))
 		return MNL_CB_OK;
 	*(bool *)ctx = true;

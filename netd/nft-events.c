@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listens to nftables. The kernel multicasts what a transaction did and ends it with a message that has the new generation, and the id and name of
- * the process whose doing it was. Changes of our own children are ignored; others mark classes dirty, gathered over a
- * short while, and if they took rules away, who it was is kept for the repair's event. iptables-legacy sends nothing. */
+/* Listens to nftables. The kernel multicasts what a transaction did and ends it with a message that has the new
+ * generation, and the id and name of the process whose doing it was. Changes of our own children are ignored; others
+ * mark classes dirty, gathered over a short while, and if they took rules away, who it was is kept for the repair's
+ * event. iptables-legacy sends nothing. */
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
@@ -16,8 +17,8 @@
 enum {
 	RECEIVE_SIZE = 65536,
 	MESSAGES_A_TURN = 64,
-	DELAY_MS = 20,        /* after a quiet time: a flush and a reload make several transactions */
-	DELAY_BUSY_MS = 250,  /* while somebody keeps changing things */
+	DELAY_MS = 20,       /* after a quiet time: a flush and a reload make several transactions */
+	DELAY_BUSY_MS = 250, /* while somebody keeps changing things */
 	QUIET_MS = 1000,
 	RIVAL_MS = 10000,
 	OWN_MAX = 32,
@@ -52,7 +53,8 @@ void nft_events_own(int pid)
 	events.next_own = (events.next_own + 1) % OWN_MAX;
 }
 
-/* The kernel names processes by the ids of the first pid namespace; elsewhere a name and a recent child of ours must do. */
+/* The kernel names processes by the ids of the first pid namespace; elsewhere a name and a recent child of ours must
+ * do. */
 static bool has_global_pids(void)
 {
 	char target[64], expected[64];
@@ -120,10 +122,9 @@ static void on_object(const struct nlmsghdr *nlh, bool gone)
 	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
 	char table[64] = "";
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg))
-		if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
-			snprintf(table, sizeof(table), "%.*s", (int)mnl_attr_get_payload_len(attr),
-				 (const char *)mnl_attr_get_payload(attr));
+	mnl_attr_for_each(attr, nlh, sizeof(*nfg)) if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
+		snprintf(table, sizeof(table), "%.*s", (int)mnl_attr_get_payload_len(attr),
+			 (const char *)mnl_attr_get_payload(attr));
 	bool ours = nfg->nfgen_family == NFPROTO_IPV4 || nfg->nfgen_family == NFPROTO_IPV6;
 	if (ours && is_iptables_table(table))
 		events.transaction |= TOUCHED_RULES | (gone ? TOOK_RULES : 0);
@@ -139,7 +140,8 @@ static void on_generation(const struct nlmsghdr *nlh)
 	char name[32] = "";
 	int pid = 0;
 	events.transaction = 0;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
 		if (mnl_attr_get_type(attr) == NFTA_GEN_PROC_PID && mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
 			pid = (int)ntohl(mnl_attr_get_u32(attr));
 		else if (mnl_attr_get_type(attr) == NFTA_GEN_PROC_NAME)
@@ -188,7 +190,8 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 		if (n < 0 && errno == EAGAIN)
 			return 0;
 		if (n <= 0) {
-			/* ENOBUFS, or ENOSPC for a message that was cut: something was lost, so anything may have changed. */
+			/* ENOBUFS, or ENOSPC for a message that was cut: something was lost, so anything may have
+			 * changed. */
 			events.transaction = 0;
 			tell_soon(TOUCHED_RULES | TOUCHED_PATH);
 			return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* iptables-nft makes built-in tables and base chains on first use and leaves them behind. This notes which of them were not there before us, in a
- * file under the runtime directory, and takes them away again when they are empty. */
+/* iptables-nft makes built-in tables and base chains on first use and leaves them behind. This notes which of them were
+ * not there before us, in a file under the runtime directory, and takes them away again when they are empty. */
 #include <sys/stat.h>
 
 #include "core/env.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See nft-match.h. Shapes as libnftables prints them: {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "lan"}}. */
+/* See nft-match.h. Shapes as libnftables prints them: {"match": {"op": "==", "left": {"meta": {"key": "iifname"}},
+ * "right": "lan"}}. */
 #include "netd/nft-match.h"
 
 /* A value of the packet: a text, a number, an address, or nothing known. */
@@ -73,7 +74,8 @@ static struct value value_of(const struct packet *packet, const json_t *left)
 /* A match of a header is a match of the protocol as well: `udp dport 67` does not print that it asks for UDP. */
 static enum match_is implied(const struct packet *packet, const json_t *left)
 {
-	static const char *const transports[] = {"tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "esp", "ah"};
+	static const char *const transports[] = {"tcp",  "udp",    "udplite", "sctp", "dccp",
+						 "icmp", "icmpv6", "esp",     "ah"};
 	const char *protocol = text_of(json_object_get(left, "payload"), "protocol");
 	if (streq(protocol, "ip") || streq(protocol, "ip6"))
 		return streq(protocol, packet->six ? "ip6" : "ip") ? MATCH_YES : MATCH_NO;
@@ -150,7 +152,8 @@ static enum match_is any_fits(const struct value *value, const json_t *right)
 		list = right;
 	if (!list)
 		return one_fits(value, right);
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		/* Elements with a comment, a counter or a timeout are wrapped. */
 		const json_t *inner = json_object_get(json_object_get(item, "elem"), "val");
 		enum match_is one = one_fits(value, inner ? inner : item);
@@ -198,8 +201,9 @@ static struct match match_comparison(const struct packet *packet, const json_t *
 void match_statement(const struct packet *packet, const json_t *statement, struct match *match)
 {
 	/* Known to let every packet go on. */
-	static const char *const harmless[] = {"counter", "log",  "accept", "drop",   "reject", "jump",  "goto", "return",
-					       "continue", "vmap", "mangle", "queue", "notrack", "comment", "meta", "ct helper"};
+	static const char *const harmless[] = {"counter", "log",     "accept",   "drop",     "reject", "jump",
+					       "goto",    "return",  "continue", "vmap",     "mangle", "queue",
+					       "notrack", "comment", "meta",     "ct helper"};
 	const json_t *comparison = json_object_get(statement, "match");
 	if (comparison) {
 		struct match one = match_comparison(packet, comparison);

@@ -22,7 +22,7 @@ struct packet {
 enum match_is { MATCH_NO, MATCH_MAYBE, MATCH_YES };
 struct match {
 	enum match_is is;
-	bool mentions; /* it speaks of the network: of its bridge, its addresses, or of a named set that may hold them */
+	bool mentions; /* it speaks of the network: its bridge, its addresses, or a named set that may hold them */
 };
 /* Both must apply. */
 void match_and(struct match *match, enum match_is is, bool mentions);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Follows packets through the base chains of other people's tables; see nft-path.h. nft-match.c knows whether a rule's match applies. */
+/* Follows packets through the base chains of other people's tables; see nft-path.h. nft-match.c knows whether a rule's
+ * match applies. */
 #include "netd/nft-path.h"
 
 #include "netd/nft-match.h"
@@ -33,7 +34,8 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
-static struct chain *find_chain(const struct nft_ruleset *ruleset, const char *family, const char *table, const char *name)
+static struct chain *find_chain(const struct nft_ruleset *ruleset, const char *family, const char *table,
+				const char *name)
 {
 	for (size_t i = 0; i < ruleset->n_chains; i++) {
 		struct chain *chain = &ruleset->chains[i];
@@ -77,19 +79,18 @@ int nft_ruleset_parse(const char *text, size_t size, struct nft_ruleset **ret, s
 	json_t *items = json_object_get(json, "nftables");
 	if (!json_is_array(items)) {
 		json_decref(json);
-		return err_set(err, EPROTO, "the output of nft is not understood%s%s", json ? "" : ": ", json ? "" : error.text);
+		return err_set(err, EPROTO, "the output of nft is not understood%s%s", json ? "" : ": ",
+			       json ? "" : error.text);
 	}
 	struct arena *arena = arena_new();
 	struct nft_ruleset *ruleset = arena_new_of(arena, struct nft_ruleset);
 	*ruleset = (struct nft_ruleset){.arena = arena, .json = json};
 	struct chain *last = NULL;
 	size_t i;
-	json_array_foreach(items, i, item)
-		if (json_object_get(item, "chain"))
-			add_chain(ruleset, json_object_get(item, "chain"));
-	json_array_foreach(items, i, item)
-		if (json_object_get(item, "rule"))
-			add_rule(ruleset, json_object_get(item, "rule"), &last);
+	json_array_foreach(items, i, item) if (json_object_get(item, "chain"))
+		add_chain(ruleset, json_object_get(item, "chain"));
+	json_array_foreach(items, i, item) if (json_object_get(item, "rule"))
+		add_rule(ruleset, json_object_get(item, "rule"), &last);
 	*ret = ruleset;
 	return 0;
 }
@@ -115,8 +116,8 @@ static enum verdict follow(struct walk *walk, const json_t *statement, bool unsu
 	*ends = json_object_get(statement, "return") || json_object_get(statement, "goto");
 	json_t *to = json_object_get(statement, "goto");
 	to = to ? to : json_object_get(statement, "jump");
-	const struct chain *target = to ? find_chain(walk->ruleset, walk->base->family, walk->base->table, text_of(to, "target"))
-					: NULL;
+	const struct chain *target =
+		to ? find_chain(walk->ruleset, walk->base->family, walk->base->table, text_of(to, "target")) : NULL;
 	return target ? walk_chain(walk, target, unsure, depth + 1) : VERDICT_NONE;
 }
 
@@ -129,7 +130,8 @@ static enum verdict follow_map(struct walk *walk, const json_t *map, struct matc
 		match_and(match, MATCH_MAYBE, true);
 		return VERDICT_NONE;
 	}
-	json_array_foreach(set, i, element) {
+	json_array_foreach(set, i, element)
+	{
 		struct match one = match_value(walk->packet, json_object_get(map, "key"), json_array_get(element, 0));
 		if (one.is == MATCH_YES && match->is == MATCH_YES) {
 			match_and(match, one.is, one.mentions);
@@ -139,8 +141,8 @@ static enum verdict follow_map(struct walk *walk, const json_t *map, struct matc
 	return VERDICT_NONE;
 }
 
-/* One rule: all its matches, then its verdict. `maybe`: it is not certain that the packet comes here, nor did any rule on the way speak of the
- * network. What may apply counts only if it accepts, and only if it speaks of the network. */
+/* One rule: all its matches, then its verdict. `maybe`: it is not certain that the packet comes here, nor did any rule
+ * on the way speak of the network. What may apply counts only if it accepts, and only if it speaks of the network. */
 static enum verdict walk_rule(struct walk *walk, const json_t *expr, bool maybe, unsigned depth, bool *ends)
 {
 	struct match match = {MATCH_YES, false};
@@ -148,13 +150,15 @@ static enum verdict walk_rule(struct walk *walk, const json_t *expr, bool maybe,
 	bool stops = false, unsure = maybe;
 	size_t i;
 	json_t *statement;
-	json_array_foreach(expr, i, statement) {
+	json_array_foreach(expr, i, statement)
+	{
 		json_t *map = json_object_get(statement, "vmap");
 		match_statement(walk->packet, statement, &match);
 		if (match.is == MATCH_NO)
 			return VERDICT_NONE;
 		unsure = !match.mentions && (maybe || match.is == MATCH_MAYBE);
-		verdict = map ? follow_map(walk, map, &match, depth, &stops) : follow(walk, statement, unsure, depth, &stops);
+		verdict = map ? follow_map(walk, map, &match, depth, &stops)
+			      : follow(walk, statement, unsure, depth, &stops);
 		if (verdict != VERDICT_NONE || stops)
 			break;
 	}
@@ -233,9 +237,11 @@ static const char *run_probe(const struct nft_ruleset *ruleset, const struct pro
 	const struct chain *chain = probe->wanted ? dropping_chain(ruleset, &probe->packet, probe->hooks) : NULL;
 	if (!chain)
 		return NULL;
-	return arena_printf(arena, "the nftables chain '%s' of table '%s %s' drops %s; accept it there, for example with: nft insert rule %s %s %s %s \"%s\" accept",
-			    chain->name, chain->family, chain->table, probe->what, chain->family, chain->table, chain->name,
-			    probe->remedy, bridge);
+	return arena_printf(arena,
+			    "the nftables chain '%s' of table '%s %s' drops %s; accept it there, for example with: nft "
+			    "insert rule %s %s %s %s \"%s\" accept",
+			    chain->name, chain->family, chain->table, probe->what, chain->family, chain->table,
+			    chain->name, probe->remedy, bridge);
 }
 
 static const char *forward_fault(const struct nft_ruleset *ruleset, const struct nft_path *path,
@@ -243,12 +249,19 @@ static const char *forward_fault(const struct nft_ruleset *ruleset, const struct
 {
 	bool six = prefix->ip.family == 6;
 	const struct probe probes[] = {
-		{.packet = {.bridge = path->bridge, .six = six, .iifname = path->bridge, .state = "new", .source = &prefix->ip},
+		{.packet = {.bridge = path->bridge,
+			    .six = six,
+			    .iifname = path->bridge,
+			    .state = "new",
+			    .source = &prefix->ip},
 		 .hooks = {"prerouting", "forward"},
 		 .what = "what guests send beyond the host",
 		 .remedy = "iifname",
 		 .wanted = true},
-		{.packet = {.bridge = path->bridge, .six = six, .oifname = path->bridge, .state = "established",
+		{.packet = {.bridge = path->bridge,
+			    .six = six,
+			    .oifname = path->bridge,
+			    .state = "established",
 			    .destination = &prefix->ip},
 		 .hooks = {"forward"},
 		 .what = "the answers to what guests send beyond the host",
@@ -276,8 +289,14 @@ const char *nft_path_fault(const struct nft_ruleset *ruleset, const struct nft_p
 	const char *bridge = path->bridge;
 	static const struct ip nowhere = {.family = 4}, everywhere = {.family = 4, .b = {255, 255, 255, 255}};
 	const struct probe probes[] = {
-		{.packet = {.bridge = bridge, .iifname = bridge, .protocol = "udp", .sport = 68, .dport = 67, .state = "new",
-			    .source = &nowhere, .destination = &everywhere},
+		{.packet = {.bridge = bridge,
+			    .iifname = bridge,
+			    .protocol = "udp",
+			    .sport = 68,
+			    .dport = 67,
+			    .state = "new",
+			    .source = &nowhere,
+			    .destination = &everywhere},
 		 .hooks = {"prerouting", "input"},
 		 .what = "DHCP requests of guests",
 		 .remedy = "iifname",
@@ -287,8 +306,12 @@ const char *nft_path_fault(const struct nft_ruleset *ruleset, const struct nft_p
 		 .what = "DHCP answers to guests",
 		 .remedy = "oifname",
 		 .wanted = path->dhcp},
-		{.packet = {.bridge = bridge, .six = true, .iifname = bridge, .protocol = "icmpv6",
-			    .icmp = "nd-neighbor-solicit", .state = "untracked"},
+		{.packet = {.bridge = bridge,
+			    .six = true,
+			    .iifname = bridge,
+			    .protocol = "icmpv6",
+			    .icmp = "nd-neighbor-solicit",
+			    .state = "untracked"},
 		 .hooks = {"prerouting", "input"},
 		 .what = "neighbour discovery of guests",
 		 .remedy = "iifname",

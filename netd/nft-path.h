@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does somebody's nftables ruleset drop what a network lives on? An ACCEPT of ours in iptables' tables does not beat a drop in another table, so the ruleset is
- * followed for a few packets (a DHCP request, a guest's first packet out, ...). What cannot be known is taken to pass. Pure. */
+/* Does somebody's nftables ruleset drop what a network lives on? An ACCEPT of ours in iptables' tables does not beat a
+ * drop in another table, so the ruleset is followed for a few packets (a DHCP request, a guest's first packet out,
+ * ...). What cannot be known is taken to pass. Pure. */
 #ifndef WEFT_NETD_NFT_PATH_H
 #define WEFT_NETD_NFT_PATH_H
 

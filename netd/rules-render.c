@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the text for iptables-restore that turns what was saved into what is wanted. Only what differs is mentioned, since declaring a chain
- * flushes it: rules of others, and of networks that did not change, keep their handles and counters. */
+/* Writes the text for iptables-restore that turns what was saved into what is wanted. Only what differs is mentioned,
+ * since declaring a chain flushes it: rules of others, and of networks that did not change, keep their handles and
+ * counters. */
 #include "core/env.h"
 #include "netd/rules.h"
 
-/* The lines of one table, by the order in which they must come: declare, take jumps away, flush what goes, fill, jump, delete what goes. */
+/* The lines of one table, by the order in which they must come: declare, take jumps away, flush what goes, fill, jump,
+ * delete what goes. */
 enum part { PART_DECLARE, PART_UNJUMP, PART_FLUSH, PART_FILL, PART_JUMP, PART_DELETE, N_PARTS };
 struct text {
 	FILE *parts[N_PARTS];
@@ -66,7 +68,8 @@ static void render_chains(struct text *text, const struct saved_table *table, co
 			continue;
 		fprintf(text->parts[PART_DECLARE], ":%s - [0:0]\n", chain->name);
 		for (size_t k = 0; k < chain->rules.n; k++)
-			fprintf(text->parts[PART_FILL], "-A %s %s\n", chain->name, list_at(&chain->rules, const char *, k));
+			fprintf(text->parts[PART_FILL], "-A %s %s\n", chain->name,
+				list_at(&chain->rules, const char *, k));
 	}
 }
 
@@ -125,7 +128,8 @@ static void render_jumps(struct text *text, const struct saved_table *table, con
 	}
 	for (size_t w = 0; w < n_wanted; w++)
 		if (!there[w])
-			render_jump(text->parts[PART_JUMP], &list_at(&change->want->jumps, struct rules_jump, w), change->mark);
+			render_jump(text->parts[PART_JUMP], &list_at(&change->want->jumps, struct rules_jump, w),
+				    change->mark);
 }
 
 /* The tables in the order in which they first come up. */

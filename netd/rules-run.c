@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Does a round of operations on rules: save both families, render what differs, test all texts, commit all texts, take away tables that
- * are of no use any more, save again for what was observed. Each step is a child. A round that fails is tried once more (somebody may
- * have changed the tables in between), then its operations one by one, so that only those fail which the host refuses. */
+/* Does a round of operations on rules: save both families, render what differs, test all texts, commit all texts, take
+ * away tables that are of no use any more, save again for what was observed. Each step is a child. A round that fails
+ * is tried once more (somebody may have changed the tables in between), then its operations one by one, so that only
+ * those fail which the host refuses. */
 #include "core/child.h"
 #include "netd/firewall-backend.h"
 #include "netd/firewall.h"
@@ -217,8 +218,12 @@ static void start_save(struct round *round)
 static void start_restore(struct round *round, bool test)
 {
 	char program[40];
-	const char *argv[] = {firewall_program(round->family, "restore", program), "--noflush", "--wait", "4",
-			      test ? "--test" : NULL, NULL};
+	const char *argv[] = {firewall_program(round->family, "restore", program),
+			      "--noflush",
+			      "--wait",
+			      "4",
+			      test ? "--test" : NULL,
+			      NULL};
 	struct child_spec spec = {
 		.argv = argv,
 		.input = round->texts[round->family],

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The texts of iptables: reading what iptables-save prints, and finding what of it is ours. Pure, so that tests need no kernel. See rules.h. */
+/* The texts of iptables: reading what iptables-save prints, and finding what of it is ours. Pure, so that tests need no
+ * kernel. See rules.h. */
 #include "core/env.h"
 #include "netd/rules.h"
 
@@ -42,12 +43,13 @@ static int check_chain(const struct rules_chain *chain, const char *network, str
 	const char *of = rules_chain_network(chain->name);
 	if (!of || !streq(of, network) || strlen(chain->name) > CHAIN_NAME_MAX || !is_plain(chain->name) ||
 	    strchr(chain->name, ' '))
-		return err_set(err, EINVAL, "the chain '%s' cannot be one of %s: it must be WEFT-PART-%s, at most %d characters",
+		return err_set(err, EINVAL,
+			       "the chain '%s' cannot be one of %s: it must be WEFT-PART-%s, at most %d characters",
 			       chain->name, network, network, CHAIN_NAME_MAX);
 	for (size_t i = 0; i < chain->rules.n; i++)
 		if (!is_plain(list_at(&chain->rules, const char *, i)))
-			return err_set(err, EINVAL, "rule %zu of the chain '%s' is empty or has control characters", i + 1,
-				       chain->name);
+			return err_set(err, EINVAL, "rule %zu of the chain '%s' is empty or has control characters",
+				       i + 1, chain->name);
 	return 0;
 }
 
@@ -63,8 +65,8 @@ int rules_check(const struct rules_spec *spec, const char *network, struct err *
 		const char *of = rules_chain_network(jump->to);
 		if (!of || !streq(of, network) || !is_plain(jump->from) || strchr(jump->from, ' ') ||
 		    (jump->match && !is_plain(jump->match)))
-			return err_set(err, EINVAL, "the jump from '%s' to '%s' does not lead into a chain of %s", jump->from,
-				       jump->to, network);
+			return err_set(err, EINVAL, "the jump from '%s' to '%s' does not lead into a chain of %s",
+				       jump->from, jump->to, network);
 	}
 	return 0;
 }
@@ -122,7 +124,8 @@ static int read_rule(struct saved *saved, struct saved_table *table, char *line,
 		*rest++ = '\0';
 	struct saved_chain *chain = find_chain(table, name);
 	if (!chain)
-		return err_set(err, EPROTO, "iptables-save printed a rule of the chain '%s' that it had not announced", name);
+		return err_set(err, EPROTO, "iptables-save printed a rule of the chain '%s' that it had not announced",
+			       name);
 	arena_grow(saved->arena, chain->rules, chain->n_rules, chain->cap_rules);
 	chain->rules[chain->n_rules++] = rest ? rest : "";
 	if (rest)
@@ -234,13 +237,15 @@ static const struct rules_jump *wanted_jump(const struct rules_spec *want, const
 {
 	for (size_t i = 0; want && i < want->jumps.n; i++) {
 		const struct rules_jump *w = &list_at(&want->jumps, struct rules_jump, i);
-		if (streq(w->from, jump->from) && streq(w->to, jump->to) && streq(w->match ? w->match : "", jump->match))
+		if (streq(w->from, jump->from) && streq(w->to, jump->to) &&
+		    streq(w->match ? w->match : "", jump->match))
 			return w;
 	}
 	return NULL;
 }
 
-/* Whether a jump stands first or last is told once, when it is put there: others may come to stand before it later, and that is their right. */
+/* Whether a jump stands first or last is told once, when it is put there: others may come to stand before it later, and
+ * that is their right. */
 static void see_jump(struct observation *obs, const struct saved_jump *jump, const struct rules_jump *wanted,
 		     struct rules_jump *to)
 {

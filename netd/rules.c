@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The resource class `rules`; see rules.h. Its lane hands over all operations of a round at once, so that they become one iptables-restore
- * a family; see rules-run.c. */
+/* The resource class `rules`; see rules.h. Its lane hands over all operations of a round at once, so that they become
+ * one iptables-restore a family; see rules-run.c. */
 #include "core/lane-async.h"
 #include "netd/rules.h"
 
@@ -15,7 +15,8 @@ static const struct field chain_rows[] = {
 static const struct table chain_table = TABLE("rules.chains", struct rules_chain, chain_rows);
 
 static const struct field jump_rows[] = {
-	F_STRING("from", struct rules_jump, from, .flags = FIELD_REQUIRED, .doc = "Built-in chain that the jump stands in."),
+	F_STRING("from", struct rules_jump, from, .flags = FIELD_REQUIRED,
+		 .doc = "Built-in chain that the jump stands in."),
 	F_STRING("to", struct rules_jump, to, .flags = FIELD_REQUIRED, .doc = "Chain of ours that it leads to."),
 	F_ENUM("position", struct rules_jump, position, position_names, .def = "first",
 	       .doc = "Where the jump is put among the rules that are there."),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class `rules`: what one network has in one iptables table of one family; key "ipv4/nat/lan". Its chains are named WEFT-PART-NETWORK and are its own
- * as a whole; jumps into them stand in built-in chains, each with a comment that carries the mark. rules-text.c is the pure part (texts of
- * iptables-save and iptables-restore), rules-run.c the children, rules.c the class. */
+/* The class `rules`: what one network has in one iptables table of one family; key "ipv4/nat/lan". Its chains are named
+ * WEFT-PART-NETWORK and are its own as a whole; jumps into them stand in built-in chains, each with a comment that
+ * carries the mark. rules-text.c is the pure part (texts of iptables-save and iptables-restore), rules-run.c the
+ * children, rules.c the class. */
 #ifndef WEFT_NETD_RULES_H
 #define WEFT_NETD_RULES_H
 
@@ -74,7 +75,8 @@ struct saved *saved_free(struct saved *saved);
 const struct saved_table *saved_find(const struct saved *saved, const char *table); /* NULL: not there */
 
 /* What a resource looks like in a saved state; `want` (may be NULL) gives the order. */
-void rules_observe(const struct saved *saved, const struct rules_key *key, const struct rules_spec *want, struct observation *obs);
+void rules_observe(const struct saved *saved, const struct rules_key *key, const struct rules_spec *want,
+		   struct observation *obs);
 
 /* One change for the text below; want NULL: remove. */
 struct rules_change {
@@ -82,8 +84,8 @@ struct rules_change {
 	const struct rules_spec *want;
 	const char *mark;
 };
-/* The text for iptables-restore --noflush that makes all changes of one family, NULL when nothing is to be done. Freed by the caller. Chains
- * that are as they should be are not mentioned. */
+/* The text for iptables-restore --noflush that makes all changes of one family, NULL when nothing is to be done. Freed
+ * by the caller. Chains that are as they should be are not mentioned. */
 char *rules_render(const struct saved *saved, enum family family, const struct rules_change *changes, size_t n);
 
 /* Does all of these operations in as few children as can be, and gives them back. */

@@ -25,7 +25,8 @@ static void add_prefix(struct lowering *l, struct netd_firewall_plan *plan, cons
 static void add_forward(struct lowering *l, struct netd_firewall_plan *plan, const char *listen, unsigned listen_port,
 			int proto, const char *to, unsigned port)
 {
-	struct netd_firewall_forward *forwards = arena_alloc(lower_arena(l), (plan->forwards.n + 1) * sizeof(*forwards));
+	struct netd_firewall_forward *forwards =
+		arena_alloc(lower_arena(l), (plan->forwards.n + 1) * sizeof(*forwards));
 	if (plan->forwards.n)
 		memcpy(forwards, plan->forwards.items, plan->forwards.n * sizeof(*forwards));
 	struct netd_firewall_forward *forward = &forwards[plan->forwards.n++];

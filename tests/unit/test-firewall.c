@@ -25,7 +25,8 @@ static void test_golden(void **state)
 	for (size_t i = 0; plan_names[i]; i++) {
 		struct generation *gen = plan_lower(plan_names[i]);
 		cleanup_free char *four = plan_render(gen, FAMILY_IPV4), *six = plan_render(gen, FAMILY_IPV6);
-		cleanup_free char *both = xprintf("# iptables-restore\n%s# ip6tables-restore\n%s", four ? four : "", six ? six : "");
+		cleanup_free char *both =
+			xprintf("# iptables-restore\n%s# ip6tables-restore\n%s", four ? four : "", six ? six : "");
 		check_golden(plan_names[i], both);
 		generation_unref(gen);
 	}
@@ -39,8 +40,9 @@ static void test_keys(void **state)
 	assert_int_equal(key.family, FAMILY_IPV6);
 	assert_string_equal(key.table, "mangle");
 	assert_string_equal(key.network, "a-b");
-	static const char *const bad[] = {"", "ipv4", "ipv4/", "ipv4/nat", "ipv4/nat/", "ipv5/nat/x", "ipv4//x", "nat/x",
-					  "ipv4/a-table-with-a-long-name/x"};
+	static const char *const bad[] = {"",         "ipv4",      "ipv4/",
+					  "ipv4/nat", "ipv4/nat/", "ipv5/nat/x",
+					  "ipv4//x",  "nat/x",     "ipv4/a-table-with-a-long-name/x"};
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_int_equal(rules_key_parse(bad[i], &key, &err), -EINVAL);
 	assert_string_equal(rules_chain_network("WEFT-POST-lan"), "lan");
@@ -149,7 +151,7 @@ int main(void)
 {
 	snprintf(env.instance, sizeof(env.instance), "00000000000000aa");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden), cmocka_unit_test(test_keys),   cmocka_unit_test(test_saved),
+		cmocka_unit_test(test_golden),    cmocka_unit_test(test_keys),   cmocka_unit_test(test_saved),
 		cmocka_unit_test(test_bad_saved), cmocka_unit_test(test_checks),
 	};
 	return cmocka_run_group_tests_name("firewall", tests, NULL, NULL);

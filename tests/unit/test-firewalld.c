@@ -21,8 +21,8 @@
 
 static struct {
 	sd_bus *bus;
-	char zone[64];            /* of the bridge lan */
-	const char *zones[4];     /* that it has */
+	char zone[64];        /* of the bridge lan */
+	const char *zones[4]; /* that it has */
 	unsigned n_changes, n_calls;
 } mock;
 static pid_t bus_pid;
@@ -84,7 +84,8 @@ static void start_bus(void)
 	bus_pid = fork();
 	if (bus_pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execlp("dbus-daemon", "dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", fd, NULL);
+		execlp("dbus-daemon", "dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address", fd,
+		       NULL);
 		_exit(127);
 	}
 	close(fds[1]);
@@ -135,8 +136,12 @@ static bool look(struct op *op, enum op_verb verb, struct zone_want *want)
 {
 	bool done = false;
 	observation_done(&op->obs);
-	*op = (struct op){.verb = verb, .class = &netd_firewalld_zone_class, .key = "lan", .want = want,
-			  .done = on_done, .node = &done};
+	*op = (struct op){.verb = verb,
+			  .class = &netd_firewalld_zone_class,
+			  .key = "lan",
+			  .want = want,
+			  .done = on_done,
+			  .node = &done};
 	lane->ops->submit(lane, op);
 	lane->ops->flush(lane);
 	for (uint64_t from = now_ms(); !done && now_ms() - from < 20000;)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which rulesets of others are said to drop what a network needs. The rulesets are loaded into a network namespace of the
- * test's own, so that what is read is what nft prints. Needs root and nft. */
+/* Which rulesets of others are said to drop what a network needs. The rulesets are loaded into a network namespace of
+ * the test's own, so that what is read is what nft prints. Needs root and nft. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 
 #include "netd/nft-path.h"
 
-#define INPUT "table inet filter { chain input { type filter hook input priority 0; policy drop; "
+#define INPUT   "table inet filter { chain input { type filter hook input priority 0; policy drop; "
 #define FORWARD "table inet filter { chain forward { type filter hook forward priority 0; policy drop; "
 
 static const struct {
@@ -30,23 +30,28 @@ static const struct {
 	{INPUT "meta l4proto { udp, ipv6-icmp } accept; }; }", NULL},
 	{INPUT "iifname lan udp dport 67 limit rate 10/second accept; ip6 nexthdr ipv6-icmp accept; }; }", NULL},
 	{INPUT "iifname lan tcp dport 22 accept; }; }", "DHCP requests"},
-	{INPUT "ip saddr 192.168.150.0/24 accept; ip6 saddr fe80::/10 accept; iifname eth0 drop; }; }", "DHCP requests"},
+	{INPUT "ip saddr 192.168.150.0/24 accept; ip6 saddr fe80::/10 accept; iifname eth0 drop; }; }",
+	 "DHCP requests"},
 	/* Somebody's set may hold it: then nothing is claimed. */
 	{"table inet filter { set lans { type ifname; elements = { lan }; }; chain input { type filter hook input "
 	 "priority 0; policy drop; iifname @lans accept; }; }",
 	 NULL},
-	{"table inet filter { chain x { accept; }; chain y { return; }; chain input { type filter hook input priority 0; "
+	{"table inet filter { chain x { accept; }; chain y { return; }; chain input { type filter hook input priority "
+	 "0; "
 	 "policy drop; jump y; iifname vmap { eth0 : drop, lan : jump x }; }; }",
 	 NULL},
 	{"table inet filter { chain x { tcp dport 22 accept; }; chain input { type filter hook input priority 0; "
 	 "policy accept; iifname lan goto x; drop; }; }",
 	 NULL},
-	{"table inet filter { chain x { tcp dport 22 accept; reject; }; chain input { type filter hook input priority 0; "
+	{"table inet filter { chain x { tcp dport 22 accept; reject; }; chain input { type filter hook input priority "
+	 "0; "
 	 "policy accept; iifname lan goto x; }; }",
 	 "'input' of table 'inet filter' drops DHCP requests"},
 	{"table ip mine { chain pre { type filter hook prerouting priority -300; iifname lan drop; }; }",
 	 "'pre' of table 'ip mine' drops DHCP requests"},
-	{"table ip mine { chain pre { type filter hook prerouting priority -300; iifname lan ct state invalid drop; }; }", NULL},
+	{"table ip mine { chain pre { type filter hook prerouting priority -300; iifname lan ct state invalid drop; }; "
+	 "}",
+	 NULL},
 	{"table ip mine { chain out { type filter hook output priority 0; oifname lan udp sport 67 drop; }; }",
 	 "drops DHCP answers"},
 	{FORWARD "}; }", "drops what guests send beyond the host"},
@@ -87,8 +92,7 @@ static char *ruleset_of(const char *rules)
 }
 
 static struct ip_prefix prefixes[2];
-static const struct nft_path path = {
-	.bridge = "lan", .prefixes = {prefixes, 2}, .dhcp = true, .forward = true};
+static const struct nft_path path = {.bridge = "lan", .prefixes = {prefixes, 2}, .dhcp = true, .forward = true};
 
 static void test_cases(void **state)
 {
@@ -115,10 +119,17 @@ static void test_cases(void **state)
 static void test_hostile(void **state)
 {
 	static const char *const texts[] = {
-		"", "[]", "{}", "{\"nftables\": 3}", "{\"nftables\": [3, null, {}, {\"chain\": 3}, {\"rule\": []}]}",
-		"{\"nftables\": [{\"chain\": {\"family\": \"inet\", \"table\": \"t\", \"name\": \"c\", \"type\": \"filter\", "
-		"\"hook\": \"input\", \"policy\": \"drop\"}}, {\"rule\": {\"family\": \"inet\", \"table\": \"t\", \"chain\": "
-		"\"c\", \"expr\": [{\"jump\": {\"target\": \"c\"}}]}}, {\"rule\": {\"family\": \"inet\", \"table\": \"t\", "
+		"",
+		"[]",
+		"{}",
+		"{\"nftables\": 3}",
+		"{\"nftables\": [3, null, {}, {\"chain\": 3}, {\"rule\": []}]}",
+		"{\"nftables\": [{\"chain\": {\"family\": \"inet\", \"table\": \"t\", \"name\": \"c\", \"type\": "
+		"\"filter\", "
+		"\"hook\": \"input\", \"policy\": \"drop\"}}, {\"rule\": {\"family\": \"inet\", \"table\": \"t\", "
+		"\"chain\": "
+		"\"c\", \"expr\": [{\"jump\": {\"target\": \"c\"}}]}}, {\"rule\": {\"family\": \"inet\", \"table\": "
+		"\"t\", "
 		"\"chain\": \"c\", \"expr\": [{\"jump\": {\"target\": \"c\"}}, {\"match\": {}}, {\"vmap\": 3}, "
 		"{\"match\": {\"op\": \"==\", \"left\": {\"meta\": {\"key\": \"iifname\"}}}}]}}]}",
 	};

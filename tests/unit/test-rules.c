@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The class of firewall rules in a network namespace of the test's own, with the real iptables of both sorts; what it did is
- * read back with iptables-save and nft. Needs root. */
+/* The class of firewall rules in a network namespace of the test's own, with the real iptables of both sorts; what it
+ * did is read back with iptables-save and nft. Needs root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,11 +181,12 @@ static void check_equal(const struct op *op)
 	assert_int_equal(table_diff(&rules_table, op->want, op->obs.spec), 0);
 }
 
-#define POST_RULES                                                                   \
-	"-s 192.168.150.0/24 ! -o lan -j MASQUERADE\n"                                \
+#define POST_RULES                                                                                                     \
+	"-s 192.168.150.0/24 ! -o lan -j MASQUERADE\n"                                                                 \
 	"-s 192.168.150.0/24 -o lan -m conntrack --ctstate DNAT -j MASQUERADE\n"
 
-/* Two families, two tables, in one round; idempotent; only the chain that differs is written anew; all gone afterwards. */
+/* Two families, two tables, in one round; idempotent; only the chain that differs is written anew; all gone afterwards.
+ */
 static void test_life(void **state)
 {
 	struct rig *rig = rig_of(state);
@@ -249,7 +250,8 @@ static void test_life(void **state)
 	cleanup_free char *end = shell("nft list ruleset");
 	assert_string_equal(before, end);
 	assert_true(says(nft ? "iptables-nft-save" : "iptables-legacy-save", "-A FORWARD -s 10.9.9.9/32 -j ACCEPT"));
-	assert_false(says("iptables-nft-save; ip6tables-nft-save; iptables-legacy-save; ip6tables-legacy-save", "WEFT"));
+	assert_false(
+		says("iptables-nft-save; ip6tables-nft-save; iptables-legacy-save; ip6tables-legacy-save", "WEFT"));
 	for (int i = 0; i < 4; i++)
 		observation_done(&ops[i].obs);
 }
@@ -265,7 +267,8 @@ static void test_plans(void **state)
 		int n = 0;
 		for (size_t i = 0; i < gen->n_wants; i++)
 			if (gen->wants[i]->class == &netd_rules_class)
-				ops[n++] = (struct op){.key = gen->wants[i]->key, .verb = OP_CREATE, .want = gen->wants[i]->spec};
+				ops[n++] = (struct op){
+					.key = gen->wants[i]->key, .verb = OP_CREATE, .want = gen->wants[i]->spec};
 		assert_true(n >= 2);
 		do_ops(rig, ops, n);
 		for (int i = 0; i < n; i++)
