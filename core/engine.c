@@ -211,8 +211,13 @@ void engine_final(struct engine *e)
 
 void engine_hurry(struct engine *e)
 {
-	for (size_t i = 0; i < e->n_nodes; i++)
-		e->nodes[i]->hurry = !e->nodes[i]->want;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		r->hurry = !r->want;
+		bool patient = r->hurry && r->op && r->op->verb == OP_REMOVE && !r->op->hurry;
+		if (patient && r->op->lane && r->op->lane->ops->cancel)
+			r->op->lane->ops->cancel(r->op->lane, r->op); /* and once more, in a hurry */
+	}
 }
 
 /* Generations that nothing points into any more are freed once everything has come to rest. */

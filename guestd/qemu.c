@@ -52,6 +52,11 @@ static int policy_of(const struct op *op, const struct instance *instance)
 
 /* ---- what is seen ---- */
 
+static uint64_t incarnation_of(const struct instance *instance)
+{
+	return instance->id.start << 22 ^ (uint64_t)instance->id.pid;
+}
+
 static void set_text(struct op *op, const char *row, const char **at, const char *text)
 {
 	if (!text)
@@ -69,7 +74,7 @@ static struct qemu_spec *see(struct op *op, struct instance *instance, const cha
 	if (started)
 		table_from_json(&qemu_table, started, op->obs.arena, spec, &ignored);
 	op->obs.owner = OWNER_OURS;
-	op->obs.incarnation = instance->id.start << 22 ^ (uint64_t)instance->id.pid;
+	op->obs.incarnation = incarnation_of(instance);
 	spec->pid = (uint32_t)instance->id.pid;
 	if (spec->pid)
 		row_set(&qemu_table, spec, "pid");
@@ -343,24 +348,34 @@ static enum end_step first_step(const struct instance *instance, const struct qe
 	return END_ASK;
 }
 
+/* That it was asked to shut down is kept, so that its doing so later is not taken for its own decision. Should weftd
+ * die before that is on disk, it is. */
+static void note_stopping(struct instance *instance)
+{
+	struct err ignored = {0};
+	if (!instance->record || record_text(instance->record, "off"))
+		return;
+	json_object_set_new(instance->record, "stopping", json_true());
+	instance_save(instance, &ignored);
+}
+
 static void remove_it(struct op *op)
 {
 	struct instance *instance = instance_get(op->key);
 	const struct qemu_spec *seen = op->seen;
-	struct err ignored = {0};
 	if (instance_defer(instance, op))
 		return;
 	if (!instance_alive(instance)) {
 		on_ended(op, NULL);
 		return;
 	}
-	if (instance->record && !record_text(instance->record, "off")) {
-		json_object_set_new(instance->record, "stopping", json_true());
-		instance_save(
-			instance,
-			&ignored); /* lost only if weftd dies as well, and then the guest's end is taken for its own */
+	if (op->incarnation && op->incarnation != incarnation_of(instance)) {
+		op_fail(op, ESTALE, "another QEMU runs by now");
+		return;
 	}
-	instance_end(instance, op->hurry ? END_KILL : first_step(instance, seen), seen ? seen->shutdown_timeout_ms : 0, on_ended, op);
+	note_stopping(instance);
+	enum end_step step = op->hurry ? END_KILL : first_step(instance, seen);
+	instance_end(instance, step, seen ? seen->shutdown_timeout_ms : 0, on_ended, op);
 }
 
 /* What waits for the end of a QEMU need not; the end itself, once it is past asking, goes on. A start that has begun

@@ -187,6 +187,24 @@ def test_delete_now_does_not_ask(host):
     wait_until(lambda: "web.0" not in host.links())
 
 
+def test_delete_now_hurries_a_stop_in_progress(host):
+    up(host)
+    type_in(host, b"c")
+    host.weft("guest", "stop", "web")
+    host.weft("delete", "--now", "--wait=10s", "Guest/web")
+    assert "qemu" not in str(host.pids())
+
+
+def test_a_start_during_a_stop(host):
+    """The guest was asked to shut down and does so after it is wanted again: that is no decision of its own."""
+    pid = up(host)
+    os.kill(pid, signal.SIGSTOP)
+    host.weft("guest", "stop", "web")
+    host.weft("guest", "start", "web")
+    os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: detail(host).get("pid") not in (None, pid) and run_state(host) == "running", 30)
+
+
 def test_a_deleted_tap_is_attached_again(host):
     pid = up(host)
     for _ in range(2):
