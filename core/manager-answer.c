@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "core/env.h"
+#include "core/json-diff.h"
 
 const char *time_text(uint64_t wall, char buf[static 32])
 {
@@ -30,22 +31,22 @@ static json_t *text_json(const char *text)
 
 struct plan {
 	json_t *steps;
-	struct arena *arena;
 	bool disruptive;
 };
 
-static json_t *changes_json(const struct plan_step *step, struct arena *arena)
+static json_t *changes_json(const struct plan_step *step)
 {
-	json_t *changes = json_array();
 	const struct table *table = step->class->table;
 	uint64_t rows = step->verb == OP_CREATE && step->want ? *(const uint64_t *)step->want : step->rows;
+	json_t *changes = json_array(), *from = step->seen ? table_to_json(table, step->seen, 0) : NULL,
+	       *to = step->want ? table_to_json(table, step->want, 0) : NULL;
 	for (size_t i = 0; i < table->n_fields; i++) {
-		if (!(rows >> i & 1))
-			continue;
-		json_t *from = step->seen ? json_string(table_row_text(table, step->seen, i, arena)) : json_null();
-		json_t *to = step->want ? json_string(table_row_text(table, step->want, i, arena)) : json_null();
-		json_array_append_new(changes, json_pack("{s:s, s:o, s:o}", "field", table->fields[i].name, "from", from, "to", to));
+		const char *name = table->fields[i].name;
+		if (rows >> i & 1)
+			json_changes(changes, name, json_object_get(from, name), json_object_get(to, name));
 	}
+	json_decref(from);
+	json_decref(to);
 	return changes;
 }
 
@@ -62,16 +63,15 @@ static void add_step(void *ctx, const struct plan_step *step)
 	plan->disruptive |= step->disruptive;
 	json_array_append_new(plan->steps,
 			      json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb], "resource", id,
-					"object", text_json(owner), "changes", changes_json(step, plan->arena),
+					"object", text_json(owner), "changes", changes_json(step),
 					"disruptive", step->disruptive, "restartNeeded", step->restart_needed, "note",
 					text_json(note)));
 }
 
 json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n)
 {
-	struct plan plan = {json_array(), arena_new(), false};
+	struct plan plan = {json_array(), false};
 	engine_plan(m->engine, gen, add_step, &plan);
-	arena_free(plan.arena);
 	*ret_disruptive = plan.disruptive;
 	*ret_n = json_array_size(plan.steps);
 	return plan.steps;
