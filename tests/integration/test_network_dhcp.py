@@ -4,8 +4,10 @@ and is back when it is gone. Clients are busybox's udhcpc, dig and rdisc6 in nam
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -219,3 +221,48 @@ def test_a_clients_file_is_put_back(host, plug):
     wait_until(lambda: (files / "db").read_text() == kept, 10, "the file is right again")
     assert client.lease()["ip"] == "192.168.150.11"
     assert dnsmasq(host) == before
+
+
+GUEST = """
+apiVersion: weft/v1
+kind: Guest
+metadata: {name: web}
+spec: {memory: {size: 128MiB}, boot: {order: [network]}, interfaces: [lan]}
+"""
+
+
+@pytest.mark.needs("qemu-system-x86_64", "/usr/lib/ipxe/qemu/efi-virtio.rom")
+def test_promise_18_a_lease_goes_with_its_guest(host):
+    """The guest is the network card's own boot program, which asks for an address and finds nothing to boot."""
+    lan = LAN.replace("hosts: [", "hosts: [{name: web, ip: 192.168.150.10}, ")
+    host.apply(lan + "---" + GUEST, "--wait=60s")
+    before = dnsmasq(host)
+
+    def leases():
+        return [(lease["ip"], lease["guest"], lease["hostname"]) for lease in host.weft("lease", "list", "-o", "json").json()]
+
+    wait_until(lambda: leases() == [("192.168.150.10", "web", "web")], 60, "the guest has its address")
+    host.weft("delete", "--now", "--wait=30s", "Guest/web")
+    assert leases() == []
+    assert dnsmasq(host) == before
+
+
+def test_the_hosts_resolver_is_asked(make_host, request):
+    etc = []
+
+    def resolver(host):
+        etc.append(Path("/etc/netns") / host.ns)
+        etc[0].mkdir(parents=True)
+        (etc[0] / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        host.popen("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=",
+                   "--listen-address=127.0.0.1", "--bind-interfaces", "--host-record=example.org,192.0.2.7")
+
+    request.addfinalizer(lambda: [shutil.rmtree(path) for path in etc])
+    host = make_host(before=resolver)
+    host.apply(LAN, "--wait=20s")
+    client = Client(host, "lan", "52:54:00:00:00:0a")
+    try:
+        client.lease()
+        assert client.resolve("example.org", "192.168.150.1") == ["192.0.2.7"]
+    finally:
+        client.close()
