@@ -228,6 +228,8 @@ static int resync(struct netlink_cache *cache, struct netlink_batch *batch, stru
 	return r;
 }
 
+/* After an overflow the kernel drops further events without a word until the queue was emptied once: so what is in it
+ * is read first, and only then all is read anew. */
 int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err)
 {
 	for (int resyncs = 0;;) {
@@ -236,14 +238,19 @@ int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch
 			read_events(cache, (int)n);
 			continue;
 		}
-		if (n == -EAGAIN)
-			return 0;
-		if (n != -ENOBUFS && n != -EMSGSIZE)
+		if (n == -ENOBUFS || n == -EMSGSIZE) {
+			cache->lost = true;
+			continue;
+		}
+		if (n != -EAGAIN)
 			return err_errno(err, (int)-n, "read the kernel's network events");
+		if (!cache->lost)
+			return 0;
 		if (++resyncs > RESYNC_TRIES)
 			return err_set(err, ENOBUFS, "the kernel's network events come faster than they can be read");
 		int r = resync(cache, batch, err);
 		if (r < 0)
 			return r;
+		cache->lost = false;
 	}
 }

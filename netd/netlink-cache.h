@@ -39,7 +39,7 @@ struct netlink_link {
 
 struct netlink_dirty {
 	const char *class; /* NULL: the key is that of facts */
-	char *key; /* NULL: the whole class */
+	char *key;         /* NULL: the whole class */
 };
 
 enum { NETLINK_BUCKETS = 1024, NETLINK_DIRTY_MAX = 8192 };
@@ -53,6 +53,7 @@ struct netlink_cache {
 	struct netlink_dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	uint32_t sweep;
+	bool lost;          /* events were lost, and all has not been read anew since */
 	bool knows_proto;   /* the kernel tells who made an address */
 	unsigned n_resyncs; /* for tests */
 	char buf[NETLINK_BATCH_SIZE];
