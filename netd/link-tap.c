@@ -142,6 +142,8 @@ static int set_owner(int fd, const struct tap_info *info, uint64_t rows, struct 
 static int attach(const char *name, const struct tap_fixed *fixed, int extra_flags, int *ret_fd, struct err *err)
 {
 	cleanup_close int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && (errno == ENOENT || errno == ENODEV))
+		return err_set(err, errno, "this kernel has no taps: load its module tun, or make /dev/net/tun");
 	if (fd < 0)
 		return err_errno(err, errno, "open /dev/net/tun");
 	struct ifreq request = {0};
