@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every test gets a host of its own: a network namespace with its own weftd under a directory of its own. What is true of the host
 is read with tools that are not weft's. When the test has passed, the laws that hold for every state are checked: diff is empty; a new
-weftd changes nothing; deleting everything leaves the namespace as it was."""
+weftd changes nothing; deleting everything leaves the namespace as it was, and the bytes of volumes in place."""
+import contextlib
+import subprocess
+
 import pytest
 
-from harness import Host, machine_lacks
+import machine
+from harness import SOURCE, Host, machine_lacks
 
 
 def pytest_configure(config):
@@ -12,43 +16,76 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "no_laws: the test itself ends its host in a state where the laws at the end make no sense")
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    setattr(item, "report_" + report.when, report)
-
-
-@pytest.fixture
-def make_host(request, tmp_path):
-    for marker in request.node.iter_markers("needs"):
+def skip_if_lacking(node):
+    for marker in node.iter_markers("needs"):
         for what in marker.args:
             why = machine_lacks(what)
             if why:
                 pytest.skip(why)
-    hosts = []
+
+
+@contextlib.contextmanager
+def hosts(request, directory):
+    """A function that makes hosts; at the end each is held to the laws, unless something failed before, and is gone."""
+    skip_if_lacking(request.node)
+    failed_before = request.session.testsfailed
+    made = []
 
     def make(**options):
-        host = Host(tmp_path / f"h{len(hosts)}", **options)
-        hosts.append(host)
-        return host
+        made.append(Host(directory / f"h{len(made)}", **options))
+        return made[-1]
 
-    yield make
-    passed = getattr(request.node, "report_call", None) and request.node.report_call.passed
-    lawful = passed and not request.node.get_closest_marker("no_laws")
+    lawful = False
     try:
-        for host in hosts:
-            if lawful:
+        yield make
+        lawful = request.session.testsfailed == failed_before
+        if lawful and not request.node.get_closest_marker("no_laws"):
+            for host in made:
                 host.check_laws()
     except BaseException:
-        passed = False
+        lawful = False
         raise
     finally:
-        for host in hosts:
-            if not passed:
+        for host in made:
+            if not lawful:
                 host.show_log()
             host.close()
 
 
 @pytest.fixture
+def make_host(request, tmp_path):
+    with hosts(request, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture
 def host(make_host):
     return make_host()
+
+
+@pytest.fixture(scope="module")
+def make_shared_host(request, tmp_path_factory):
+    """For hosts that are dear: the tests of a module share them, and they are held to the laws after the last."""
+    with hosts(request, tmp_path_factory.mktemp("shared")) as make:
+        yield make
+
+
+@pytest.fixture
+def plug(host):
+    with machine.machines(host) as plug:
+        yield plug
+
+
+@pytest.fixture
+def outside(host):
+    with machine.outside(host) as outside:
+        yield outside
+
+
+@pytest.fixture(scope="session")
+def linux_image(tmp_path_factory):
+    """A directory with vmlinuz and initrd.gz of a small Linux guest."""
+    directory = tmp_path_factory.mktemp("linux")
+    made = subprocess.run([SOURCE / "scripts/guest-image", directory], capture_output=True, text=True, timeout=600)
+    assert made.returncode == 0, f"scripts/guest-image: {made.stdout}{made.stderr}"
+    return directory

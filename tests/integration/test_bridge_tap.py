@@ -89,12 +89,8 @@ def test_both_ways_of_saying_port_disagree(host):
     assert "br7" not in host.links()
 
 
-def test_a_foreign_link_is_never_touched(host):
-    def before(h):
-        h.run("ip", "link", "add", "br7", "type", "bridge")
-        h.run("ip", "link", "set", "br7", "address", "02:00:00:00:00:07")
-    host.close()
-    host.__init__(host.root.parent / "foreign", before=before)
+def test_a_foreign_link_is_never_touched(make_host):
+    host = make_host(before=lambda h: h.run("ip", "link", "add", "br7", "address", "02:00:00:00:00:07", "type", "bridge"))
     done = host.apply(BOTH, check=False)
     assert done.status == 1
     assert "br7" in done.err and "not weft's" in done.err
@@ -105,7 +101,7 @@ def test_somebody_elses_link_as_a_port_is_given_back(make_host):
     host = make_host(before=lambda h: h.run("ip", "link", "add", "v0", "type", "veth", "peer", "v1"))
     index = host.links()["v0"]["ifindex"]
     host.apply(BR7.replace("tap7", "v0"), "--wait=20s")
-    assert host.links()["v0"]["master"] == "br7" and host.links()["v0"]["mtu"] == 1400 or True
+    assert host.links()["v0"]["master"] == "br7"
     host.weft("delete", "bridge", "br7", "--wait=20s")
     link = host.links()["v0"]
     assert link["ifindex"] == index and "master" not in link
