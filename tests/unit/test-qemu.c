@@ -360,6 +360,7 @@ static void test_a_panic_is_answered_by_the_policy(void **state)
 	assert_int_equal(table_diff(&qemu_table, &want, run.op.obs.spec), 0);
 	want.restart = RESTART_ON_FAILURE;
 	assert_null(look(&run, &want));
+	observation_done(&run.op.obs);
 	start_guest(&want);
 	stop_guest();
 }
@@ -466,6 +467,7 @@ static void test_a_start_that_was_cut_off_leaves_nothing(void **state)
 	assert_int_equal(instance_save(instance, NULL), 0);
 	restart_weftd();
 	assert_null(look(&run, &want));
+	observation_done(&run.op.obs);
 	start_guest(&want); /* ends the other one first: it holds the image */
 	assert_true(has_ended(pid));
 	stop_guest();
