@@ -52,6 +52,7 @@ struct res {
 	bool refused;      /* the host will not have it */
 	bool restart_needed;
 	bool tried;        /* since the last switch */
+	bool excused;      /* was not as wanted before the switch, which asks nothing else of it: no reason to take that back */
 	bool settled;      /* has been as wanted since its want last changed: a difference now is drift */
 	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
 	bool observe_failed;

@@ -20,6 +20,8 @@ static enum engine_outcome outcome_of(const struct res *r)
 	if (is_older_end(r))
 		return ENGINE_SETTLED;
 	bool transactional = r->class->flags & CLASS_TRANSACTIONAL;
+	if (r->excused)
+		return ENGINE_SETTLED;
 	if (transactional && (r->refused || r->state == RES_CONTESTED))
 		return ENGINE_REFUSED;
 	if (undecided(r) || (transactional && r->state == RES_FAILED))

@@ -112,6 +112,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	bool same = before && same_want(before, want);
 	r->want = want;
 	r->released = r->hurry = false;
+	r->excused = same && r->state != RES_PRESENT;
 	if (want->class->period_ms)
 		add_poll(e, want->class);
 	if (same)
@@ -161,6 +162,7 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 	add_generation(e, gen);
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
+		r->excused = !r->want; /* it was leaving already */
 		if (r->want)
 			r->old = r->want;
 		r->want = NULL;

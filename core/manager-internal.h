@@ -21,6 +21,7 @@ enum job_type { JOB_APPLY, JOB_DELETE, JOB_ROLLBACK, JOB_OVERRIDE, JOB_RELOWER, 
 enum job_phase { PHASE_QUEUED, PHASE_PROBING, PHASE_APPLYING, PHASE_VERIFYING, PHASE_CONFIRMING, PHASE_UNDOING, PHASE_WAITING };
 
 struct job {
+	uint64_t serial; /* no two jobs have the same */
 	enum job_type type;
 	enum job_phase phase;
 	struct job *next;
@@ -46,6 +47,7 @@ struct job {
 	size_t n_touched, cap_touched;
 	bool changes; /* some object differs from what is stored */
 	char *failure; /* why it is taken back */
+	bool taken_back; /* by a person, who now waits for it to be so */
 	uint64_t deadline_ms; /* of the phase, engine's clock */
 	unsigned n_verifies;
 

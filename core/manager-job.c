@@ -13,7 +13,9 @@ enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, VERIFY_T
 
 struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx)
 {
+	static uint64_t serial;
 	struct job *job = xcalloc(1, sizeof(*job));
+	job->serial = ++serial;
 	job->type = type;
 	job->arena = arena_new();
 	job->answer = json_object();
@@ -208,18 +210,33 @@ static int default_gateway(char *buf, size_t size)
 static void verify_start(struct manager *m, struct job *job);
 static void settled(struct manager *m, struct job *job);
 
+/* A job from afar: it may be over when something comes of what it started. */
 struct job_ref {
 	struct manager *m;
-	struct job *job;
+	uint64_t serial;
 };
+
+static struct job_ref *job_ref_new(struct manager *m, const struct job *job)
+{
+	struct job_ref *ref = xcalloc(1, sizeof(*ref));
+	*ref = (struct job_ref){m, job->serial};
+	return ref;
+}
+
+/* The job, if it is still being carried out; frees the reference. */
+static struct job *job_ref_take(struct job_ref *ref)
+{
+	struct job *job = ref->m->job && ref->m->job->serial == ref->serial ? ref->m->job : NULL;
+	free(ref);
+	return job;
+}
 
 static void verify_done(void *ctx, const struct child_result *result)
 {
-	struct job_ref *v = ctx;
-	struct manager *m = v->m;
-	struct job *job = v->job;
-	free(v);
-	if (m->job != job || job->phase != PHASE_VERIFYING)
+	struct job_ref *ref = ctx;
+	struct manager *m = ref->m;
+	struct job *job = job_ref_take(ref);
+	if (!job || job->phase != PHASE_VERIFYING)
 		return;
 	if (result->status == 0) {
 		settled(m, job);
@@ -239,11 +256,9 @@ static void verify_start(struct manager *m, struct job *job)
 		job_undo(m, job, "there is no default gateway that could be verified");
 		return;
 	}
-	struct job_ref *v = xcalloc(1, sizeof(*v));
-	*v = (struct job_ref){m, job};
 	/* ping -n -q -c 1 -w 1 192.0.2.1 */
 	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
-	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = v});
+	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
 }
 
 /* The host has taken it: now it is final, or waits for a person. */
@@ -327,10 +342,11 @@ static void answer_unchanged(struct manager *m, struct job *job)
 
 static void probed(void *ctx)
 {
-	struct job_ref *v = ctx;
-	struct manager *m = v->m;
-	struct job *job = v->job;
-	free(v);
+	struct job_ref *ref = ctx;
+	struct manager *m = ref->m;
+	struct job *job = job_ref_take(ref);
+	if (!job)
+		return;
 	bool disruptive = false;
 	size_t n_steps = 0;
 	json_object_set_new(job->answer, "plan", plan_to_json(m, job->gen, &disruptive, &n_steps));
@@ -369,10 +385,8 @@ static void start(struct manager *m, struct job *job)
 			begin(m, job);
 		return;
 	}
-	struct job_ref *v = xcalloc(1, sizeof(*v));
-	*v = (struct job_ref){m, job};
 	job->phase = PHASE_PROBING;
-	engine_probe(m->engine, job->gen, probed, v);
+	engine_probe(m->engine, job->gen, probed, job_ref_new(m, job));
 }
 
 void job_submit(struct manager *m, struct job *job)
@@ -440,7 +454,7 @@ static void progress_undoing(struct manager *m, struct job *job)
 	bool done = engine_outcome(m->engine, NULL) != ENGINE_RUNNING;
 	if (!done && now_ms() < job->deadline_ms)
 		return;
-	job_answer(job, "failed", "%s; the state before is back%s", job->failure,
+	job_answer(job, job->taken_back ? "final" : "failed", "%s; the state before is back%s", job->failure,
 		   done ? "" : " but for what still waits (see `weft get all`)");
 	job_end(m, job);
 }

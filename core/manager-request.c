@@ -102,11 +102,14 @@ void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_
 {
 	struct job *pending = m->job;
 	if (!rev && pending && (pending->phase == PHASE_CONFIRMING || pending->phase == PHASE_APPLYING)) {
-		job_undo(m, pending, "%s took it back", who ? who : "somebody");
-		json_t *answer = json_pack("{s:s, s:I, s:s}", "result", "final", "revision", (json_int_t)m->final_rev,
-					   "message", "what was pending is taken back");
-		done(ctx, answer);
-		json_decref(answer);
+		/* Who applied it is told that it failed; who takes it back, once that is so. */
+		if (pending->done)
+			job_answer(pending, "failed", "%s took it back", who ? who : "somebody");
+		pending->done = done;
+		pending->ctx = ctx;
+		pending->taken_back = true;
+		job_undo(m, pending, "revision %llu was taken back by %s", (unsigned long long)pending->row.rev,
+			 who ? who : "somebody");
 		return;
 	}
 	struct before before = {m->final_rev, rev};
