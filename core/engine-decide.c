@@ -64,7 +64,8 @@ static bool held(const struct engine *e, const struct res *res, struct decision 
 {
 	if (!res->retry_ms || res->retry_ms <= e->host.now_ms(e->host.ctx))
 		return false;
-	d->state = res->state == RES_CONTESTED ? RES_CONTESTED : RES_FAILED;
+	d->state = res->state == RES_CONTESTED || res->state == RES_WAITING ? res->state : RES_FAILED;
+	d->held = true;
 	d->refused = res->refused;
 	snprintf(d->reason, sizeof(d->reason), "%s", res->reason.text);
 	return true;
@@ -252,12 +253,8 @@ static bool lost_mark(const struct res *res)
 	return res->obs.owner == OWNER_FOREIGN;
 }
 
-static void decide_wanted(const struct engine *e, const struct res *res, struct decision *d)
+static void decide_existing(const struct engine *e, const struct res *res, struct decision *d)
 {
-	if (!res->obs.exists) {
-		decide_create(e, res, d);
-		return;
-	}
 	if (is_unmade(res)) {
 		decide_recreate(e, res, d);
 		return;
@@ -279,6 +276,14 @@ static void decide_wanted(const struct engine *e, const struct res *res, struct 
 		decide_change(e, res, rows, d);
 	else
 		d->state = RES_PRESENT;
+}
+
+static void decide_wanted(const struct engine *e, const struct res *res, struct decision *d)
+{
+	if (res->obs.exists)
+		decide_existing(e, res, d);
+	else
+		decide_create(e, res, d);
 	bool licensed = res->state == RES_CONTESTED && res->retry_ms; /* its waiting time is over: once more */
 	if (d->act && res->settled && !licensed && !caused_by_need(res) && is_contested(e, res)) {
 		d->act = false;

@@ -129,6 +129,7 @@ struct decision {
 	const void *spec;   /* what the operation aims at */
 	bool released;      /* nothing of it is left that is ours: the node can go */
 	bool refused;       /* transactional: the apply cannot stand */
+	bool held;          /* until its next try */
 	bool restart_needed;
 	bool adopt;         /* keep a baseline first */
 	bool stubborn;      /* present, though it keeps another binding or loses its mark */

@@ -169,7 +169,7 @@ static void take_failure(struct engine *e, struct res *res, struct op *op)
 			res_forget_seen(e, res->needs[i].res);
 		res_set_retry(e, res, e->host.now_ms(e->host.ctx) + WAIT_MS);
 		res->reason = op->err;
-		res->state = RES_FAILED;
+		res->state = RES_WAITING;
 		return;
 	case ANSWER_DEFAULT:
 	case ANSWER_RETRY:
@@ -437,11 +437,13 @@ static void arrive(struct engine *e, struct res *res, bool bound)
 
 static void contest(struct engine *e, struct res *res)
 {
-	uint64_t now = e->host.now_ms(e->host.ctx);
-	char *what = describe_loss(res, &(struct decision){.differs = res->obs.exists ? table_diff(res->class->table, res->want->spec, res->obs.spec) : 0});
-	res_set_retry(e, res, now + backoff(CONTEST_MS, res->contests++));
-	snprintf(res->reason.text, sizeof(res->reason.text), "somebody else keeps changing it: it %s; tried again every %d s at most",
-		 what, LONGEST_BACKOFF_MS / 1000);
+	struct decision d = {0};
+	if (res->obs.exists)
+		d.differs = table_diff(res->class->table, res->want->spec, res->obs.spec);
+	char *what = describe_loss(res, &d);
+	res_set_retry(e, res, e->host.now_ms(e->host.ctx) + backoff(CONTEST_MS, res->contests++));
+	err_set(&res->reason, EBUSY, "%s: %s; tried again at most every %d s",
+		res->obs.exists ? "somebody else keeps changing it" : "it does not stay", what, LONGEST_BACKOFF_MS / 1000);
 	free(what);
 	bool news = res->state != RES_CONTESTED;
 	res->state = RES_CONTESTED;
@@ -477,6 +479,8 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 		res_notice(e, res, NOTICE_FOREIGN, d->reason);
 	if (before != RES_FAILED && d->state == RES_FAILED)
 		res_notice(e, res, NOTICE_FAILED, d->reason);
+	if (d->state == RES_WAITING && !d->held)
+		res->retry_ms = 0; /* what failed before may well work once this has come */
 	res->state = d->state;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);

@@ -198,6 +198,8 @@ static void take_along(struct run *run, const struct object *from, const struct 
 static bool lower_round(struct run *run)
 {
 	bool clean = true;
+	struct choices choices;
+	choices_init(&choices, run->input, run->gen->arena);
 	for (size_t i = 0; i < run->config.n; i++) {
 		struct object *o = run->config.objects[i];
 		bool *out = &run->out[slot_of(run, o)];
@@ -207,7 +209,7 @@ static bool lower_round(struct run *run)
 		}
 		if (*out)
 			continue;
-		struct lowering l = {run->gen, run->input, &run->config, run->diags, o, NULL, false};
+		struct lowering l = {run->gen, run->input, &run->config, &choices, run->diags, o, NULL, false};
 		o->kind->lower(&l, o);
 		if (l.refused) {
 			*out = true;

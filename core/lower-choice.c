@@ -54,29 +54,35 @@ static void record_fact(struct lowering *l, const char *key, const char *value)
 	gen->facts[gen->n_facts++] = (struct fact_row){key, value, l->object};
 }
 
+struct fact_value {
+	const char *text;
+};
+
+/* The facts that this object has read so far are the last ones. */
+static bool has_read(const struct lowering *l, const char *key)
+{
+	for (size_t i = l->gen->n_facts; i > 0 && l->gen->facts[i - 1].reader == l->object; i--)
+		if (streq(l->gen->facts[i - 1].key, key))
+			return true;
+	return false;
+}
+
 const char *fact(struct lowering *l, const char *key_fmt, ...)
 {
 	va_list args;
 	va_start(args, key_fmt);
 	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
 	va_end(args);
-	const struct fact_row *known = NULL;
-	for (size_t i = 0; i < l->gen->n_facts; i++) {
-		if (!streq(l->gen->facts[i].key, key))
-			continue;
-		known = &l->gen->facts[i];
-		if (known->reader == l->object)
-			return known->value;
+	struct fact_value *known = strmap_get(&l->choices->facts, key);
+	if (!known) {
+		cleanup_free char *text = NULL;
+		known = arena_new_of(l->gen->arena, struct fact_value);
+		known->text = fact_read(key, &text) == 0 ? arena_strdup(l->gen->arena, text) : NULL;
+		strmap_put(&l->choices->facts, key, known);
 	}
-	if (known) {
-		const char *value = known->value; /* record_fact() may move the rows */
-		record_fact(l, key, value);
-		return value;
-	}
-	cleanup_free char *text = NULL;
-	const char *value = fact_read(key, &text) == 0 ? arena_strdup(l->gen->arena, text) : NULL;
-	record_fact(l, key, value);
-	return value;
+	if (!has_read(l, key))
+		record_fact(l, key, known->text);
+	return known->text;
 }
 
 bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...)
@@ -92,34 +98,46 @@ bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...)
 	return true;
 }
 
+static const char *text_key(struct arena *arena, const char *space, const char *text)
+{
+	return arena_printf(arena, "%s\n%s", space, text);
+}
+
+static const char *slot_key(struct arena *arena, const char *object, const char *space, const char *slot)
+{
+	return arena_printf(arena, "%s\n%s\n%s", object, space, slot);
+}
+
+void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena)
+{
+	*choices = (struct choices){strmap_in(arena), strmap_in(arena), strmap_in(arena), strmap_in(arena)};
+	for (size_t i = 0; i < input->n_allocs; i++) {
+		const struct alloc_row *row = &input->allocs[i];
+		strmap_put(&choices->kept_texts, text_key(arena, row->space, row->text), (void *)row->object);
+		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot), (void *)row->text);
+	}
+}
+
 static void take(struct lowering *l, const char *object, const char *space, const char *slot, const char *text)
 {
 	struct generation *gen = l->gen;
 	arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
 	gen->allocs[gen->n_allocs++] =
 		(struct alloc_row){object, arena_strdup(gen->arena, space), arena_strdup(gen->arena, slot), text};
+	strmap_put(&l->choices->taken, text_key(gen->arena, space, text), (void *)object);
 }
 
-/* Who holds a text in a space: objects lowered so far, then those that held it before and still exist. */
-static const struct alloc_row *holder(struct lowering *l, const char *space, const char *text, bool kept_too)
+/* The object that holds a text in a space: of those lowered so far, then of those that held it before. */
+static const char *holder(struct lowering *l, const char *space, const char *text, bool kept_too)
 {
-	for (size_t i = 0; i < l->gen->n_allocs; i++)
-		if (streq(l->gen->allocs[i].text, text) && streq(l->gen->allocs[i].space, space))
-			return &l->gen->allocs[i];
-	for (size_t i = 0; kept_too && i < l->input->n_allocs; i++)
-		if (streq(l->input->allocs[i].text, text) && streq(l->input->allocs[i].space, space))
-			return &l->input->allocs[i];
-	return NULL;
+	const char *key = text_key(l->gen->arena, space, text);
+	const char *object = strmap_get(&l->choices->taken, key);
+	return object || !kept_too ? object : strmap_get(&l->choices->kept_texts, key);
 }
 
 static const char *kept_choice(struct lowering *l, const char *object, const char *space, const char *slot)
 {
-	for (size_t i = 0; i < l->input->n_allocs; i++) {
-		const struct alloc_row *row = &l->input->allocs[i];
-		if (streq(row->object, object) && streq(row->space, space) && streq(row->slot, slot))
-			return row->text;
-	}
-	return NULL;
+	return strmap_get(&l->choices->kept_slots, slot_key(l->gen->arena, object, space, slot));
 }
 
 const char *alloc_kept(struct lowering *l, const char *space, const char *slot)
@@ -152,10 +170,10 @@ const char *alloc(struct lowering *l, const char *space, const char *slot, alloc
 bool alloc_fixed(struct lowering *l, const char *space, const char *slot, const char *text, const char **ret_holder)
 {
 	const char *object = lower_object_id(l);
-	const struct alloc_row *other = holder(l, space, text, false);
+	const char *other = holder(l, space, text, false);
 	if (other) {
 		if (ret_holder)
-			*ret_holder = other->object;
+			*ret_holder = other;
 		return false;
 	}
 	take(l, object, space, slot, arena_strdup(l->gen->arena, text));
@@ -201,10 +219,8 @@ static bool propose_link_name(void *ctx, unsigned attempt, char *buf, size_t siz
 /* A name that a link of the manifests has verbatim is no candidate. */
 const char *alloc_link_name(struct lowering *l, const char *slot, const char *preferred)
 {
-	for (size_t i = 0; i < l->config->n; i++) {
-		const struct object *o = l->config->objects[i];
-		if ((o->kind->flags & KIND_NAME_IS_IFNAME) && streq(o->name, preferred))
+	for (size_t i = 0; kind_at(i); i++)
+		if ((kind_at(i)->flags & KIND_NAME_IS_IFNAME) && configuration_find(l->config, kind_at(i)->name, preferred))
 			preferred = arena_printf(l->gen->arena, "%s (a link of that name exists)", preferred);
-	}
 	return alloc(l, "link", slot, propose_link_name, (void *)preferred);
 }

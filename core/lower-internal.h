@@ -4,6 +4,7 @@
 #define WEFT_CORE_LOWER_INTERNAL_H
 
 #include "core/lower.h"
+#include "core/strmap.h"
 
 /* The objects of one configuration that take part, in reference order once sorted, with an index by kind and name. */
 struct configuration {
@@ -13,15 +14,26 @@ struct configuration {
 	size_t index_size;
 };
 
+/* Facts and allocations by name, for one run over all objects. */
+struct choices {
+	struct strmap facts;      /* key -> struct fact_value */
+	struct strmap taken;      /* space and text -> id of the object that holds it in this run */
+	struct strmap kept_texts; /* the same for what was kept from before */
+	struct strmap kept_slots; /* object, space and slot -> text */
+};
+
 struct lowering {
 	struct generation *gen;
 	const struct lower_input *input;
 	const struct configuration *config;
+	struct choices *choices;
 	struct diags *diags;
 	const struct object *object; /* being lowered */
 	const char *path;            /* of lower_at() */
 	bool refused;                /* the object that is being lowered */
 };
+
+void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena);
 
 const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name);
 /* "Kind/name" of the object that is being lowered, in the generation's arena. */

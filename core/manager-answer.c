@@ -187,7 +187,7 @@ static void add_override(struct manager *m, json_t *status, const char *id)
 static json_t *status_json(struct manager *m, const struct object *object, bool whole)
 {
 	cleanup_free char *id = object_id(object);
-	const struct status *s = status_find(m, id);
+	const struct status *s = status_of(m, object);
 	json_t *status = json_pack("{s:I}", "observedGeneration", (json_int_t)object->generation);
 	if (s) {
 		json_object_set_new(status, "conditions", conditions_json(s));

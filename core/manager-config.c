@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The objects of the next configuration: what the request brings, and of what is stored all that it leaves alone. */
 #include "core/manager-internal.h"
+#include "core/strmap.h"
 
 char *object_id(const struct object *object)
 {
@@ -41,7 +42,7 @@ struct build {
 	struct arena *arena;
 	struct object **objects;
 	size_t n, cap;
-	size_t n_new; /* the first of them are the request's */
+	struct strmap stored, new; /* by "Kind/name" */
 };
 
 static void add_object(struct build *b, struct object *object)
@@ -50,12 +51,25 @@ static void add_object(struct build *b, struct object *object)
 	b->objects[b->n++] = object;
 }
 
-static const struct object *find_in(struct object *const *objects, size_t n, const struct object *like)
+static void add_new(struct build *b, struct object *object)
 {
-	for (size_t i = 0; i < n; i++)
-		if (objects[i]->kind == like->kind && streq(objects[i]->name, like->name))
-			return objects[i];
-	return NULL;
+	add_object(b, object);
+	strmap_put(&b->new, arena_printf(b->arena, "%s/%s", object->kind->name, object->name), object);
+}
+
+static const char *id_in(struct arena *arena, const struct object *object)
+{
+	return arena_printf(arena, "%s/%s", object->kind->name, object->name);
+}
+
+static const struct object *find_stored(const struct build *b, const struct object *like)
+{
+	return strmap_get(&b->stored, id_in(b->arena, like));
+}
+
+static bool is_new(const struct build *b, const struct object *like)
+{
+	return strmap_get(&b->new, id_in(b->arena, like)) != NULL;
 }
 
 static void touch(struct job *job, const struct object *object, const char *change)
@@ -96,7 +110,7 @@ static void take_new(struct build *b, struct object *o)
 {
 	struct job *job = b->job;
 	o->set = arena_strdup(b->arena, job->set);
-	const struct object *before = find_in(b->m->final->objects, b->m->final->n_objects, o);
+	const struct object *before = find_stored(b, o);
 	o->generation = before ? before->generation : 1;
 	if (before && !streq(before->set, o->set)) {
 		refuse_other_set(b, o, before);
@@ -110,7 +124,7 @@ static void take_new(struct build *b, struct object *o)
 		o->generation++;
 		touch(job, o, "changed");
 	}
-	add_object(b, o);
+	add_new(b, o);
 }
 
 static void parse_source(struct build *b, const struct source *request)
@@ -126,7 +140,7 @@ static void parse_source(struct build *b, const struct source *request)
 			continue;
 		o->file = source->name;
 		if (b->job->type == JOB_DELETE)
-			add_object(b, o);
+			add_new(b, o);
 		else
 			take_new(b, o);
 	}
@@ -143,7 +157,7 @@ static void carry_rest(struct build *b)
 	const struct generation *final = b->m->final;
 	for (size_t i = 0; i < final->n_objects; i++) {
 		const struct object *o = final->objects[i];
-		if (find_in(b->objects, b->n_new, o))
+		if (is_new(b, o))
 			continue;
 		if (!leaves_alone(b->job, o)) {
 			touch(b->job, o, "deleted");
@@ -159,10 +173,9 @@ static void carry_rest(struct build *b)
 
 static bool is_doomed(const struct build *b, const struct object *o)
 {
-	for (size_t i = 0; i < b->n_new; i++)
-		if (b->objects[i]->kind == o->kind && streq(b->objects[i]->name, o->name))
-			return true;
-	cleanup_free char *id = object_id(o);
+	if (is_new(b, o))
+		return true;
+	const char *id = id_in(b->arena, o);
 	for (size_t i = 0; i < b->job->n_names; i++)
 		if (streq(b->job->names[i], id))
 			return true;
@@ -178,37 +191,28 @@ static void refuse_referenced(void *ctx, const char *kind, const char *name, con
 {
 	struct ref_search *s = ctx;
 	struct build *b = s->b;
-	for (size_t i = 0; i < b->m->final->n_objects; i++) {
-		const struct object *o = b->m->final->objects[i];
-		bool meant = streq(kind, "*") ? (o->kind->flags & KIND_NAME_IS_IFNAME) != 0 : streq(o->kind->name, kind);
-		if (!meant || !streq(o->name, name) || !is_doomed(b, o))
-			continue;
-		struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
-					  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", o->kind->name, name,
-					  s->from->kind->name, s->from->name, path);
-		diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
-	}
+	const struct object *o = strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind, name));
+	if (!o || !is_doomed(b, o))
+		return;
+	struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
+				  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", kind, name,
+				  s->from->kind->name, s->from->name, path);
+	diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
 }
 
 static void refuse_unknown_names(struct build *b)
 {
-	for (size_t i = 0; i < b->job->n_names; i++) {
-		bool found = false;
-		for (size_t k = 0; k < b->m->final->n_objects && !found; k++) {
-			cleanup_free char *id = object_id(b->m->final->objects[k]);
-			found = streq(id, b->job->names[i]);
-		}
-		if (!found)
+	for (size_t i = 0; i < b->job->n_names; i++)
+		if (!strmap_get(&b->stored, b->job->names[i]))
 			diag_add(&b->job->diags, (struct pos){0}, "there is no %s", b->job->names[i]);
-	}
 }
 
 static void delete_objects(struct build *b)
 {
 	const struct generation *final = b->m->final;
-	b->n_new = b->n;
 	refuse_unknown_names(b);
-	struct build kept = {b->m, b->job, b->arena, NULL, 0, 0, 0};
+	struct object **kept = NULL;
+	size_t n_kept = 0, cap_kept = 0;
 	for (size_t i = 0; i < final->n_objects; i++) {
 		const struct object *o = final->objects[i];
 		if (is_doomed(b, o)) {
@@ -224,11 +228,13 @@ static void delete_objects(struct build *b)
 		struct ref_search search = {b, o};
 		table_refs(o->kind->table, o->spec, refuse_referenced, &search);
 		struct object *copy = object_carry(o, b->arena);
-		if (copy)
-			add_object(&kept, copy);
+		if (!copy)
+			continue;
+		arena_grow(b->arena, kept, n_kept, cap_kept);
+		kept[n_kept++] = copy;
 	}
-	b->objects = kept.objects;
-	b->n = kept.n;
+	b->objects = kept;
+	b->n = n_kept;
 }
 
 /* ---- going back, and the same once more ---- */
@@ -243,14 +249,14 @@ static int take_revision(struct build *b, struct err *err)
 		struct object *copy = object_carry(old->objects[i], b->arena);
 		if (!copy)
 			continue;
-		const struct object *now = find_in(b->m->final->objects, b->m->final->n_objects, copy);
+		const struct object *now = find_stored(b, copy);
 		bool same = now && same_content(now, copy);
 		copy->generation = now ? now->generation + !same : copy->generation;
 		touch(b->job, copy, same ? "unchanged" : now ? "changed" : "created");
-		add_object(b, copy);
+		add_new(b, copy);
 	}
 	for (size_t i = 0; i < b->m->final->n_objects; i++)
-		if (!find_in(b->objects, b->n, b->m->final->objects[i]))
+		if (!is_new(b, b->m->final->objects[i]))
 			touch(b->job, b->m->final->objects[i], "deleted");
 	generation_unref(old);
 	return 0;
@@ -275,7 +281,6 @@ static int gather(struct build *b)
 	case JOB_DIFF:
 		for (size_t i = 0; i < job->n_sources; i++)
 			parse_source(b, &job->sources[i]);
-		b->n_new = b->n;
 		carry_rest(b);
 		return 0;
 	case JOB_DELETE:
@@ -332,7 +337,10 @@ static int overrides_for(struct build *b, struct override_row **ret, size_t *ret
 int config_build(struct manager *m, struct job *job)
 {
 	job->gen = generation_new(NULL);
-	struct build b = {m, job, job->gen->arena, NULL, 0, 0, 0};
+	struct arena *arena = job->gen->arena;
+	struct build b = {.m = m, .job = job, .arena = arena, .stored = strmap_in(arena), .new = strmap_in(arena)};
+	for (size_t i = 0; i < m->final->n_objects; i++)
+		strmap_put(&b.stored, id_in(arena, m->final->objects[i]), m->final->objects[i]);
 	job->diags.arena = job->gen->arena;
 	gather(&b);
 	if (job->diags.n_total && job->type != JOB_FILES)

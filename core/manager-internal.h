@@ -57,13 +57,13 @@ struct job {
 
 /* Conditions of one object, as last computed. */
 struct status {
+	const struct object *object;
 	char *id; /* "Kind/name" */
 	bool ready, progressing, degraded, contested, restart_needed;
 	char *reason, *message; /* of Ready; of Degraded in health */
 	char *health;
 	uint64_t since_ms; /* wall clock: since when Ready is what it is */
 	unsigned n_repairs;
-	bool seen; /* while refreshing */
 };
 
 struct manager {
@@ -77,9 +77,11 @@ struct manager {
 	struct job *waiting;      /* final, waiting for Ready */
 	uint64_t leaving[64];     /* revisions that may still have something on the host */
 	size_t n_leaving;
-	struct status *statuses;
-	size_t n_statuses, cap_statuses;
+	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
+	size_t n_statuses;
+	struct generation *status_gen; /* owned */
 	bool statuses_stale;
+	bool noticed;      /* the engine told of something since statuses were refreshed */
 	uint64_t activity; /* of the engine, when statuses were refreshed */
 };
 
@@ -100,7 +102,8 @@ void manager_forget_leaving(struct manager *m);
 
 /* manager-status.c */
 void statuses_refresh(struct manager *m);
-const struct status *status_find(struct manager *m, const char *id);
+const struct status *status_of(struct manager *m, const struct object *object); /* NULL if it has none */
+void statuses_free(struct manager *m);
 bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const struct status **ret_not);
 
 /* manager-answer.c */

@@ -2,6 +2,7 @@
 /* Conditions of objects, out of the states of their resources. Recomputed in one pass after the engine did something, so that
  * each knows since when it is what it is. */
 #include "core/manager-internal.h"
+#include "core/strmap.h"
 
 /* Objects of the current generation, sorted by pointer, each with what its resources say. */
 struct tally {
@@ -80,18 +81,45 @@ static void replace(char **text, char *new)
 	*text = new;
 }
 
-static struct status *status_obtain(struct manager *m, char *id)
+static void status_clear(struct status *s)
 {
-	for (size_t i = 0; i < m->n_statuses; i++) {
-		if (!streq(m->statuses[i].id, id))
-			continue;
-		free(id);
-		return &m->statuses[i];
+	free(s->id);
+	free(s->reason);
+	free(s->message);
+	free(s->health);
+}
+
+void statuses_free(struct manager *m)
+{
+	for (size_t i = 0; i < m->n_statuses; i++)
+		status_clear(&m->statuses[i]);
+	free(m->statuses);
+	m->status_gen = generation_unref(m->status_gen);
+}
+
+/* Another generation has other objects: what was known of one of the same name goes over. */
+static void statuses_renew(struct manager *m, struct generation *gen, const struct tally *tallies)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct strmap before = strmap_in(arena);
+	for (size_t i = 0; i < m->n_statuses; i++)
+		strmap_put(&before, m->statuses[i].id, &m->statuses[i]);
+	struct status *renewed = xcalloc(gen->n_objects, sizeof(*renewed));
+	for (size_t i = 0; i < gen->n_objects; i++) {
+		char *id = object_id(tallies[i].object);
+		struct status *old = strmap_get(&before, id);
+		renewed[i].since_ms = wall_ms();
+		if (old) {
+			renewed[i] = *old;
+			*old = (struct status){.id = take_ptr(old->id)};
+		}
+		renewed[i].id = id;
+		renewed[i].object = tallies[i].object;
 	}
-	grow(m->statuses, m->n_statuses, m->cap_statuses);
-	struct status *s = &m->statuses[m->n_statuses++];
-	*s = (struct status){.id = id, .since_ms = wall_ms()};
-	return s;
+	statuses_free(m);
+	m->statuses = renewed;
+	m->n_statuses = gen->n_objects;
+	m->status_gen = generation_ref(gen);
 }
 
 static bool is_refused(const struct manager *m, const struct object *object)
@@ -103,11 +131,9 @@ static bool is_refused(const struct manager *m, const struct object *object)
 	return false;
 }
 
-static void take_tally(struct manager *m, const struct tally *t)
+static void take_tally(struct manager *m, struct status *s, const struct tally *t)
 {
-	struct status *s = status_obtain(m, object_id(t->object));
 	bool refused = is_refused(m, t->object), ready = t->rank == 0 && !refused;
-	s->seen = true;
 	if (s->ready != ready)
 		s->since_ms = wall_ms();
 	s->ready = ready;
@@ -128,27 +154,10 @@ static void take_tally(struct manager *m, const struct tally *t)
 										 : resource_state_names[t->worst]));
 }
 
-static void drop_unseen(struct manager *m)
-{
-	size_t kept = 0;
-	for (size_t i = 0; i < m->n_statuses; i++) {
-		struct status *s = &m->statuses[i];
-		if (s->seen) {
-			m->statuses[kept++] = *s;
-			continue;
-		}
-		free(s->id);
-		free(s->reason);
-		free(s->message);
-		free(s->health);
-	}
-	m->n_statuses = kept;
-}
-
 void statuses_refresh(struct manager *m)
 {
-	const struct generation *gen = engine_generation(m->engine);
-	m->statuses_stale = false;
+	struct generation *gen = engine_generation(m->engine);
+	m->statuses_stale = m->noticed = false;
 	size_t n = gen->n_objects;
 	cleanup_free struct tally *tallies = xcalloc(n, sizeof(*tallies));
 	for (size_t i = 0; i < n; i++)
@@ -157,19 +166,30 @@ void statuses_refresh(struct manager *m)
 	struct resource_view view;
 	for (size_t i = 0; engine_view(m->engine, i, &view); i++)
 		add_owners(tallies, n, &view);
-	for (size_t i = 0; i < m->n_statuses; i++)
-		m->statuses[i].seen = false;
+	if (gen != m->status_gen)
+		statuses_renew(m, gen, tallies);
 	for (size_t i = 0; i < n; i++)
-		take_tally(m, &tallies[i]);
-	drop_unseen(m);
+		take_tally(m, &m->statuses[i], &tallies[i]);
 }
 
-const struct status *status_find(struct manager *m, const char *id)
+static int status_by_pointer(const void *a, const void *b)
 {
-	for (size_t i = 0; i < m->n_statuses; i++)
-		if (streq(m->statuses[i].id, id))
-			return &m->statuses[i];
-	return NULL;
+	const struct status *x = a, *y = b;
+	return (x->object > y->object) - (x->object < y->object);
+}
+
+const struct status *status_of(struct manager *m, const struct object *object)
+{
+	struct status key = {.object = object};
+	return bsearch(&key, m->statuses, m->n_statuses, sizeof(key), status_by_pointer);
+}
+
+static bool is_among(const char *id, const char *const *ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(ids[i], id))
+			return true;
+	return false;
 }
 
 /* Are those of `ids` that exist Ready? */
@@ -177,12 +197,11 @@ bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const s
 {
 	if (m->statuses_stale)
 		statuses_refresh(m);
-	for (size_t i = 0; i < n; i++) {
-		const struct status *s = status_find(m, ids[i]);
-		if (s && !s->ready) {
-			*ret_not = s;
-			return false;
-		}
+	for (size_t i = 0; i < m->n_statuses; i++) {
+		if (m->statuses[i].ready || !is_among(m->statuses[i].id, ids, n))
+			continue;
+		*ret_not = &m->statuses[i];
+		return false;
 	}
 	return true;
 }

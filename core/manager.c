@@ -33,7 +33,7 @@ static const char *const notice_types[] = {
 static void engine_notify(void *ctx, const struct engine_notice *notice)
 {
 	struct manager *m = ctx;
-	m->statuses_stale = true;
+	m->noticed = true;
 	const struct object *owner = notice->want && notice->want->n_owners ? notice->want->owners[0] : NULL;
 	cleanup_free char *object = owner ? object_id(owner) : NULL;
 	cleanup_free char *resource = xprintf("%s/%s", notice->class->name, notice->key);
@@ -76,7 +76,7 @@ static int on_run(sd_event_source *source, void *ctx)
 	if (m->activity != engine_activity(m->engine))
 		m->statuses_stale = true;
 	m->activity = engine_activity(m->engine);
-	if (m->statuses_stale)
+	if (m->noticed) /* or nobody would know since when it is so */
 		statuses_refresh(m);
 	job_progress(m);
 	manager_forget_leaving(m);
@@ -160,13 +160,7 @@ struct manager *manager_free(struct manager *m)
 	free_jobs(m->queue);
 	free_jobs(m->waiting);
 	generation_unref(m->final);
-	for (size_t i = 0; i < m->n_statuses; i++) {
-		free(m->statuses[i].id);
-		free(m->statuses[i].reason);
-		free(m->statuses[i].message);
-		free(m->statuses[i].health);
-	}
-	free(m->statuses);
+	statuses_free(m);
 	store_close(m->store);
 	free(m);
 	return NULL;
