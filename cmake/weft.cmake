@@ -33,7 +33,7 @@ function(weft_write_registry)
   string(APPEND text "}\n")
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/registry.c CONTENT "${text}")
   add_library(weft-registry STATIC ${CMAKE_BINARY_DIR}/registry.c)
-  target_link_libraries(weft-registry PUBLIC weft-api weft-guestd weft-policies weft-netd weft-stord weft-core)
+  target_link_libraries(weft-registry PUBLIC weft-api weft-guestd weft-netd weft-stord weft-core)
 endfunction()
 
 # One static library a directory; files are listed one a line, so that adding a kind is adding a line.

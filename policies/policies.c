@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* Placeholder until the first file of this directory lands. */
-extern int weft_policies_placeholder;
-int weft_policies_placeholder;
