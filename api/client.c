@@ -250,20 +250,19 @@ static char *url_of(const char *path)
 	return url;
 }
 
-int client_request(struct client *client, const char *method, const char *path, const json_t *body, unsigned timeout_ms,
-		   json_t **ret)
+int client_request(struct client *client, const struct client_call *call, json_t **ret)
 {
-	char *url = url_of(path), *text = NULL;
+	char *url = url_of(call->path), *text = NULL;
 	client->fn = NULL;
-	set_up(client, method, url, timeout_ms);
-	if (body) {
-		text = checked(json_dumps(body, JSON_COMPACT));
+	set_up(client, call->method, url, call->timeout_ms);
+	if (call->body) {
+		text = checked(json_dumps(call->body, JSON_COMPACT));
 		curl_easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(text));
 		curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, text);
-	} else if (strcmp(method, "POST") == 0) {
+	} else if (strcmp(call->method, "POST") == 0) {
 		curl_easy_setopt(client->curl, CURLOPT_POSTFIELDS, "");
 	}
-	int r = finish(client, perform(client), timeout_ms, ret);
+	int r = finish(client, perform(client), call->timeout_ms, ret);
 	free(text);
 	free(url);
 	return r;

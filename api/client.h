@@ -4,7 +4,7 @@
  *
  *     struct client *client = client_new(client_socket(NULL));
  *     json_t *answer = NULL;
- *     int status = client_request(client, "GET", "/v1/status", NULL, 0, &answer);
+ *     int status = client_request(client, &(struct client_call){"GET", "/v1/status"}, &answer);
  *     if (status < 0)
  *         fprintf(stderr, "weft: %s\n", client_error(client));
  */
@@ -23,12 +23,16 @@ const char *client_socket(const char *option);
 struct client *client_new(const char *socket_path);
 struct client *client_free(struct client *client); /* NULL is fine; returns NULL */
 
+struct client_call {
+	const char *method, *path;
+	const json_t *body;  /* or NULL */
+	unsigned timeout_ms; /* 0: none */
+};
 /* Sends a request and waits for its answer. Returns the HTTP status (200, 409, ...) with the answer's JSON in *ret
  * (owned by the caller; NULL when there was none), or -errno when there was no answer: -ENOENT and -ECONNREFUSED (no
- * daemon), -EACCES, -ETIMEDOUT (after timeout_ms; 0: never), -EPROTO. For these, and for statuses from 400 on,
+ * daemon), -EACCES, -ETIMEDOUT (after timeout_ms), -EPROTO. For these, and for statuses from 400 on,
  * client_error() is a sentence; `ret` may be NULL. */
-int client_request(struct client *client, const char *method, const char *path, const json_t *body, unsigned timeout_ms,
-		   json_t **ret);
+int client_request(struct client *client, const struct client_call *call, json_t **ret);
 
 /* Reads a stream of JSON lines and hands out each as it comes (borrowed); false ends the stream. Returns as
  * client_request(): 200 when the stream has ended from either side. */

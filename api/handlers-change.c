@@ -213,9 +213,14 @@ void handle_diff(struct call *call)
 	const struct change_body *body = read_body(call, &diff_table);
 	if (!body)
 		return;
+	struct apply_request request = {
+		.sources = body->files.n ? sources_of(call, body) : NULL,
+		.n_sources = body->files.n,
+		.set = body->set,
+		.prune = body->prune,
+	};
 	call->cancel = call_forget_result;
-	manager_diff(api_manager(), body->files.n ? sources_of(call, body) : NULL, body->files.n, body->set,
-		     body->prune, call_answer_result, call);
+	manager_diff(api_manager(), &request, call_answer_result, call);
 }
 
 void handle_confirm(struct call *call)

@@ -21,7 +21,8 @@ void handle_guest_action(struct call *call)
 	if (!guest_exists(call))
 		return;
 	call->cancel = call_forget_result;
-	guestd_action(api_manager(), call->args[0], call->args[1], call->peer.who, call_answer_result, call);
+	const struct guest_request request = {call->args[0], call->args[1], call->peer.who};
+	guestd_action(api_manager(), &request, call_answer_result, call);
 }
 
 void handle_guest_console(struct call *call)

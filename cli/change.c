@@ -78,8 +78,8 @@ int change_run(struct cli *cli, const char *path, const json_t *body, enum outpu
 {
 	json_t *answer = NULL;
 	progress = progress && output == OUTPUT_TEXT && terminal_of(stderr).is_terminal;
-	int status = progress ? progress_request(cli, path, body, &answer)
-			      : client_request(cli_client(cli), "POST", path, body, 0, &answer);
+	const struct client_call call = {"POST", path, body};
+	int status = progress ? progress_request(cli, &call, &answer) : client_request(cli_client(cli), &call, &answer);
 	/* Without a result it is a refusal of the request itself, or no answer at all. */
 	if (status < 0 || !json_text(answer, "result")) {
 		json_decref(answer);

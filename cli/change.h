@@ -4,6 +4,7 @@
 #ifndef WEFT_CLI_CHANGE_H
 #define WEFT_CLI_CHANGE_H
 
+#include "api/client.h"
 #include "cli/cli.h"
 
 /* Posts the request and prints the answer (core/manager.h has its shape). `progress`: it may take long enough to be watched.
@@ -14,6 +15,6 @@ int change_run(struct cli *cli, const char *path, const json_t *body, enum outpu
 void plan_print(const json_t *plan, bool fields);
 
 /* progress.c. As client_request(), but with a line for each object drawn on the terminal until the answer is there. */
-int progress_request(struct cli *cli, const char *path, const json_t *body, json_t **ret);
+int progress_request(struct cli *cli, const struct client_call *call, json_t **ret);
 
 #endif

@@ -52,7 +52,7 @@ static int run(struct cli *cli, const void *opaque)
 	json_decref(files);
 	if (!body)
 		return cli_misuse(cli, "the command line is not UTF-8");
-	status = client_request(cli_client(cli), "POST", "/v1/diff", body, 0, &answer);
+	status = client_request(cli_client(cli), &(struct client_call){"POST", "/v1/diff", body}, &answer);
 	json_decref(body);
 	if (status < 0 || !json_text(answer, "result"))
 		status = cli_fail(CLI_FAILED, "%s", client_error(cli_client(cli)));

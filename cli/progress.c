@@ -13,8 +13,7 @@ enum { FIRST_MS = 400, REDRAW_MS = 200, LINES_MAX = 12 };
 
 struct request {
 	struct client *client;
-	const char *path;
-	const json_t *body;
+	const struct client_call *call;
 	int status;
 	json_t *answer;
 	pthread_mutex_t lock;
@@ -25,7 +24,7 @@ struct request {
 static void *run(void *ctx)
 {
 	struct request *request = ctx;
-	request->status = client_request(request->client, "POST", request->path, request->body, 0, &request->answer);
+	request->status = client_request(request->client, request->call, &request->answer);
 	pthread_mutex_lock(&request->lock);
 	request->done = true;
 	pthread_cond_signal(&request->changed);
@@ -83,10 +82,11 @@ static size_t draw(const json_t *objects, unsigned turn)
 static void watch(struct cli *cli, struct request *request)
 {
 	struct client *client = client_new(client_socket(cli->socket));
+	const struct client_call ask = {"GET", "/v1/objects", .timeout_ms = 2000};
 	size_t n_lines = 0;
 	for (unsigned turn = 0; !wait_done(request, turn ? REDRAW_MS : FIRST_MS); turn++) {
 		json_t *objects = NULL;
-		if (client_request(client, "GET", "/v1/objects", NULL, 2000, &objects) == 200) {
+		if (client_request(client, &ask, &objects) == 200) {
 			if (n_lines)
 				fprintf(stderr, "\033[%zuA\033[J", n_lines);
 			n_lines = draw(objects, turn);
@@ -99,18 +99,17 @@ static void watch(struct cli *cli, struct request *request)
 	client_free(client);
 }
 
-int progress_request(struct cli *cli, const char *path, const json_t *body, json_t **ret)
+int progress_request(struct cli *cli, const struct client_call *call, json_t **ret)
 {
 	struct request request = {
 		.client = cli_client(cli),
-		.path = path,
-		.body = body,
+		.call = call,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.changed = PTHREAD_COND_INITIALIZER,
 	};
 	pthread_t thread;
 	if (pthread_create(&thread, NULL, run, &request) != 0)
-		return client_request(request.client, "POST", path, body, 0, ret);
+		return client_request(request.client, call, ret);
 	watch(cli, &request);
 	pthread_join(thread, NULL);
 	*ret = request.answer;

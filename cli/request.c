@@ -45,7 +45,7 @@ struct client *cli_client(struct cli *cli)
 static int ask(struct cli *cli, const char *method, const char *path, const json_t *body, json_t **ret)
 {
 	json_t *answer = NULL;
-	int status = client_request(cli_client(cli), method, path, body, 0, &answer);
+	int status = client_request(cli_client(cli), &(struct client_call){method, path, body}, &answer);
 	*ret = answer;
 	if (status >= 0 && status < 400 && answer)
 		return CLI_DONE;

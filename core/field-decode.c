@@ -408,11 +408,10 @@ static bool decode(const struct decoding *d, const struct table *table, const st
 	return d->diags->n + d->diags->n_total == before;
 }
 
-bool table_decode(const struct table *table, const struct node *node, struct pos where, struct arena *arena,
-		  struct diags *diags, void *out)
+bool table_decode(const struct table *table, const struct node *node, struct pos where, const struct decode_into *into)
 {
-	struct decoding d = {arena, diags, false};
-	return decode(&d, table, node, where, out);
+	struct decoding d = {into->arena, into->diags, false};
+	return decode(&d, table, node, where, into->spec);
 }
 
 int table_from_json(const struct table *table, const json_t *json, struct arena *arena, void *out, struct err *err)

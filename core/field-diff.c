@@ -20,11 +20,13 @@ static uint64_t unsigned_value(const struct scalar *scalar, const void *value)
 	return scalar->size == sizeof(uint32_t) ? *(const uint32_t *)value : *(const uint64_t *)value;
 }
 
-static bool item_differs(const struct field *row, const struct list *a, size_t i, const struct list *b, size_t j,
-			 enum mode mode)
+static const void *item_at(const struct field *row, const struct list *list, size_t i)
 {
-	size_t size = field_item_size(row);
-	const void *x = (const char *)a->items + i * size, *y = (const char *)b->items + j * size;
+	return (const char *)list->items + i * field_item_size(row);
+}
+
+static bool item_differs(const struct field *row, const void *x, const void *y, enum mode mode)
+{
 	return row->shape == FIELD_STRUCTS ? struct_differs(row->table, x, y, mode) : !scalar_equal(row->scalar, x, y);
 }
 
@@ -32,7 +34,7 @@ static bool list_has(const struct field *row, const struct list *list, const str
 		     enum mode mode)
 {
 	for (size_t j = 0; j < list->n; j++)
-		if (!item_differs(row, other, i, list, j, mode))
+		if (!item_differs(row, item_at(row, other, i), item_at(row, list, j), mode))
 			return true;
 	return false;
 }
@@ -46,7 +48,7 @@ static bool sets_differ(const struct field *row, const struct list *a, const str
 			return true;
 	for (size_t j = 0; j < b->n; j++) {
 		size_t i = 0;
-		while (i < a->n && item_differs(row, a, i, b, j, mode))
+		while (i < a->n && item_differs(row, item_at(row, a, i), item_at(row, b, j), mode))
 			i++;
 		if (i == a->n)
 			return true;
@@ -61,7 +63,7 @@ static bool lists_differ(const struct field *row, const struct list *a, const st
 	if (a->n != b->n)
 		return true;
 	for (size_t i = 0; i < a->n; i++)
-		if (item_differs(row, a, i, b, i, mode))
+		if (item_differs(row, item_at(row, a, i), item_at(row, b, i), mode))
 			return true;
 	return false;
 }

@@ -124,24 +124,25 @@ static int append_text(const struct field *row, struct list *list, const char *t
 		r = parse_text(row, text, arena, item, err);
 	} else {
 		field_set_defaults(row->table, item, arena);
-		r = table_set_text(row->table, item, row->table->fields[0].name, text, arena, err);
+		r = table_set_text(&(struct set_into){row->table, item, arena}, row->table->fields[0].name, text, err);
 	}
 	if (r == 0)
 		*list = longer;
 	return r;
 }
 
-static int set_row(const struct table *table, const struct field *row, void *spec, const char *text,
-		   struct arena *arena, struct err *err)
+static int set_row(const struct set_into *into, const struct field *row, const char *text, struct err *err)
 {
+	const struct table *table = into->table;
+	void *spec = into->spec;
 	int r;
 	if (row->shape == FIELD_SCALAR) {
-		r = parse_text(row, text, arena, row_value(row, spec), err);
+		r = parse_text(row, text, into->arena, row_value(row, spec), err);
 	} else if (row->shape == FIELD_LIST || row->shape == FIELD_STRUCTS) {
 		struct list *list = row_value(row, spec);
 		if (!is_present(spec, table, row)) /* a default is replaced, not added to */
 			*list = (struct list){0};
-		r = append_text(row, list, text, arena, err);
+		r = append_text(row, list, text, into->arena, err);
 	} else {
 		r = err_set(err, EINVAL, "'%s' of %s is a map: set its fields, as '%s.FIELD'", row->name, table->name,
 			    row->name);
@@ -169,23 +170,23 @@ static void *enter_row(const struct field *row, void *spec, struct arena *arena,
 	return *variant;
 }
 
-int table_set_text(const struct table *table, void *spec, const char *path, const char *text, struct arena *arena,
-		   struct err *err)
+int table_set_text(const struct set_into *into, const char *path, const char *text, struct err *err)
 {
+	struct set_into at = *into;
 	for (;;) {
 		size_t len = strcspn(path, ".");
-		const struct field *row = field_by_name(table, path, len, NULL);
+		const struct field *row = field_by_name(at.table, path, len, NULL);
 		if (!row)
-			return err_set(err, EINVAL, "there is no field '%.*s' in %s", (int)len, path, table->name);
+			return err_set(err, EINVAL, "there is no field '%.*s' in %s", (int)len, path, at.table->name);
 		if (!path[len])
-			return set_row(table, row, spec, text, arena, err);
+			return set_row(&at, row, text, err);
 		const struct table *inner;
-		void *inside = enter_row(row, spec, arena, &inner);
+		void *inside = enter_row(row, at.spec, at.arena, &inner);
 		if (!inside)
-			return err_set(err, EINVAL, "'%s' of %s has no fields", row->name, table->name);
-		*present_of(spec) |= row_bit(table, row);
-		spec = inside;
-		table = inner;
+			return err_set(err, EINVAL, "'%s' of %s has no fields", row->name, at.table->name);
+		*present_of(at.spec) |= row_bit(at.table, row);
+		at.spec = inside;
+		at.table = inner;
 		path += len + 1;
 	}
 }

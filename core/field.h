@@ -127,7 +127,12 @@ const char *field_example(const struct field *row, struct arena *arena);
 /* Decodes a map into a struct (zeroed by the callee, table->size bytes): sets defaults, presence bits and lists in `arena`. Queues a diagnostic for
  * every unknown, missing, repeated, ill-typed or out-of-range field and goes on. `node` may be NULL or NODE_NULL: an empty map at `where`.
  * Returns true if nothing was queued. */
-bool table_decode(const struct table *table, const struct node *node, struct pos where, struct arena *arena, struct diags *diags, void *out);
+struct decode_into {
+	void *spec;
+	struct arena *arena;
+	struct diags *diags;
+};
+bool table_decode(const struct table *table, const struct node *node, struct pos where, const struct decode_into *into);
 /* The same from JSON without positions, for what the store or the API gives back; the first fault goes to err. */
 int table_from_json(const struct table *table, const json_t *json, struct arena *arena, void *out, struct err *err);
 
@@ -140,7 +145,12 @@ enum emit_flag {
 json_t *table_to_json(const struct table *table, const void *spec, unsigned emit_flags);
 
 /* Sets one row from text, as a plugin does it: "mtu", "1400"; nested rows as "dhcp.lease". Appends to lists. */
-int table_set_text(const struct table *table, void *spec, const char *path, const char *text, struct arena *arena, struct err *err);
+struct set_into {
+	const struct table *table;
+	void *spec;
+	struct arena *arena;
+};
+int table_set_text(const struct set_into *into, const char *path, const char *text, struct err *err);
 void *table_copy(const struct table *table, const void *spec, struct arena *arena); /* deep */
 /* Which present rows of `want` differ from `seen`; STATUS and WEAK rows never do, GROWS by >=. `seen` rows that are absent differ. Nested structs and variants: by
  * their own present rows. */

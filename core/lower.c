@@ -101,7 +101,7 @@ static void *single_row(struct lowering *l, const struct want *w, const char *pa
 int want_set_text(struct lowering *l, struct want *w, const char *row, const char *text, struct err *err)
 {
 	void *spec = single_row(l, w, row);
-	int r = table_set_text(w->class->table, spec, row, text, l->gen->arena, err);
+	int r = table_set_text(&(struct set_into){w->class->table, spec, l->gen->arena}, row, text, err);
 	if (r == 0)
 		merge_rows(l, w, spec);
 	return r;

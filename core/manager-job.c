@@ -111,10 +111,11 @@ static int clear_changed_overrides(struct manager *m, struct job *job, struct er
 
 static int store_final(struct manager *m, struct job *job, struct err *err)
 {
+	const struct revision_row final = {.rev = job->row.rev, .state = REVISION_FINAL};
 	int r = store_begin(m->store, err);
 	if (r < 0)
 		return r;
-	r = store_set_revision_state(m->store, job->row.rev, REVISION_FINAL, 0, NULL, err);
+	r = store_update_revision(m->store, &final, err);
 	if (r == 0)
 		r = clear_changed_overrides(m, job, err);
 	if (r == 0 && job->type == JOB_OVERRIDE)
@@ -177,7 +178,8 @@ void job_undo(struct manager *m, struct job *job, const char *fmt, ...)
 	job->failure = xvprintf(fmt, args);
 	va_end(args);
 	struct err err = {0};
-	store_set_revision_state(m->store, job->row.rev, REVISION_UNDONE, 0, job->failure, &err);
+	const struct revision_row undone = {.rev = job->row.rev, .state = REVISION_UNDONE, .message = job->failure};
+	store_update_revision(m->store, &undone, &err);
 	event_text("Undone", NULL, true, "revision %llu is taken back: %s", (unsigned long long)job->row.rev,
 		   job->failure);
 	add_leaving(m, job->row.rev);
@@ -270,7 +272,8 @@ static void settled(struct manager *m, struct job *job)
 	}
 	struct err err = {0};
 	uint64_t by = wall_ms() + job->confirm_ms;
-	if (store_set_revision_state(m->store, job->row.rev, REVISION_UNCONFIRMED, by, NULL, &err) < 0) {
+	const struct revision_row row = {.rev = job->row.rev, .state = REVISION_UNCONFIRMED, .confirm_by_ms = by};
+	if (store_update_revision(m->store, &row, &err) < 0) {
 		job_undo(m, job, "the store could not be written: %s", err.text);
 		return;
 	}

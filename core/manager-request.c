@@ -51,16 +51,16 @@ void manager_delete(struct manager *m, const struct delete_request *request, man
 	job_submit(m, job);
 }
 
-void manager_diff(struct manager *m, const struct source *sources, size_t n, const char *set, bool prune,
-		  manager_done_fn *done, void *ctx)
+void manager_diff(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx)
 {
+	size_t n = request->n_sources;
 	struct job *job = job_new(n ? JOB_DIFF : JOB_RELOWER, done, ctx);
-	copy_sources(job, sources, n);
+	copy_sources(job, request->sources, n);
 	job->dry_run = true;
 	if (!n)
 		job->type = JOB_DIFF;
-	job->set = arena_strdup(job->arena, set ? set : "default");
-	job->prune = prune && n;
+	job->set = arena_strdup(job->arena, request->set ? request->set : "default");
+	job->prune = request->prune && n;
 	job_submit(m, job);
 }
 
@@ -139,24 +139,25 @@ void manager_forget(struct manager *m, manager_done_fn *done, void *ctx)
 	}
 }
 
-void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who,
-		      manager_done_fn *done, void *ctx)
+void manager_override(struct manager *m, const struct override_request *request, manager_done_fn *done, void *ctx)
 {
-	const struct kind *k = kind_find(kind);
+	const struct kind *k = kind_find(request->kind);
+	const char *name = request->name;
 	bool found = false;
 	for (size_t i = 0; k && i < m->final->n_objects; i++)
 		found |= m->final->objects[i]->kind == k && streq(m->final->objects[i]->name, name);
 	if (!found) {
-		cleanup_free char *message = xprintf("there is no %s '%s'", k ? k->name : kind, name);
+		cleanup_free char *message = xprintf("there is no %s '%s'", k ? k->name : request->kind, name);
 		answer_now(done, ctx, "failed", message);
 		return;
 	}
 	struct job *job = job_new(JOB_OVERRIDE, done, ctx);
 	job->override_object = arena_printf(job->arena, "%s/%s", k->name, name);
-	job->override_text = arena_strdup(job->arena, text);
+	job->override_text = arena_strdup(job->arena, request->text);
 	job->set = "";
-	job->who = arena_strdup(job->arena, who);
-	job->what = arena_printf(job->arena, "order for %s: %s", job->override_object, text ? text : "as its manifest says");
+	job->who = arena_strdup(job->arena, request->who);
+	job->what = arena_printf(job->arena, "order for %s: %s", job->override_object,
+				 request->text ? request->text : "as its manifest says");
 	job->allow_disruption = true; /* the person has asked for just this */
 	job_submit(m, job);
 }

@@ -223,7 +223,9 @@ static void undo_unfinished(struct manager *m)
 	struct err err = {0};
 	store_each_revision(m->store, find_unfinished, &u, &err);
 	for (size_t i = 0; i < u.n; i++) {
-		store_set_revision_state(m->store, u.revs[i], REVISION_UNDONE, 0, "weftd ended before it was final", &err);
+		const struct revision_row undone = {
+			.rev = u.revs[i], .state = REVISION_UNDONE, .message = "weftd ended before it was final"};
+		store_update_revision(m->store, &undone, &err);
 		event_text("Undone", NULL, true, "revision %llu is taken back: weftd ended before it was final",
 			   (unsigned long long)u.revs[i]);
 	}

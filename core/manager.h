@@ -47,6 +47,11 @@ struct delete_request {
 	unsigned wait_ms;
 	const char *who, *what;
 };
+struct override_request {
+	const char *kind, *name;
+	const char *text; /* what is ordered; NULL: as the manifest says again */
+	const char *who;
+};
 /* Called once, with an answer that the callee may keep (json_incref). Freed after the call. */
 typedef void manager_done_fn(void *ctx, json_t *answer);
 
@@ -60,7 +65,8 @@ void manager_reload(struct manager *m); /* SIGHUP: the files of /etc/weft again 
 
 void manager_apply(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx);
 void manager_delete(struct manager *m, const struct delete_request *request, manager_done_fn *done, void *ctx);
-void manager_diff(struct manager *m, const struct source *sources, size_t n, const char *set, bool prune, manager_done_fn *done, void *ctx);
+/* Of the request its sources, set and prune count; without sources it is the stored manifests that are compared. */
+void manager_diff(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx);
 void manager_confirm(struct manager *m, const char *who, manager_done_fn *done, void *ctx);
 void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_done_fn *done, void *ctx); /* 0: cancel what is pending, else the one before */
 /* Stops waiting for an answer (the client went away); the work goes on. */
@@ -72,7 +78,7 @@ json_t *manager_objects(struct manager *m, const struct kind *kind, const char *
 json_t *manager_resources(struct manager *m); /* [{"id","state","reason","objects":[...],"spec":{},"seen":{},...}] */
 json_t *manager_status(struct manager *m); /* {"version","instance","revision","pending":{...},"converged":bool,"accel":...} */
 /* Sets (text) or clears (NULL) an override of an object and lowers anew. `done` as above. */
-void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who, manager_done_fn *done, void *ctx);
+void manager_override(struct manager *m, const struct override_request *request, manager_done_fn *done, void *ctx);
 /* A fact may have changed: objects that read it are lowered again. The key may end in '*'. */
 void manager_fact_changed(struct manager *m, const char *key);
 

@@ -28,7 +28,8 @@ static bool host_want_set(struct lowering *l, struct want *want, const char *row
 	/* Tried on a copy first: what a plugin hands over is outside input, and want_set() takes faults for bugs. */
 	struct err err = {0};
 	void *trial = table_copy(want->class->table, want->spec, lower_arena(l));
-	if (table_set_text(want->class->table, trial, row, text, lower_arena(l), &err) < 0) {
+	const struct set_into into = {want->class->table, trial, lower_arena(l)};
+	if (table_set_text(&into, row, text, &err) < 0) {
 		lower_refuse(l, NULL, "%s/%s: %s", want->class->name, want->key, err.text);
 		return false;
 	}

@@ -73,21 +73,20 @@ int store_put_revision(struct store *store, struct revision_row *row, const stru
 	return r;
 }
 
-int store_set_revision_state(struct store *store, uint64_t rev, enum revision_state state, uint64_t confirm_by_ms,
-			     const char *message, struct err *err)
+int store_update_revision(struct store *store, const struct revision_row *row, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
 	int r = store_prepare(store, "UPDATE revision SET state = ?2, confirm_by_ms = ?3, message = ?4 WHERE rev = ?1",
 			      &stmt, err);
 	if (r < 0)
 		return r;
-	store_bind_u64(stmt, 1, rev);
-	store_bind_text(stmt, 2, revision_state_names[state]);
-	store_bind_u64(stmt, 3, confirm_by_ms);
-	store_bind_text(stmt, 4, message);
+	store_bind_u64(stmt, 1, row->rev);
+	store_bind_text(stmt, 2, revision_state_names[row->state]);
+	store_bind_u64(stmt, 3, row->confirm_by_ms);
+	store_bind_text(stmt, 4, row->message);
 	r = store_run(store, stmt, err);
 	if (r == 0 && sqlite3_changes(store->db) == 0)
-		return err_set(err, ENOENT, "there is no revision %llu", (unsigned long long)rev);
+		return err_set(err, ENOENT, "there is no revision %llu", (unsigned long long)row->rev);
 	return r;
 }
 

@@ -31,8 +31,8 @@ void store_abort(struct store *store);
 
 /* Writes a revision with its whole generation in one transaction; assigns row->rev. */
 int store_put_revision(struct store *store, struct revision_row *row, const struct generation *gen, struct err *err);
-int store_set_revision_state(struct store *store, uint64_t rev, enum revision_state state, uint64_t confirm_by_ms,
-			     const char *message, struct err *err);
+/* Writes what may change of a stored row: state, confirm_by_ms and message. */
+int store_update_revision(struct store *store, const struct revision_row *row, struct err *err);
 /* The newest final one, 0 if none. */
 uint64_t store_final_revision(struct store *store);
 /* Reads a stored generation back without lowering; its objects are decoded from the stored manifests. */

@@ -79,9 +79,9 @@ static bool order_of(const char *action, const struct instance *instance, int ma
 	return true;
 }
 
-void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done,
-		   void *ctx)
+void guestd_action(struct manager *m, const struct guest_request *request, manager_done_fn *done, void *ctx)
 {
+	const char *guest = request->guest, *action = request->action;
 	const struct object *object = find_guest(m, guest);
 	struct guest_order order;
 	char text[ORDER_TEXT];
@@ -105,7 +105,13 @@ void guestd_action(struct manager *m, const char *guest, const char *action, con
 	bool says_more = order.serial || order.state != spec->state;
 	bool kill = streq(action, "kill");
 	instance->kill = kill && instance_alive(instance); /* should the engine come to its removal first */
-	manager_override(m, "Guest", guest, says_more ? guest_order_text(&order, text) : NULL, who, done, ctx);
+	const struct override_request override = {
+		.kind = "Guest",
+		.name = guest,
+		.text = says_more ? guest_order_text(&order, text) : NULL,
+		.who = request->who,
+	};
+	manager_override(m, &override, done, ctx);
 	if (kill)
 		guestd_kill(guest); /* after the order, so that its end is not answered by another start */
 }

@@ -11,8 +11,10 @@ void guestd_stop(void); /* forgets connections; the guests run on */
 
 /* start, stop, restart, kill, pause, resume. `done` is called once, perhaps from within, with the manager's answer
  * ("failed" with a message when the action makes no sense). `m` is borrowed. */
-void guestd_action(struct manager *m, const char *guest, const char *action, const char *who, manager_done_fn *done,
-		   void *ctx);
+struct guest_request {
+	const char *guest, *action, *who;
+};
+void guestd_action(struct manager *m, const struct guest_request *request, manager_done_fn *done, void *ctx);
 
 /* SIGKILL now, whatever is wanted of it. */
 void guestd_kill(const char *guest);

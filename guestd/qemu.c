@@ -253,7 +253,7 @@ static void observe(struct op *op)
 		}
 	} else if (instance_connect(instance, &err) < 0) {
 		see_unanswered(op, instance, &err);
-	} else if (qmp_send(instance->qmp, "query-status", NULL, QUERY_MS, on_status, op) < 0) {
+	} else if (qmp_send(instance->qmp, &(struct qmp_command){"query-status", NULL, QUERY_MS}, on_status, op) < 0) {
 		err_set(&err, ENOBUFS, "too many commands wait for it");
 		see_unanswered(op, instance, &err);
 	}
@@ -315,10 +315,10 @@ static void update(struct op *op)
 		op_complete(op);
 		return;
 	}
-	const char *command = want->state == RUN_PAUSED ? "stop" : "cont";
+	const struct qmp_command command = {want->state == RUN_PAUSED ? "stop" : "cont", NULL, CHANGE_MS};
 	if (instance_connect(instance, &op->err) < 0)
 		op_complete(op);
-	else if (qmp_send(instance->qmp, command, NULL, CHANGE_MS, on_changed, op) < 0)
+	else if (qmp_send(instance->qmp, &command, on_changed, op) < 0)
 		op_fail(op, EBUSY, "too many commands wait for QEMU's monitor");
 }
 

@@ -11,8 +11,9 @@ static bool is_blank(const char *line, size_t size)
 }
 
 /* 1: go on; 0: the callee has had enough. */
-static int take_line(const char *line, size_t size, qmp_message_fn *fn, void *ctx, struct err *err)
+static int take_line(const struct qmp_parser *parser, size_t size, struct err *err)
 {
+	const char *line = parser->buf;
 	json_error_t why;
 	if (is_blank(line, size))
 		return 1;
@@ -23,13 +24,12 @@ static int take_line(const char *line, size_t size, qmp_message_fn *fn, void *ct
 		json_decref(message);
 		return err_set(err, EPROTO, "QEMU's monitor sent JSON that is no object");
 	}
-	bool more = fn(ctx, message);
+	bool more = parser->fn(parser->ctx, message);
 	json_decref(message);
 	return more;
 }
 
-int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx,
-		    struct err *err)
+int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, struct err *err)
 {
 	while (size) {
 		const char *end = memchr(data, '\n', size);
@@ -48,7 +48,7 @@ int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qm
 			return 0;
 		size_t line = parser->n;
 		parser->n = 0;
-		int r = take_line(parser->buf, line, fn, ctx, err);
+		int r = take_line(parser, line, err);
 		if (r <= 0)
 			return r;
 		data = end + 1;

@@ -164,10 +164,10 @@ static int on_overdue(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
-int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned deadline_ms, qmp_reply_fn *fn, void *ctx)
+int qmp_send(struct qmp *qmp, const struct qmp_command *command, qmp_reply_fn *fn, void *ctx)
 {
-	json_t *message =
-		json_pack("{s:s, s:i, s:o*}", "execute", command, "id", (int)++qmp->next_id, "arguments", arguments);
+	json_t *message = json_pack("{s:s, s:i, s:o*}", "execute", command->name, "id", (int)++qmp->next_id,
+				    "arguments", command->arguments);
 	cleanup_free char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
 	json_decref(message);
 	if (!text)
@@ -183,15 +183,15 @@ int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned d
 				    .id = qmp->next_id,
 				    .fn = fn,
 				    .ctx = ctx,
-				    .command = xstrdup(command),
-				    .deadline_ms = deadline_ms,
+				    .command = xstrdup(command->name),
+				    .deadline_ms = command->deadline_ms,
 				    .next = qmp->pending};
 	qmp->pending = pending;
 	qmp->n_pending++;
-	if (sd_event_add_time_relative(env.loop, &pending->deadline, CLOCK_MONOTONIC, (uint64_t)deadline_ms * 1000, 0,
-				       on_overdue, pending) < 0)
+	if (sd_event_add_time_relative(env.loop, &pending->deadline, CLOCK_MONOTONIC, (uint64_t)command->deadline_ms * 1000,
+				       0, on_overdue, pending) < 0)
 		abort(); /* out of memory */
-	if (!qmp->ready && !streq(command, "qmp_capabilities")) {
+	if (!qmp->ready && !streq(command->name, "qmp_capabilities")) {
 		append(&qmp->held, &qmp->n_held, &qmp->cap_held, text, size + 1);
 		return 0;
 	}
@@ -202,7 +202,7 @@ int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned d
 
 void qmp_tell(struct qmp *qmp, const char *command)
 {
-	qmp_send(qmp, command, NULL, GREETING_MS, NULL, NULL);
+	qmp_send(qmp, &(struct qmp_command){command, NULL, GREETING_MS}, NULL, NULL);
 }
 
 static void on_capabilities(void *ctx, const json_t *result, const struct err *err)
@@ -226,7 +226,7 @@ static void on_greeting(struct qmp *qmp, const json_t *greeting)
 	json_unpack((json_t *)greeting, "{s:{s:{s:i, s:i, s:i}}}", "version", "qemu", "major", &major, "minor", &minor,
 		    "micro", &micro);
 	qmp->version = xprintf("%d.%d.%d", major, minor, micro);
-	qmp_send(qmp, "qmp_capabilities", NULL, GREETING_MS, on_capabilities, qmp);
+	qmp_send(qmp, &(struct qmp_command){"qmp_capabilities", NULL, GREETING_MS}, on_capabilities, qmp);
 }
 
 static void on_reply(struct qmp *qmp, const json_t *message, const json_t *failure)
@@ -274,7 +274,7 @@ static void read_in(struct qmp *qmp)
 	ssize_t n = recv(qmp->fd, buf, sizeof(buf), MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n > 0 && qmp_parser_feed(&qmp->parser, buf, (size_t)n, on_message, qmp, &err) == 0)
+	if (n > 0 && qmp_parser_feed(&qmp->parser, buf, (size_t)n, &err) == 0)
 		return;
 	if (n == 0)
 		err_set(&err, ECONNRESET, "QEMU closed its monitor");
@@ -309,7 +309,7 @@ int qmp_open(const char *path, const struct qmp_handler *handler, void *ctx, str
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_errno(err, errno, "connecting to '%s'", path);
 	struct qmp *qmp = xcalloc(1, sizeof(*qmp));
-	*qmp = (struct qmp){.handler = handler, .ctx = ctx, .fd = fd, .refs = 1};
+	*qmp = (struct qmp){.handler = handler, .ctx = ctx, .fd = fd, .refs = 1, .parser = {.fn = on_message, .ctx = qmp}};
 	int r = sd_event_add_io(env.loop, &qmp->io, fd, EPOLLIN, on_io, qmp);
 	if (r < 0) {
 		free(qmp);

@@ -12,14 +12,13 @@ enum { QMP_MESSAGE_MAX = 1 << 20, QMP_PENDING_MAX = 64 };
 
 /* Cuts a byte stream into JSON objects, one a line. */
 struct qmp_parser {
+	bool (*fn)(void *ctx, json_t *message); /* called for every message; false ends the feeding */
+	void *ctx;
 	char *buf;
 	size_t n, cap;
 };
-/* Called for every message; false ends the feeding. */
-typedef bool qmp_message_fn(void *ctx, json_t *message);
 /* -EPROTO for what is no JSON object, -EMSGSIZE for a message that is too long; the stream is of no use after that. */
-int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, qmp_message_fn *fn, void *ctx,
-		    struct err *err);
+int qmp_parser_feed(struct qmp_parser *parser, const char *data, size_t size, struct err *err);
 void qmp_parser_done(struct qmp_parser *parser);
 
 struct qmp;
@@ -41,10 +40,14 @@ struct qmp *qmp_close(struct qmp *qmp);
 /* `result` is the command's "return", borrowed; NULL with an error: what QEMU said, ETIMEDOUT, ECONNRESET, ECANCELED.
  */
 typedef void qmp_reply_fn(void *ctx, const json_t *result, const struct err *err);
-/* Sends a command (before `ready`: as soon as it is). Takes `arguments` (may be NULL). fn is called once, never from
+struct qmp_command {
+	const char *name;
+	json_t *arguments; /* may be NULL */
+	unsigned deadline_ms;
+};
+/* Sends a command (before `ready`: as soon as it is). Takes its arguments. fn is called once, never from
  * within. fn may be NULL. */
-int qmp_send(struct qmp *qmp, const char *command, json_t *arguments, unsigned deadline_ms, qmp_reply_fn *fn,
-	     void *ctx);
+int qmp_send(struct qmp *qmp, const struct qmp_command *command, qmp_reply_fn *fn, void *ctx);
 /* Sends a command whose answer nobody waits for. */
 void qmp_tell(struct qmp *qmp, const char *command);
 

@@ -226,8 +226,8 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 		fail(start, &start->err);
 		return;
 	}
-	bool run = start->spec->state == RUN_RUNNING;
-	if (qmp_send(instance->qmp, run ? "cont" : "query-status", NULL, START_MS, on_running, start) < 0)
+	const struct qmp_command command = {start->spec->state == RUN_RUNNING ? "cont" : "query-status", NULL, START_MS};
+	if (qmp_send(instance->qmp, &command, on_running, start) < 0)
 		abort(); /* nothing was sent before it */
 }
 

@@ -104,7 +104,8 @@ static void observe(struct op *op)
 static void work_on(void *ctx)
 {
 	struct work *work = ctx;
-	tap_attach(&work->id, work->fds, work->n_fds, work->tap, &work->modes, &work->err);
+	const struct tap_attachment attachment = {work->id, work->fds, work->n_fds, work->modes};
+	tap_attach(work->tap, &attachment, &work->err);
 }
 
 static void worked(void *ctx)
@@ -165,12 +166,16 @@ static void attach(struct op *op)
 	work->n_fds = record_tap_fds(instance->record, tap, work->fds, ARRAY_SIZE(work->fds));
 	work->modes.header = HEADER_OLD;
 	cleanup_free char *device = xprintf("/machine/peripheral/nic%u-device/virtio-backend", want->port);
-	if (want->model != NIC_VIRTIO)
+	struct qmp_command command = {"x-query-virtio-status", NULL, QUERY_MS};
+	if (want->model != NIC_VIRTIO) {
 		worker_run(work_on, worked, work);
-	else if (instance_connect(instance, &work->err) < 0 ||
-		 qmp_send(instance->qmp, "x-query-virtio-status", json_pack("{s:s}", "path", device), QUERY_MS,
-			  on_features, work) < 0)
+	} else if (instance_connect(instance, &work->err) < 0) {
 		on_features(work, NULL, NULL);
+	} else {
+		command.arguments = json_pack("{s:s}", "path", device);
+		if (qmp_send(instance->qmp, &command, on_features, work) < 0)
+			on_features(work, NULL, NULL);
+	}
 }
 
 /* Without QEMU's help a device cannot be taken out of it: the tap is let go when QEMU ends. */

@@ -100,18 +100,18 @@ static int attach_one(int pidfd, int number, const char *name, const struct tap_
 	return 0;
 }
 
-int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name,
-	       const struct tap_modes *modes, struct err *err)
+int tap_attach(const char *name, const struct tap_attachment *to, struct err *err)
 {
+	const struct process_id *id = &to->id;
 	cleanup_close int pidfd = process_open(id);
 	if (pidfd < 0)
 		return err_set(err, ESRCH, "QEMU (pid %d) has ended", id->pid);
-	for (size_t i = 0; i < n_fds; i++) {
+	for (size_t i = 0; i < to->n_fds; i++) {
 		bool attached = false;
-		int r = tap_attached(id, fds[i], name, &attached);
+		int r = tap_attached(id, to->fds[i], name, &attached);
 		if (r < 0)
-			return err_errno(err, -r, "looking at descriptor %d of QEMU (pid %d)", fds[i], id->pid);
-		if (!attached && (r = attach_one(pidfd, fds[i], name, modes, err)) < 0)
+			return err_errno(err, -r, "looking at descriptor %d of QEMU (pid %d)", to->fds[i], id->pid);
+		if (!attached && (r = attach_one(pidfd, to->fds[i], name, &to->modes, err)) < 0)
 			return r;
 	}
 	return 0;

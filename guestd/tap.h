@@ -17,8 +17,13 @@ struct tap_modes {
 	int header;        /* bytes of the virtio-net header */
 	unsigned offloads; /* TUN_F_*: what the guest takes */
 };
+struct tap_attachment {
+	struct process_id id;
+	const int *fds; /* numbers in that process */
+	size_t n_fds;
+	struct tap_modes modes;
+};
 /* Attaches a process's descriptors, those that are not, to the tap `name`. */
-int tap_attach(const struct process_id *id, const int *fds, size_t n_fds, const char *name,
-	       const struct tap_modes *modes, struct err *err);
+int tap_attach(const char *name, const struct tap_attachment *to, struct err *err);
 
 #endif

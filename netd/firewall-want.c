@@ -295,16 +295,14 @@ static struct want *lower_filter(const struct side *side)
 	return sheet_want(&sheet, "filter");
 }
 
-/* Wants one row of a class of another file; the class may need the bridge. */
-static void want_row(struct lowering *l, const char *class, const char *key, const char *row, const char *text,
-		     struct want *needed)
+/* Wants one row of a class of another file; NULL when there is no such class. */
+static struct want *want_row(struct lowering *l, const char *class, const char *key, const char *row, const char *text)
 {
 	const struct resource_class *c = class_find(class);
-	if (!c)
-		return;
-	struct want *w = want(l, c, NULL, "%s", key);
-	want_set(l, w, row, "%s", text);
-	needs(l, w, needed);
+	struct want *w = c ? want(l, c, NULL, "%s", key) : NULL;
+	if (w)
+		want_set(l, w, row, "%s", text);
+	return w;
 }
 
 static void lower_sysctls(const struct side *side)
@@ -313,15 +311,16 @@ static void lower_sysctls(const struct side *side)
 	bool six = side->family == FAMILY_IPV6;
 	char key[128];
 	if (!side->closed)
-		want_row(side->l, "forwarding", family_names[side->family], "enabled", "true", NULL);
+		want_row(side->l, "forwarding", family_names[side->family], "enabled", "true");
 	if (!six && side->n_forwards) {
 		snprintf(key, sizeof(key), "net/ipv4/conf/%s/route_localnet", plan->bridge);
-		want_row(side->l, "sysctl", key, "value", "1", want_find(side->l, "link", plan->bridge));
+		needs(side->l, want_row(side->l, "sysctl", key, "value", "1"),
+		      want_find(side->l, "link", plan->bridge));
 	}
 	/* Frames from guest to guest are the bridge's business, not that of everybody's FORWARD chain. */
 	snprintf(key, sizeof(key), "net/bridge/bridge-nf-call-%s", six ? "ip6tables" : "iptables");
 	if (fact(side->l, "sysctl/%s", key))
-		want_row(side->l, "sysctl", key, "value", "0", NULL);
+		want_row(side->l, "sysctl", key, "value", "0");
 }
 
 static struct want *lower_side(struct lowering *l, const struct netd_firewall_plan *plan, enum family family)

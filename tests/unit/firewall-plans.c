@@ -22,18 +22,25 @@ static void add_prefix(struct lowering *l, struct netd_firewall_plan *plan, cons
 	plan->prefixes.items = prefixes;
 }
 
-static void add_forward(struct lowering *l, struct netd_firewall_plan *plan, const char *listen, unsigned listen_port,
-			int proto, const char *to, unsigned port)
+struct forward_text {
+	const char *listen;
+	unsigned listen_port;
+	int proto;
+	const char *to;
+	unsigned port;
+};
+
+static void add_forward(struct lowering *l, struct netd_firewall_plan *plan, struct forward_text text)
 {
 	struct netd_firewall_forward *forwards =
 		arena_alloc(lower_arena(l), (plan->forwards.n + 1) * sizeof(*forwards));
 	if (plan->forwards.n)
 		memcpy(forwards, plan->forwards.items, plan->forwards.n * sizeof(*forwards));
 	struct netd_firewall_forward *forward = &forwards[plan->forwards.n++];
-	forward->listen.port = (uint16_t)listen_port;
-	forward->proto = proto;
-	forward->to.port = (uint16_t)port;
-	if (ip_parse(listen, &forward->listen.ip) < 0 || ip_parse(to, &forward->to.ip) < 0)
+	forward->listen.port = (uint16_t)text.listen_port;
+	forward->proto = text.proto;
+	forward->to.port = (uint16_t)text.port;
+	if (ip_parse(text.listen, &forward->listen.ip) < 0 || ip_parse(text.to, &forward->to.ip) < 0)
 		abort();
 	plan->forwards.items = forwards;
 }
@@ -45,7 +52,7 @@ static void fill(struct lowering *l, struct netd_firewall_plan *plan, const char
 		plan->nat4 = plan->nat6 = plan->dhcp4 = plan->dns = plan->ra = true;
 		add_prefix(l, plan, "192.168.150.1/24");
 		add_prefix(l, plan, "fd42:150::1/64");
-		add_forward(l, plan, "0.0.0.0", 8080, FIREWALL_TCP, "192.168.150.10", 80);
+		add_forward(l, plan, (struct forward_text){"0.0.0.0", 8080, FIREWALL_TCP, "192.168.150.10", 80});
 	} else if (streq(name, "isolated")) {
 		plan->mode = FIREWALL_ISOLATED;
 		plan->dhcp4 = plan->dns = true;
@@ -62,9 +69,9 @@ static void fill(struct lowering *l, struct netd_firewall_plan *plan, const char
 		add_prefix(l, plan, "10.6.0.1/24");
 		add_prefix(l, plan, "10.7.0.1/24");
 		add_prefix(l, plan, "2001:db8:6::1/64");
-		add_forward(l, plan, "192.0.2.5", 5353, FIREWALL_UDP, "10.6.0.53", 53);
-		add_forward(l, plan, "::", 443, FIREWALL_TCP, "2001:db8:6::10", 8443);
-		add_forward(l, plan, "2001:db8::1", 53, FIREWALL_UDP, "2001:db8:6::10", 53);
+		add_forward(l, plan, (struct forward_text){"192.0.2.5", 5353, FIREWALL_UDP, "10.6.0.53", 53});
+		add_forward(l, plan, (struct forward_text){"::", 443, FIREWALL_TCP, "2001:db8:6::10", 8443});
+		add_forward(l, plan, (struct forward_text){"2001:db8::1", 53, FIREWALL_UDP, "2001:db8:6::10", 53});
 	} else {
 		plan->mode = FIREWALL_NAT;
 		plan->nat4 = true;

@@ -102,8 +102,7 @@ void manager_delete(struct manager *m, const struct delete_request *request, man
 	answer(&(struct waiter){done, ctx}, streq(request->names[0], "Bridge/web") ? "final" : "refused");
 }
 
-void manager_diff(struct manager *m, const struct source *sources, size_t n, const char *set, bool prune,
-		  manager_done_fn *done, void *ctx)
+void manager_diff(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx)
 {
 	answer(&(struct waiter){done, ctx}, "dryRun");
 }
@@ -143,8 +142,7 @@ json_t *manager_status(struct manager *m)
 	return json_pack("{s:s}", "version", "test");
 }
 
-void manager_override(struct manager *m, const char *kind, const char *name, const char *text, const char *who,
-		      manager_done_fn *done, void *ctx)
+void manager_override(struct manager *m, const struct override_request *request, manager_done_fn *done, void *ctx)
 {
 	answer(&(struct waiter){done, ctx}, "final");
 }
@@ -224,7 +222,7 @@ static int ask(const char *method, const char *path, json_t *body, char **ret_me
 {
 	struct client *client = client_new(socket_path);
 	json_t *json = NULL;
-	int status = client_request(client, method, path, body, 10000, &json);
+	int status = client_request(client, &(struct client_call){method, path, body, 10000}, &json);
 	const char *message = json_string_value(json_object_get(json, "message"));
 	if (ret_message)
 		*ret_message = message ? xstrdup(message) : NULL;
@@ -544,13 +542,15 @@ static void test_strangers_do_not_keep_others_out(void **state)
 
 static void test_client_says_what_is_wrong(void **state)
 {
+	const struct client_call status = {"GET", "/v1/status"};
 	struct client *client = client_new("/nowhere/weft.sock");
-	assert_int_equal(client_request(client, "GET", "/v1/status", NULL, 0, NULL), -ENOENT);
+	assert_int_equal(client_request(client, &status, NULL), -ENOENT);
 	assert_non_null(strstr(client_error(client), "weftd does not run: there is no socket at /nowhere/weft.sock"));
 	client_free(client);
 	client = client_new(socket_path);
 	json_t *body = json_pack("{s:s}", "set", "for-ever");
-	assert_int_equal(client_request(client, "POST", "/v1/apply", body, 200, NULL), -ETIMEDOUT);
+	const struct client_call apply = {"POST", "/v1/apply", body, 200};
+	assert_int_equal(client_request(client, &apply, NULL), -ETIMEDOUT);
 	json_decref(body);
 	assert_non_null(strstr(client_error(client), "gave no answer in 200 ms"));
 	client_free(client);
@@ -561,7 +561,7 @@ static void test_client_says_what_is_wrong(void **state)
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
 	client = client_new(path);
-	assert_int_equal(client_request(client, "GET", "/v1/status", NULL, 0, NULL), -ECONNREFUSED);
+	assert_int_equal(client_request(client, &status, NULL), -ECONNREFUSED);
 	client_free(client);
 	cleanup_free char *escaped = client_escape("a b/c");
 	assert_string_equal(escaped, "a%20b%2Fc");

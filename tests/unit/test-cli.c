@@ -104,6 +104,16 @@ static void test_wrong_usage_is_refused(void **state)
 	}
 }
 
+static void check_options_agree(const struct verb *verb, const struct cli_option *a, const struct verb *other)
+{
+	for (size_t i = 0; i < other->n_options; i++) {
+		const struct cli_option *b = &other->options[i];
+		bool same = streq(a->name, b->name) || (a->letter && a->letter == b->letter);
+		if (same && (!a->argument != !b->argument))
+			fail_msg("--%s of %s and --%s of %s", a->name, verb->name, b->name, other->name);
+	}
+}
+
 /* Each verb has a line of its own in help, and an option that several have takes an argument in all of them or in none: it may
  * stand before the verb. */
 static void test_verbs_agree(void **state)
@@ -118,12 +128,7 @@ static void test_verbs_agree(void **state)
 			assert_non_null(a->doc);
 			assert_true(a->offset < verbs[i]->options_size);
 			for (size_t o = 0; verbs[o]; o++)
-				for (size_t r = 0; r < verbs[o]->n_options; r++) {
-					const struct cli_option *b = &verbs[o]->options[r];
-					bool same = streq(a->name, b->name) || (a->letter && a->letter == b->letter);
-					if (same && (!a->argument != !b->argument))
-						fail_msg("--%s of %s and --%s of %s", a->name, verbs[i]->name, b->name, verbs[o]->name);
-				}
+				check_options_agree(verbs[i], a, verbs[o]);
 		}
 	}
 }

@@ -85,13 +85,13 @@ static size_t pick(unsigned *seed, size_t n)
 	return (size_t)rand_r(seed) % n;
 }
 
-static void splice(char *text, size_t *size, size_t at, size_t cut, const char *with, size_t len)
+static void splice(char *text, size_t *size, size_t at, size_t cut, struct piece with)
 {
-	if (at + cut > *size || *size - cut + len >= MAX_TEXT)
+	if (at + cut > *size || *size - cut + with.len >= MAX_TEXT)
 		return;
-	memmove(text + at + len, text + at + cut, *size - at - cut);
-	memcpy(text + at, with, len);
-	*size = *size - cut + len;
+	memmove(text + at + with.len, text + at + cut, *size - at - cut);
+	memcpy(text + at, with.at, with.len);
+	*size = *size - cut + with.len;
 	text[*size] = 0;
 }
 
@@ -104,7 +104,7 @@ static void damage_word(char *text, size_t *size, unsigned *seed)
 	size_t len = strcspn(text + at, word_ends);
 	const char *other = odd[pick(seed, ARRAY_SIZE(odd))];
 	struct piece piece = pick(seed, 4) ? words[pick(seed, n_words)] : (struct piece){other, strlen(other)};
-	splice(text, size, at, len, piece.at, piece.len);
+	splice(text, size, at, len, piece);
 }
 
 /* A line goes, or one of any manifest comes before it. */
@@ -117,11 +117,12 @@ static void damage_line(char *text, size_t *size, unsigned *seed)
 	const char *from = good[pick(seed, n_good)];
 	from += pick(seed, strlen(from));
 	from += strcspn(from, "\n");
+	bool broken = *from == '\n';
+	from += broken;
 	if (pick(seed, 2))
-		splice(text, size, at, len + (text[at + len] == '\n'), "", 0);
+		splice(text, size, at, len + (text[at + len] == '\n'), (struct piece){"", 0});
 	else
-		splice(text, size, at, 0, from + (*from == '\n'),
-		       strcspn(from + (*from == '\n'), "\n") + (*from == '\n'));
+		splice(text, size, at, 0, (struct piece){from, strcspn(from, "\n") + broken});
 }
 
 static void test_damaged_manifests(void **state)

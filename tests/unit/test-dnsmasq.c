@@ -56,13 +56,14 @@ static void on_done(struct op *op)
 	*(bool *)op->node = true;
 }
 
-static struct op do_op(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen,
-		       uint64_t rows)
+/* `id` is CLASS/KEY. */
+static struct op do_op(enum op_verb verb, const char *id, const void *want, const void *seen, uint64_t rows)
 {
+	cleanup_free char *class = xprintf("%.*s", (int)strcspn(id, "/"), id);
 	bool done = false;
 	struct op op = {.verb = verb,
 			.class = class_find(class),
-			.key = key,
+			.key = strchr(id, '/') + 1,
 			.want = want,
 			.seen = seen,
 			.rows = rows,
@@ -79,10 +80,9 @@ static struct op do_op(const char *class, enum op_verb verb, const char *key, co
 }
 
 /* One that succeeds and whose result is of no interest. */
-static void do_well(const char *class, enum op_verb verb, const char *key, const void *want, const void *seen,
-		    uint64_t rows)
+static void do_well(enum op_verb verb, const char *id, const void *want, const void *seen, uint64_t rows)
 {
-	struct op op = do_op(class, verb, key, want, seen, rows);
+	struct op op = do_op(verb, id, want, seen, rows);
 	assert_string_equal(op.err.text, "");
 	observation_done(&op.obs);
 }
@@ -90,7 +90,7 @@ static void do_well(const char *class, enum op_verb verb, const char *key, const
 /* What is running; 0 if nothing is. Asserts that it is as wanted. */
 static int observe_pid(const struct dnsmasq_spec *want)
 {
-	struct op op = do_op("dnsmasq", OP_OBSERVE, "lan", want, NULL, 0);
+	struct op op = do_op(OP_OBSERVE, "dnsmasq/lan", want, NULL, 0);
 	assert_true(op.obs.valid);
 	const struct dnsmasq_spec *seen = op.obs.spec;
 	int pid = op.obs.exists ? (int)seen->pid : 0;
@@ -164,7 +164,7 @@ static void test_life(void **state)
 	cleanup_arena struct arena *arena = arena_new();
 	struct dnsmasq_spec *want = spec_with(arena, GW, "1h");
 	assert_int_equal(observe_pid(NULL), 0);
-	do_well("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
+	do_well(OP_CREATE, "dnsmasq/lan", want, NULL, 0);
 	int pid = observe_pid(want);
 	assert_int_not_equal(pid, 0);
 
@@ -174,18 +174,18 @@ static void test_life(void **state)
 	netd_dhcp_stop();
 	cleanup_free char *note = dnsmasq_path("lan", DNSMASQ_PROCESS);
 	unlink(note);
-	struct op op = do_op("dnsmasq", OP_OBSERVE, "lan", want, NULL, 0);
+	struct op op = do_op(OP_OBSERVE, "dnsmasq/lan", want, NULL, 0);
 	assert_true(op.obs.exists);
 	assert_int_equal(((struct dnsmasq_spec *)op.obs.spec)->pid, pid);
 	assert_int_not_equal(table_diff(&netd_dnsmasq_table, want, op.obs.spec), 0);
 	observation_done(&op.obs);
-	do_well("dnsmasq", OP_UPDATE, "lan", want, NULL, ~UINT64_C(0));
+	do_well(OP_UPDATE, "dnsmasq/lan", want, NULL, ~UINT64_C(0));
 	pid = observe_pid(want);
 
 	/* Records change under it, a lease time needs another. */
 	struct dnsmasq_spec *more = spec_with(arena, GW ", {\"name\": \"www.example\", \"ip\": [\"192.0.2.1\"]}", "1h");
 	assert_int_equal(table_diff(&netd_dnsmasq_table, more, want), row("records"));
-	do_well("dnsmasq", OP_UPDATE, "lan", more, want, row("records"));
+	do_well(OP_UPDATE, "dnsmasq/lan", more, want, row("records"));
 	assert_int_equal(observe_pid(more), pid);
 	cleanup_free char *lease = get_lease(), *www = resolve("@192.168.150.1 www.example"),
 			  *gw = resolve("@192.168.150.1 gw.lan.test gw");
@@ -194,11 +194,11 @@ static void test_life(void **state)
 	assert_string_equal(www, "192.0.2.1\n");
 	assert_string_equal(gw, "192.168.150.1\n192.168.150.1\n");
 	struct dnsmasq_spec *longer = spec_with(arena, GW, "2h");
-	do_well("dnsmasq", OP_UPDATE, "lan", longer, more, row("records") | row("lease"));
+	do_well(OP_UPDATE, "dnsmasq/lan", longer, more, row("records") | row("lease"));
 	int other = observe_pid(longer);
 	assert_true(other != 0 && other != pid);
 
-	do_well("dnsmasq", OP_REMOVE, "lan", NULL, longer, 0);
+	do_well(OP_REMOVE, "dnsmasq/lan", NULL, longer, 0);
 	assert_int_equal(observe_pid(NULL), 0);
 	cleanup_free char *left = output_of("find %s/run/networks %s/lib/networks 2>/dev/null", directory, directory);
 	assert_string_equal(left, "");
@@ -208,14 +208,14 @@ static void test_killed_is_gone(void **state)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct dnsmasq_spec *want = spec_with(arena, GW, "1h");
-	do_well("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
+	do_well(OP_CREATE, "dnsmasq/lan", want, NULL, 0);
 	kill(observe_pid(want), SIGKILL);
 	for (int i = 0; i < 100 && observe_pid(want); i++)
 		usleep(20000);
 	assert_int_equal(observe_pid(want), 0);
-	do_well("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
+	do_well(OP_CREATE, "dnsmasq/lan", want, NULL, 0);
 	assert_int_not_equal(observe_pid(want), 0);
-	do_well("dnsmasq", OP_REMOVE, "lan", NULL, want, 0);
+	do_well(OP_REMOVE, "dnsmasq/lan", NULL, want, 0);
 }
 
 static void test_says_why_it_will_not_start(void **state)
@@ -226,13 +226,13 @@ static void test_says_why_it_will_not_start(void **state)
 	struct sockaddr_in address = {
 		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0xc0a89601)};
 	assert_int_equal(bind(rival, (struct sockaddr *)&address, sizeof(address)), 0);
-	struct op op = do_op("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
+	struct op op = do_op(OP_CREATE, "dnsmasq/lan", want, NULL, 0);
 	assert_string_equal(op.err.text, "dnsmasq of network 'lan' gave up: failed to create listening socket for "
 					 "192.168.150.1: Address already in use; "
 					 "stop what listens there, or bind it to other interfaces");
 	assert_int_equal(observe_pid(NULL), 0);
 	observation_done(&op.obs);
-	do_well("dnsmasq", OP_REMOVE, "lan", NULL, want, 0);
+	do_well(OP_REMOVE, "dnsmasq/lan", NULL, want, 0);
 }
 
 static void test_reservations(void **state)
@@ -240,7 +240,7 @@ static void test_reservations(void **state)
 	cleanup_arena struct arena *arena = arena_new();
 	const struct table *table = &netd_dhcp_host_table;
 	struct dnsmasq_spec *want = spec_with(arena, GW, "1h");
-	do_well("dnsmasq", OP_CREATE, "lan", want, NULL, 0);
+	do_well(OP_CREATE, "dnsmasq/lan", want, NULL, 0);
 	int pid = observe_pid(want);
 
 	/* Somebody has the address, and loses it without dnsmasq being restarted. */
@@ -252,8 +252,8 @@ static void test_reservations(void **state)
 		"{\"names\": [\"web\"], \"guests\": [\"web\"], \"macs\": [\"52:54:00:00:00:02\"], \"ips\": [\"%s\"]}",
 		address);
 	struct dhcp_host_spec *web = from_json(table, arena, text);
-	do_well("dhcp-host", OP_CREATE, "lan/web", web, NULL, 0);
-	struct op op = do_op("dhcp-host", OP_OBSERVE, "lan/web", web, NULL, 0);
+	do_well(OP_CREATE, "dhcp-host/lan/web", web, NULL, 0);
+	struct op op = do_op(OP_OBSERVE, "dhcp-host/lan/web", web, NULL, 0);
 	assert_true(op.obs.exists);
 	assert_int_equal(table_diff(table, web, op.obs.spec), 0);
 	observation_done(&op.obs);
@@ -278,7 +278,7 @@ static void test_reservations(void **state)
 		xprintf("{\"names\": [\"web\"], \"guests\": [], \"macs\": [], \"ips\": [\"%s\"]}", address);
 	struct dhcp_host_spec *nobody = from_json(table, arena, kept);
 	assert_int_not_equal(table_diff(table, nobody, web), 0);
-	do_well("dhcp-host", OP_UPDATE, "lan/web", nobody, web, table_diff(table, nobody, web));
+	do_well(OP_UPDATE, "dhcp-host/lan/web", nobody, web, table_diff(table, nobody, web));
 	leases = netd_leases();
 	assert_int_equal(json_array_size(leases), 0);
 	json_decref(leases);
@@ -293,14 +293,14 @@ static void test_reservations(void **state)
 	cleanup_free char *moved = xprintf(
 		"{\"names\": [\"web\"], \"guests\": [], \"macs\": [\"52:54:00:00:00:03\"], \"ips\": [\"%s\"]}", other);
 	struct dhcp_host_spec *third_host = from_json(table, arena, moved);
-	do_well("dhcp-host", OP_UPDATE, "lan/web", third_host, nobody, table_diff(table, third_host, nobody));
+	do_well(OP_UPDATE, "dhcp-host/lan/web", third_host, nobody, table_diff(table, third_host, nobody));
 	run("ip link set lo up");
 	leases = netd_leases();
 	assert_int_equal(json_array_size(leases), 0);
 	json_decref(leases);
 	assert_int_not_equal(observe_pid(want), pid);
-	do_well("dhcp-host", OP_REMOVE, "lan/web", NULL, third_host, 0);
-	do_well("dnsmasq", OP_REMOVE, "lan", NULL, want, 0);
+	do_well(OP_REMOVE, "dhcp-host/lan/web", NULL, third_host, 0);
+	do_well(OP_REMOVE, "dnsmasq/lan", NULL, want, 0);
 	cleanup_free char *left = output_of("find %s/run/networks %s/lib/networks 2>/dev/null", directory, directory);
 	assert_string_equal(left, "");
 }

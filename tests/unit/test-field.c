@@ -129,7 +129,7 @@ static struct toy *decode(struct fixture *f, const char *text)
 	struct node **docs = yaml_parse(source, f->arena, &f->diags, &n);
 	struct pos where = {source, 1, 1, 1};
 	assert_int_equal(f->diags.n, 0);
-	bool fine = table_decode(&toy_table, n ? docs[0] : NULL, where, f->arena, &f->diags, toy);
+	bool fine = table_decode(&toy_table, n ? docs[0] : NULL, where, &(struct decode_into){toy, f->arena, &f->diags});
 	assert_int_equal(fine, f->diags.n == 0);
 	return toy;
 }
@@ -284,14 +284,14 @@ static void test_status_rows(void **state)
 static void set(struct fixture *f, struct toy *toy, const char *path, const char *text)
 {
 	struct err err = {0};
-	if (table_set_text(&toy_table, toy, path, text, f->arena, &err) < 0)
+	if (table_set_text(&(struct set_into){&toy_table, toy, f->arena}, path, text, &err) < 0)
 		fail_msg("%s: %s", path, err.text);
 }
 
 static void set_fails(struct fixture *f, struct toy *toy, const char *path, const char *text, const char *says)
 {
 	struct err err = {0};
-	assert_int_equal(table_set_text(&toy_table, toy, path, text, f->arena, &err), -EINVAL);
+	assert_int_equal(table_set_text(&(struct set_into){&toy_table, toy, f->arena}, path, text, &err), -EINVAL);
 	assert_string_equal(err.text, says);
 }
 

@@ -57,12 +57,13 @@ static void rest(unsigned ms)
 	spin(&never, ms);
 }
 
-static void begin(struct run *run, const struct resource_class *class, enum op_verb verb, const char *key,
-		  const void *want, const void *seen)
+/* On guest web, or its only tap. */
+static void begin(struct run *run, const struct resource_class *class, enum op_verb verb, const void *want,
+		  const void *seen)
 {
 	*run = (struct run){.op = {.verb = verb,
 				   .class = class,
-				   .key = key,
+				   .key = class == &guestd_qemu_class ? "web" : "web/web.0",
 				   .want = want,
 				   .seen = seen,
 				   .lane = lane,
@@ -88,7 +89,7 @@ static void must(struct run *run, unsigned ms)
 static const struct qemu_spec *look(struct run *run, const struct qemu_spec *want)
 {
 	observation_done(&run->op.obs);
-	begin(run, &guestd_qemu_class, OP_OBSERVE, "web", want, NULL);
+	begin(run, &guestd_qemu_class, OP_OBSERVE, want, NULL);
 	must(run, 10000);
 	return run->op.obs.exists ? run->op.obs.spec : NULL;
 }
@@ -186,7 +187,7 @@ static void type(const char *text)
 static void start_guest(const struct qemu_spec *spec)
 {
 	struct run run;
-	begin(&run, &guestd_qemu_class, OP_CREATE, "web", spec, NULL);
+	begin(&run, &guestd_qemu_class, OP_CREATE, spec, NULL);
 	must(&run, 60000);
 	wait_for_word("BOOTED");
 }
@@ -195,7 +196,7 @@ static void stop_guest(void)
 {
 	struct run seen = {0}, run;
 	const struct qemu_spec *spec = look(&seen, NULL);
-	begin(&run, &guestd_qemu_class, OP_REMOVE, "web", NULL, spec);
+	begin(&run, &guestd_qemu_class, OP_REMOVE, NULL, spec);
 	must(&run, 60000);
 	observation_done(&run.op.obs);
 	observation_done(&seen.op.obs);
@@ -391,7 +392,7 @@ static void test_a_stop_can_be_called_off(void **state)
 	struct qemu_spec want = make_spec("a.img", false);
 	start_guest(&want);
 	type("c"); /* deaf now */
-	begin(&stop, &guestd_qemu_class, OP_REMOVE, "web", NULL, look(&run, &want));
+	begin(&stop, &guestd_qemu_class, OP_REMOVE, NULL, look(&run, &want));
 	rest(500);
 	assert_false(stop.done);
 	lane->ops->cancel(lane, &stop.op);
@@ -401,7 +402,7 @@ static void test_a_stop_can_be_called_off(void **state)
 	struct qemu_spec *seen = run.op.obs.spec;
 	seen->shutdown_timeout_ms = 1000;
 	uint64_t before = now_ms();
-	begin(&stop, &guestd_qemu_class, OP_REMOVE, "web", NULL, seen);
+	begin(&stop, &guestd_qemu_class, OP_REMOVE, NULL, seen);
 	must(&stop, 20000);
 	assert_true(now_ms() - before >= 1000 && now_ms() - before < 5000);
 	observation_done(&stop.op.obs);
@@ -417,7 +418,7 @@ static void test_a_start_can_be_called_off(void **state)
 	int pid = (int)look(&run, &want)->pid;
 	type("q");
 	assert_null(look(&run, &want));
-	begin(&start, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	begin(&start, &guestd_qemu_class, OP_CREATE, &want, NULL);
 	assert_false(start.done); /* ends the old one first */
 	lane->ops->cancel(lane, &start.op);
 	end(&start, 100);
@@ -448,7 +449,7 @@ static void test_a_hung_qemu_is_no_hung_weftd(void **state)
 	assert_null(run.op.obs.health);
 	kill(pid, SIGSTOP);
 	seen = look(&run, &want);
-	begin(&stop, &guestd_qemu_class, OP_REMOVE, "web", NULL, seen);
+	begin(&stop, &guestd_qemu_class, OP_REMOVE, NULL, seen);
 	must(&stop, 20000);
 	assert_true(has_ended(pid));
 	observation_done(&stop.op.obs);
@@ -477,19 +478,19 @@ static void test_refusals_say_why(void **state)
 {
 	struct run run;
 	struct qemu_spec want = make_spec("missing.img", false);
-	begin(&run, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	begin(&run, &guestd_qemu_class, OP_CREATE, &want, NULL);
 	end(&run, 30000);
 	print_message("%s\n", run.op.err.text);
 	assert_int_equal(run.op.err.code, ENOENT);
 	assert_non_null(strstr(run.op.err.text, "missing.img"));
 	want = make_spec("a.img", false);
 	want.cpu_model = "Z80";
-	begin(&run, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	begin(&run, &guestd_qemu_class, OP_CREATE, &want, NULL);
 	end(&run, 30000);
 	print_message("%s\n", run.op.err.text);
 	assert_non_null(strstr(run.op.err.text, "Z80"));
 	want = make_spec("a.img", true);
-	begin(&run, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	begin(&run, &guestd_qemu_class, OP_CREATE, &want, NULL);
 	end(&run, 30000);
 	print_message("%s\n", run.op.err.text);
 	assert_int_equal(run.op.err.code, ENODEV);
@@ -534,7 +535,7 @@ static unsigned cpu_ticks(unsigned pid)
 static bool attached(struct run *run, const struct tap_attach_spec *want)
 {
 	observation_done(&run->op.obs);
-	begin(run, &guestd_tap_attach_class, OP_OBSERVE, "web/web.0", want, NULL);
+	begin(run, &guestd_tap_attach_class, OP_OBSERVE, want, NULL);
 	must(run, 5000);
 	return run->op.obs.exists && ((struct tap_attach_spec *)run->op.obs.spec)->attached;
 }
@@ -547,7 +548,7 @@ static void test_a_deleted_tap_is_attached_again(void **state)
 	row_set(&tap_attach_table, &attach, "tap");
 	row_set(&tap_attach_table, &attach, "attached");
 	make_tap("web.0");
-	begin(&run, &guestd_qemu_class, OP_CREATE, "web", &want, NULL);
+	begin(&run, &guestd_qemu_class, OP_CREATE, &want, NULL);
 	must(&run, 30000);
 	unsigned pid = look(&qemu, &want)->pid;
 	assert_true(attached(&run, &attach));
@@ -558,12 +559,12 @@ static void test_a_deleted_tap_is_attached_again(void **state)
 	unsigned before = cpu_ticks(pid);
 	rest(1000);
 	unsigned spinning = cpu_ticks(pid) - before;
-	begin(&change, &guestd_tap_attach_class, OP_UPDATE, "web/web.0", &attach, run.op.obs.spec);
+	begin(&change, &guestd_tap_attach_class, OP_UPDATE, &attach, run.op.obs.spec);
 	end(&change, 5000);
 	assert_int_equal(change.op.err.code, ENODEV);
 	make_tap("web.0");
 	assert_false(attached(&run, &attach));
-	begin(&change, &guestd_tap_attach_class, OP_UPDATE, "web/web.0", &attach, run.op.obs.spec);
+	begin(&change, &guestd_tap_attach_class, OP_UPDATE, &attach, run.op.obs.spec);
 	must(&change, 5000);
 	assert_true(attached(&run, &attach));
 	assert_true(frames("web.0", 30000) > 0);
@@ -572,12 +573,12 @@ static void test_a_deleted_tap_is_attached_again(void **state)
 	print_message("QEMU's processor time: %u ticks a second without the tap, %u with it again\n", spinning,
 		      cpu_ticks(pid) - before);
 
-	begin(&removal, &guestd_tap_attach_class, OP_REMOVE, "web/web.0", NULL, run.op.obs.spec);
+	begin(&removal, &guestd_tap_attach_class, OP_REMOVE, NULL, run.op.obs.spec);
 	rest(300);
 	assert_false(removal.done); /* it goes with QEMU */
 	struct qemu_spec *seen = qemu.op.obs.spec;
 	seen->shutdown_timeout_ms = 100;
-	begin(&change, &guestd_qemu_class, OP_REMOVE, "web", NULL, seen);
+	begin(&change, &guestd_qemu_class, OP_REMOVE, NULL, seen);
 	must(&change, 20000);
 	must(&removal, 1000);
 	observation_done(&change.op.obs);

@@ -33,11 +33,11 @@ static bool hear(void *ctx, json_t *message)
 
 static int feed(const char *text, size_t step, struct heard *heard, struct err *err)
 {
-	struct qmp_parser parser = {0};
+	struct qmp_parser parser = {.fn = hear, .ctx = heard};
 	size_t size = strlen(text);
 	int r = 0;
 	for (size_t at = 0; at < size && r == 0; at += step)
-		r = qmp_parser_feed(&parser, text + at, size - at < step ? size - at : step, hear, heard, err);
+		r = qmp_parser_feed(&parser, text + at, size - at < step ? size - at : step, err);
 	qmp_parser_done(&parser);
 	return r;
 }
@@ -103,9 +103,9 @@ static void test_size_and_depth_are_bounded(void **state)
 /* NUL bytes are bytes like any other. */
 static void test_nul_bytes(void **state)
 {
-	struct qmp_parser parser = {0};
 	struct heard heard = {0};
-	assert_int_equal(qmp_parser_feed(&parser, "\0\n", 2, hear, &heard, NULL), -EPROTO);
+	struct qmp_parser parser = {.fn = hear, .ctx = &heard};
+	assert_int_equal(qmp_parser_feed(&parser, "\0\n", 2, NULL), -EPROTO);
 	qmp_parser_done(&parser);
 }
 
@@ -211,7 +211,7 @@ static void test_a_conversation(void **state)
 	struct server server;
 	struct client client = {0};
 	meet(&server, &client);
-	assert_int_equal(qmp_send(client.qmp, "first", json_pack("{s:i}", "a", 1), 1000, on_reply, &client), 0);
+	assert_int_equal(qmp_send(client.qmp, &(struct qmp_command){"first", json_pack("{s:i}", "a", 1), 1000}, on_reply, &client), 0);
 	rest(20);
 	assert_string_equal(heard_by(&server), ""); /* not before the greeting */
 	say(&server, GREETING);
@@ -229,7 +229,7 @@ static void test_a_conversation(void **state)
 	assert_true(client.replied);
 	assert_int_equal(client.value, 5);
 	client.replied = false;
-	qmp_send(client.qmp, "second", NULL, 1000, on_reply, &client);
+	qmp_send(client.qmp, &(struct qmp_command){"second", NULL, 1000}, on_reply, &client);
 	say(&server, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such thing\"}, \"id\": 3}\r\n");
 	assert_string_equal(client.err.text, "QEMU refused second: no such thing");
 	part(&server, &client);
@@ -242,7 +242,7 @@ static void test_a_server_that_hangs(void **state)
 	struct client client = {0};
 	meet(&server, &client);
 	say(&server, GREETING "{\"return\": {}, \"id\": 1}\r\n");
-	qmp_send(client.qmp, "slow", NULL, 50, on_reply, &client);
+	qmp_send(client.qmp, &(struct qmp_command){"slow", NULL, 50}, on_reply, &client);
 	rest(150);
 	assert_int_equal(client.err.code, ETIMEDOUT);
 	assert_string_equal(client.err.text, "QEMU gave no answer to slow in 50 ms");
@@ -258,7 +258,7 @@ static void test_a_server_that_goes(void **state)
 	struct server server;
 	struct client client = {0};
 	meet(&server, &client);
-	qmp_send(client.qmp, "last", NULL, 1000, on_reply, &client);
+	qmp_send(client.qmp, &(struct qmp_command){"last", NULL, 1000}, on_reply, &client);
 	close(server.fd);
 	server.fd = -1;
 	rest(50);
@@ -284,7 +284,7 @@ static void test_it_may_be_closed_from_within(void **state)
 	struct server server;
 	struct client client = {.close_when_ready = true};
 	meet(&server, &client);
-	qmp_send(client.qmp, "never", NULL, 1000, on_reply, &client);
+	qmp_send(client.qmp, &(struct qmp_command){"never", NULL, 1000}, on_reply, &client);
 	say(&server, GREETING "{\"return\": {}, \"id\": 2}\r\n{\"event\": \"STOP\"}\r\n");
 	assert_true(client.replied);
 	assert_int_equal(client.err.code, ECANCELED);
@@ -298,7 +298,7 @@ static void test_what_waits_is_bounded(void **state)
 	struct client client = {0};
 	int r = 0, n = 0;
 	meet(&server, &client);
-	while ((r = qmp_send(client.qmp, "more", NULL, 1000, NULL, NULL)) == 0)
+	while ((r = qmp_send(client.qmp, &(struct qmp_command){"more", NULL, 1000}, NULL, NULL)) == 0)
 		n++;
 	assert_int_equal(r, -ENOBUFS);
 	assert_int_equal(n, QMP_PENDING_MAX);

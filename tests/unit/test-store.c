@@ -409,8 +409,10 @@ static void test_revision_states_and_pruning(void **state)
 	assert_int_equal(store_final_revision(store), 5);
 	store_each_leaving(store, note_leaving, &leaving, &err);
 	assert_int_equal(leaving, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6);
-	assert_int_equal(store_set_revision_state(store, 6, REVISION_REFUSED, 0, "no", &err), 0);
-	assert_int_equal(store_set_revision_state(store, 77, REVISION_FINAL, 0, NULL, &err), -ENOENT);
+	struct revision_row row = {.rev = 6, .state = REVISION_REFUSED, .message = "no"};
+	assert_int_equal(store_update_revision(store, &row, &err), 0);
+	row.rev = 77;
+	assert_int_equal(store_update_revision(store, &row, &err), -ENOENT);
 	for (uint64_t rev = 1; rev <= 3; rev++)
 		assert_int_equal(store_set_gone(store, rev, &err), 0);
 	leaving = 0;

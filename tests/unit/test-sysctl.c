@@ -78,7 +78,7 @@ static struct op *run_op(const struct resource_class *class, enum op_verb verb, 
 static void *spec_of(const struct resource_class *class, const char *row, const char *text)
 {
 	void *spec = arena_alloc(arena, class->table->size);
-	assert_int_equal(table_set_text(class->table, spec, row, text, arena, NULL), 0);
+	assert_int_equal(table_set_text(&(struct set_into){class->table, spec, arena}, row, text, NULL), 0);
 	return spec;
 }
 

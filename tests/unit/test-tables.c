@@ -112,7 +112,7 @@ static void fill_scalars(const struct table *table, const struct field *row, voi
 	struct err err = {0};
 	const char *item;
 	while ((item = next_item(row, &text, arena)))
-		if (table_set_text(table, spec, row->name, item, arena, &err) < 0)
+		if (table_set_text(&(struct set_into){table, spec, arena}, row->name, item, &err) < 0)
 			fail_msg("%s: %s", table->name, err.text);
 }
 
@@ -199,7 +199,7 @@ static void check_defaults(const struct table *table)
 	struct diags diags = {.arena = arena};
 	struct pos nowhere = {0};
 	void *spec = arena_alloc(arena, table->size);
-	table_decode(table, NULL, nowhere, arena, &diags, spec); /* aborts at a default that cannot be read */
+	table_decode(table, NULL, nowhere, &(struct decode_into){spec, arena, &diags}); /* aborts at a default that cannot be read */
 	assert_int_equal(*present_of(spec), 0);
 }
 
