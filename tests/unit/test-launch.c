@@ -169,10 +169,10 @@ static void test_files_are_opened_as_root(void **state)
 	/* The memfd is read through its path, as QEMU does it; the file itself could not be. */
 	cleanup_free char *text = output_of((struct launch_spec){
 		ARGV("sh", "-c",
-		     "cat /dev/fd/3; echo; (echo x >>/dev/fd/3) 2>/dev/null || echo sealed; cat <&4; echo; ls "
-		     "/proc/$$/fd | tr '\\n' ' '; cat /dev/fd/40 2>/dev/null || echo refused"),
+		     "cat /dev/fd/3; echo; (echo x >>/dev/fd/3) 2>/dev/null || echo sealed; cat <&4; echo; ls -m "
+		     "/proc/$$/fd; cat /dev/fd/40 2>/dev/null || echo refused"),
 		.user = "nobody", .files = files, .n_files = 3});
-	assert_string_equal(text, "for root only\nsealed\nfor root only\n0 1 2 3 4 40 refused\n");
+	assert_string_equal(text, "for root only\nsealed\nfor root only\n0, 1, 2, 3, 4, 40\nrefused\n");
 }
 
 static void test_log_is_appended(void **state)
