@@ -125,13 +125,25 @@ static void env_done(void)
 	env = (struct env){.loop = env.loop};
 }
 
+static void set_system_paths(void)
+{
+	env.root = xstrdup("");
+	env.run_dir = xstrdup("/run/weft");
+	env.state_dir = xstrdup("/var/lib/weft");
+	env.etc_dir = xstrdup("/etc/weft");
+}
+
+static void set_paths_below(void)
+{
+	env.run_dir = xprintf("%s/run", env.root);
+	env.state_dir = xprintf("%s/lib", env.root);
+	env.etc_dir = xprintf("%s/etc", env.root);
+}
+
 static int set_paths(const char *root, struct err *err)
 {
 	if (!root || !*root) {
-		env.root = xstrdup("");
-		env.run_dir = xstrdup("/run/weft");
-		env.state_dir = xstrdup("/var/lib/weft");
-		env.etc_dir = xstrdup("/etc/weft");
+		set_system_paths();
 		return 0;
 	}
 	int r = make_dir(root, 0755, err);
@@ -141,10 +153,21 @@ static int set_paths(const char *root, struct err *err)
 	env.root = realpath(root, NULL);
 	if (!env.root)
 		return err_errno(err, errno, "resolve %s", root);
-	env.run_dir = xprintf("%s/run", env.root);
-	env.state_dir = xprintf("%s/lib", env.root);
-	env.etc_dir = xprintf("%s/etc", env.root);
+	set_paths_below();
 	return 0;
+}
+
+void env_look(const char *root)
+{
+	env_done();
+	env.libexec_dir = find_libexec();
+	if (!root || !*root) {
+		set_system_paths();
+		return;
+	}
+	char *real = realpath(root, NULL);
+	env.root = real ? real : xstrdup(root);
+	set_paths_below();
 }
 
 int env_setup(const char *root, struct err *err)

@@ -24,5 +24,7 @@ extern struct env env;
 /* Fills env for a root (NULL: the system's paths), making directories and ids that are missing. libexec_dir is found beside the program
  * (build tree) or in LIBEXECDIR/weft. */
 int env_setup(const char *root, struct err *err);
+/* Only the paths, and makes nothing: for looking at a host where perhaps no weftd was yet. */
+void env_look(const char *root);
 
 #endif

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "api/api.h"
+#include "core/doctor.h"
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "core/lane-fault.h"
@@ -19,26 +20,27 @@
 #include "stord/stord.h"
 
 static const char usage[] =
-	"usage: weftd [--root DIR] [--version] [--help]\n"
+	"usage: weftd [--root DIR] [--doctor] [--version] [--help]\n"
 	"\n"
 	"Makes this host's networks, storage and guests what their manifests say, and keeps them so.\n"
 	"\n"
 	"  --root DIR    keep everything under DIR (DIR/run, DIR/lib, DIR/etc) instead of the system's\n"
 	"                /run/weft, /var/lib/weft and /etc/weft; many weftd can run side by side so\n"
+	"  --doctor      look at this host, print what was found as JSON lines, and end; 'weft doctor' shows it\n"
 	"  --fault SPEC  for tests: stop:N, fail:N[:ERRNO] or delay:N:MS before the N-th operation\n";
 
 struct options {
 	const char *root, *fault;
+	bool doctor;
 };
 
 /* Returns 0 to go on, 1 when there is nothing more to do, -EINVAL for wrong usage. */
 static int read_options(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {{"root", required_argument, NULL, 'r'},
-					      {"fault", required_argument, NULL, 'f'},
-					      {"version", no_argument, NULL, 'v'},
-					      {"help", no_argument, NULL, 'h'},
-					      {0}};
+	static const struct option known[] = {
+		{"root", required_argument, NULL, 'r'}, {"fault", required_argument, NULL, 'f'},
+		{"doctor", no_argument, NULL, 'd'},     {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},       {0}};
 	for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
 		switch (c) {
 		case 'r':
@@ -46,6 +48,9 @@ static int read_options(int argc, char **argv, struct options *options)
 			break;
 		case 'f':
 			options->fault = optarg;
+			break;
+		case 'd':
+			options->doctor = true;
 			break;
 		case 'v':
 			puts("weftd " WEFT_VERSION);
@@ -164,12 +169,25 @@ static int run(const struct options *options, struct err *err)
 	return r;
 }
 
+/* Changes nothing, and needs no root: what cannot be seen without it is said. */
+static int look(const struct options *options)
+{
+	struct doctor d = {.out = stdout};
+	env_look(options->root);
+	guestd_doctor(&d);
+	netd_doctor(&d);
+	stord_doctor(&d);
+	return ferror(stdout) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {0};
 	int r = read_options(argc, argv, &options);
 	if (r != 0)
 		return r < 0 ? 2 : 0;
+	if (options.doctor)
+		return look(&options);
 	struct err err = {0};
 	if (run(&options, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);

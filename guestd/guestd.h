@@ -24,4 +24,8 @@ char *guestd_console_path(const char *guest);
 /* What it has said so far. */
 char *guestd_console_log_path(const char *guest);
 
+/* Says what it finds of this host; see core/doctor.h. */
+struct doctor;
+void guestd_doctor(struct doctor *d);
+
 #endif

@@ -23,14 +23,14 @@ const char *host_qemu(void)
 	return NULL;
 }
 
-static bool cpu_has_extension(void)
+const char *host_cpu_extension(void)
 {
 	cleanup_fclose FILE *file = fopen("/proc/cpuinfo", "re");
 	char line[8192];
 	while (file && fgets(line, sizeof(line), file))
 		if (str_starts(line, "flags"))
-			return strstr(line, " vmx") || strstr(line, " svm");
-	return false;
+			return strstr(line, " vmx") ? "vmx" : strstr(line, " svm") ? "svm" : NULL;
+	return NULL;
 }
 
 /* QEMU opens the node itself, as its own user with the group kvm. */
@@ -52,7 +52,7 @@ bool host_kvm(struct arena *arena, const char **ret_reason)
 		*ret_reason = arena_printf(arena, "KVM cannot be used: open '/dev/kvm': %s", strerror(errno));
 		return false;
 	}
-	if (!cpu_has_extension()) {
+	if (!host_cpu_extension()) {
 		*ret_reason = "KVM cannot be used: the processor shows neither vmx nor svm";
 		return false;
 	}

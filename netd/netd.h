@@ -24,4 +24,8 @@ void netd_dhcp_stop(void);
  * known is null. */
 json_t *netd_leases(void);
 
+/* Says what it finds of this host; see core/doctor.h. */
+struct doctor;
+void netd_doctor(struct doctor *d);
+
 #endif

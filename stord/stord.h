@@ -10,6 +10,9 @@
 /* Registers facts; from here on events mark the engine's resources dirty. */
 int stord_start(struct engine *engine, struct err *err);
 void stord_stop(void);
+/* Says what it finds of this host; see core/doctor.h. */
+struct doctor;
+void stord_doctor(struct doctor *d);
 
 /* resource pool/NAME: a directory. */
 enum pool_type { POOL_DIR };

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `weft doctor` says of storage: the tool that makes images, and room where weft keeps its state. */
+#include <sys/statvfs.h>
+
+#include "core/doctor.h"
+#include "core/env.h"
+#include "stord/image-internal.h"
+#include "stord/stord.h"
+
+enum { LITTLE_MIB = 512, FULL_PERCENT = 98 };
+
+static const struct doctor_program programs[] = {
+	{"qemu-img", "--version", "qemu-utils", "volumes are made with it", FINDING_BAD},
+};
+
+/* In a child, as the directory may be on a server that is away. Exits with 0 for room enough, 1 for too little, 2 for
+ * none to see. */
+static int look_at_room(const void *path)
+{
+	struct statvfs fs;
+	if (statvfs(path, &fs) < 0)
+		return 2;
+	uint64_t mib = (uint64_t)fs.f_bavail * fs.f_frsize >> 20;
+	return mib < LITTLE_MIB || (fs.f_blocks && (fs.f_blocks - fs.f_bavail) * 100 / fs.f_blocks >= FULL_PERCENT);
+}
+
+static void look_at_state(struct doctor *d)
+{
+	char room[32] = "";
+	struct statvfs fs;
+	if (access(env.state_dir, F_OK) < 0 && errno == ENOENT) {
+		doctor_find(d, FINDING_OK, "state directory", NULL, "%s is not there yet; weftd makes it",
+			    env.state_dir);
+		return;
+	}
+	int r = doctor_try(look_at_room, env.state_dir);
+	if (r == -ETIMEDOUT) {
+		doctor_find(d, FINDING_BAD, "state directory", "keep it on a disk of this host", "%s does not answer",
+			    env.state_dir);
+		return;
+	}
+	if (r >= 2 || r < 0 || statvfs(env.state_dir, &fs) < 0) {
+		doctor_find(d, FINDING_WARN, "state directory", "ask as root", "%s cannot be looked at", env.state_dir);
+		return;
+	}
+	tool_size_text((uint64_t)fs.f_bavail * fs.f_frsize, room);
+	if (r == 1)
+		doctor_find(d, FINDING_WARN, "state directory",
+			    "free some space: a full disk stops changes, and guests that write", "%s has only %s free",
+			    env.state_dir, room);
+	else
+		doctor_find(d, FINDING_OK, "state directory", NULL, "%s, %s free", env.state_dir, room);
+}
+
+void stord_doctor(struct doctor *d)
+{
+	d->area = "storage";
+	doctor_programs(d, programs, ARRAY_SIZE(programs));
+	look_at_state(d);
+}

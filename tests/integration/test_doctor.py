@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""weft doctor, with a weftd and without one: what it says is what the machine shows to others, and no probe holds it up."""
+import concurrent.futures
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from harness import BUILD, wait_until
+
+
+def findings(host, **options):
+    done = host.weft("doctor", "-o", "json", check=False, **options)
+    answer = done.json()
+    assert done.status == (1 if any(f["level"] == "bad" for f in answer["findings"]) else 0)
+    return {(f["area"], f["name"]): f for f in answer["findings"]}, answer
+
+
+def test_it_says_what_the_machine_shows(host):
+    found, answer = findings(host)
+    assert answer["daemon"] is True
+    flags = next((l for l in Path("/proc/cpuinfo").read_text().splitlines() if l.startswith("flags")), "")
+    has_extension = bool({"vmx", "svm"} & set(flags.split()))
+    assert (found["guests", "processor"]["level"] == "ok") == has_extension
+    if not has_extension:
+        assert found["guests", "/dev/kvm"]["level"] == "warn"
+    assert (found["guests", "/dev/vhost-net"]["level"] == "ok") == os.path.exists("/dev/vhost-net")
+    version = subprocess.run(["qemu-img", "--version"], capture_output=True, text=True).stdout
+    assert found["storage", "qemu-img"]["text"].split()[-1] in version
+    version = host.run("dnsmasq", "--version")
+    assert found["network", "dnsmasq"]["text"].split()[-1] in version
+    assert found["network", "/dev/net/tun"]["level"] == "ok"
+    for f in found.values():
+        assert f["text"] and f["level"] in ("ok", "warn", "bad")
+        assert f["level"] == "ok" or f["remedy"], f
+
+
+def test_it_looks_without_a_daemon_too_and_leaves_nothing(make_host):
+    host = make_host(start=False)
+    found, answer = findings(host)
+    assert answer["daemon"] is False
+    assert "does not run" in found["weftd", "weftd"]["text"] and found["weftd", "weftd"]["level"] == "bad"
+    assert found["guests", "weft-launch"]["text"] == str(BUILD / "weft-launch")
+    assert not (host.root / "run").exists() and not (host.root / "lib").exists()
+    text = host.weft("doctor", check=False).out
+    assert "weftd does not run" in text and "systemctl start weftd" in text
+
+
+def test_settings_are_those_of_the_namespace(host):
+    host.run("sysctl", "-w", "net.ipv4.conf.all.rp_filter=1")
+    found, _ = findings(host)
+    assert found["network", "net/ipv4/conf/all/rp_filter"]["level"] == "warn"
+    host.run("sysctl", "-w", "net.ipv4.conf.all.rp_filter=0")
+    found, _ = findings(host)
+    assert found["network", "net/ipv4/conf/all/rp_filter"]["level"] == "ok"
+
+
+def test_other_managers_in_this_namespace(host, tmp_path):
+    """Programs are known by their names; one in another namespace is none of this host's."""
+    for name in ("dockerd", "NetworkManager"):
+        shutil.copy("/bin/sleep", tmp_path / name)
+    found, _ = findings(host)
+    assert ("other managers", "Docker") not in found
+    elsewhere = subprocess.Popen([tmp_path / "NetworkManager", "60"])
+    try:
+        host.popen(tmp_path / "dockerd", "60")
+        found = wait_until(lambda: next((f for f in [findings(host)[0]] if ("other managers", "Docker") in f), None))
+        assert found["other managers", "Docker"]["level"] == "warn"
+        assert "DOCKER-USER" in found["other managers", "Docker"]["remedy"]
+        if os.readlink("/proc/self/ns/net") != os.readlink(f"/proc/{host.daemon.pid}/ns/net"):
+            assert ("other managers", "NetworkManager") not in found
+    finally:
+        elsewhere.kill()
+        elsewhere.wait()
+
+
+def test_a_program_that_hangs_costs_itself_alone(make_host, tmp_path, monkeypatch):
+    host = make_host(start=False)
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    (fake / "qemu-img").write_text("#!/bin/sh\nexec sleep 1000\n")
+    (fake / "dnsmasq").write_text("#!/nowhere\n")
+    for program in fake.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
+    begun = time.monotonic()
+    found, _ = findings(host)
+    assert time.monotonic() - begun < 15
+    assert found["storage", "qemu-img"]["level"] == "bad" and "no answer" in found["storage", "qemu-img"]["text"]
+    assert found["network", "dnsmasq"]["level"] == "bad"
+    assert ("storage", "state directory") in found
+
+
+def test_many_at_once(host):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: findings(host)[0], range(16)))
+    assert all(("network", "firewall") in found for found in answers)
+    assert host.weft("status").status == 0
+
+
+def test_plugins_that_did_not_load(make_host, tmp_path):
+    """A weftd beside a damaged plugin says so, and what to do."""
+    beside = tmp_path / "bin"
+    (beside / "plugins").mkdir(parents=True)
+    for name in ("weft", "weftd", "weft-launch"):
+        shutil.copy(BUILD / name, beside / name)
+    (beside / "plugins/broken.so").write_text("this is no shared object")
+    host = make_host(start=False)
+    daemon = host.popen(beside / "weftd", "--root", host.root)
+    try:
+        wait_until(lambda: host.weft("history", check=False).status == 0)
+        found, _ = findings(host)
+        assert found["weftd", "plugin broken"]["level"] == "bad"
+        assert "broken.so" in found["weftd", "plugin broken"]["text"]
+        assert json.dumps(found["weftd", "plugin broken"]).count("restart weftd") == 1
+    finally:
+        daemon.terminate()
+        assert daemon.wait(timeout=30) == 0
