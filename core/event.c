@@ -64,8 +64,11 @@ static void to_stderr(const struct event *event)
 					  event->resource ? " " : "", event->resource ? event->resource : "",
 					  event->text && *event->text ? ": " : "", event->text ? event->text : "");
 	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
+		if (((unsigned char)*p < ' ' && *p != '\n') || *p == 0x7f)
 			*p = '?';
+	size_t len = strlen(line);
+	if (len && line[len - 1] == '\n')
+		line[len - 1] = '\0';
 	fprintf(stderr, "weftd: %s\n", line);
 }
 

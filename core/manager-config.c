@@ -42,7 +42,7 @@ struct build {
 	struct arena *arena;
 	struct object **objects;
 	size_t n, cap;
-	struct strmap stored, new; /* by "Kind/name" */
+	struct strmap stored, new, doomed; /* by "Kind/name" */
 };
 
 static void add_object(struct build *b, struct object *object)
@@ -65,6 +65,16 @@ static const char *id_in(struct arena *arena, const struct object *object)
 static const struct object *find_stored(const struct build *b, const struct object *like)
 {
 	return strmap_get(&b->stored, id_in(b->arena, like));
+}
+
+static const struct object *doomed(const struct build *b, const struct object *o)
+{
+	return strmap_get(&b->doomed, id_in(b->arena, o));
+}
+
+static void doom(struct build *b, const struct object *o)
+{
+	strmap_put(&b->doomed, id_in(b->arena, o), (void *)o);
 }
 
 static bool is_new(const struct build *b, const struct object *like)
@@ -139,102 +149,118 @@ static void parse_source(struct build *b, const struct source *request)
 		if (!o)
 			continue;
 		o->file = source->name;
-		if (b->job->type == JOB_DELETE)
-			add_new(b, o);
-		else
+		if (b->job->type == JOB_DELETE && find_stored(b, o))
+			doom(b, find_stored(b, o));
+		else if (b->job->type != JOB_DELETE)
 			take_new(b, o);
 	}
 }
 
-static bool leaves_alone(const struct job *job, const struct object *stored)
+/* ---- what goes ---- */
+
+static void spare(struct build *b, const struct object *o)
 {
-	bool replaced_set = job->prune && streq(stored->set, job->set);
-	return !replaced_set;
+	strmap_put(&b->doomed, id_in(b->arena, o), NULL);
 }
 
-static void carry_rest(struct build *b)
+/* What a reference leads to; one to "*" names a link, whatever its kind. */
+static const struct object *target_of(const struct build *b, const char *kind, const char *name)
 {
-	const struct generation *final = b->m->final;
-	for (size_t i = 0; i < final->n_objects; i++) {
-		const struct object *o = final->objects[i];
-		if (is_new(b, o))
-			continue;
-		if (!leaves_alone(b->job, o)) {
-			touch(b->job, o, "deleted");
-			continue;
-		}
-		struct object *copy = object_carry(o, b->arena);
-		if (copy)
-			add_object(b, copy);
+	if (!streq(kind, "*"))
+		return strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind, name));
+	for (size_t i = 0; kind_at(i); i++) {
+		const struct object *o = NULL;
+		if (kind_at(i)->flags & KIND_NAME_IS_IFNAME)
+			o = strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind_at(i)->name, name));
+		if (o)
+			return o;
 	}
-}
-
-/* ---- deletion ---- */
-
-static bool is_doomed(const struct build *b, const struct object *o)
-{
-	if (is_new(b, o))
-		return true;
-	const char *id = id_in(b->arena, o);
-	for (size_t i = 0; i < b->job->n_names; i++)
-		if (streq(b->job->names[i], id))
-			return true;
-	return false;
+	return NULL;
 }
 
 struct ref_search {
 	struct build *b;
 	const struct object *from;
+	bool spared;
 };
 
+/* What something that stays refers to does not go. The files of the host take what they can get; a person is told. */
 static void refuse_referenced(void *ctx, const char *kind, const char *name, const char *path)
 {
 	struct ref_search *s = ctx;
 	struct build *b = s->b;
-	const struct object *o = strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind, name));
-	if (!o || !is_doomed(b, o))
+	const struct object *to = target_of(b, kind, name);
+	if (!to || !doomed(b, to))
 		return;
 	struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
-				  "%s '%s' cannot be deleted: %s '%s' refers to it (spec.%s)", kind, name,
-				  s->from->kind->name, s->from->name, path);
+				  "%s '%s' cannot be deleted: %s '%s' of the set '%s' refers to it (spec.%s)", to->kind->name,
+				  to->name, s->from->kind->name, s->from->name, s->from->set, path);
 	diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
+	if (b->job->type == JOB_FILES) {
+		spare(b, to);
+		s->spared = true;
+	}
 }
 
-static void refuse_unknown_names(struct build *b)
+static bool spare_referenced(struct build *b)
 {
-	for (size_t i = 0; i < b->job->n_names; i++)
-		if (!strmap_get(&b->stored, b->job->names[i]))
-			diag_add(&b->job->diags, (struct pos){0}, "there is no %s", b->job->names[i]);
+	struct ref_search search = {b, NULL, false};
+	for (size_t i = 0; i < b->m->final->n_objects; i++) {
+		search.from = b->m->final->objects[i];
+		if (!is_new(b, search.from) && !doomed(b, search.from))
+			table_refs(search.from->kind->table, search.from->spec, refuse_referenced, &search);
+	}
+	return search.spared;
 }
 
-static void delete_objects(struct build *b)
+/* Stored objects that neither come anew nor go. */
+static void carry_rest(struct build *b)
 {
 	const struct generation *final = b->m->final;
-	refuse_unknown_names(b);
-	struct object **kept = NULL;
-	size_t n_kept = 0, cap_kept = 0;
+	while (spare_referenced(b))
+		; /* what was spared refers to others in turn */
 	for (size_t i = 0; i < final->n_objects; i++) {
 		const struct object *o = final->objects[i];
-		if (is_doomed(b, o)) {
-			if (files_owns(b->m, o)) {
-				struct diag *d = diag_add(&b->job->diags, object_pos(o, "metadata.name"),
-							  "%s '%s' stands in %s, and would come back", o->kind->name,
-							  o->name, o->file);
-				diag_hint(&b->job->diags, d, "take it out of that file; then it goes by itself");
-			}
+		if (doomed(b, o)) {
 			touch(b->job, o, "deleted");
 			continue;
 		}
-		struct ref_search search = {b, o};
-		table_refs(o->kind->table, o->spec, refuse_referenced, &search);
-		struct object *copy = object_carry(o, b->arena);
-		if (!copy)
-			continue;
-		arena_grow(b->arena, kept, n_kept, cap_kept);
-		kept[n_kept++] = copy;
+		struct object *copy = is_new(b, o) ? NULL : object_carry(o, b->arena);
+		if (copy)
+			add_object(b, copy);
 	}
-	b->objects = kept;
-	b->n = n_kept;
+}
+
+static void doom_pruned(struct build *b)
+{
+	const struct generation *final = b->m->final;
+	for (size_t i = 0; b->job->prune && i < final->n_objects; i++)
+		if (streq(final->objects[i]->set, b->job->set) && !is_new(b, final->objects[i]))
+			doom(b, final->objects[i]);
+}
+
+static void doom_named(struct build *b)
+{
+	for (size_t i = 0; i < b->job->n_names; i++) {
+		const struct object *o = strmap_get(&b->stored, b->job->names[i]);
+		if (o)
+			doom(b, o);
+		else
+			diag_add(&b->job->diags, (struct pos){0}, "there is no %s", b->job->names[i]);
+	}
+}
+
+static void refuse_of_files(struct build *b)
+{
+	const struct generation *final = b->m->final;
+	for (size_t i = 0; i < final->n_objects; i++) {
+		const struct object *o = final->objects[i];
+		if (!doomed(b, o) || !files_owns(b->m, o))
+			continue;
+		struct diag *d = diag_add(&b->job->diags, object_pos(o, "metadata.name"),
+					  "%s '%s' stands in %s, and would come back", o->kind->name, o->name, o->file);
+		diag_hint(&b->job->diags, d, "take it out of that file; then it goes by itself");
+	}
 }
 
 /* ---- going back, and the same once more ---- */
@@ -281,12 +307,15 @@ static int gather(struct build *b)
 	case JOB_DIFF:
 		for (size_t i = 0; i < job->n_sources; i++)
 			parse_source(b, &job->sources[i]);
+		doom_pruned(b);
 		carry_rest(b);
 		return 0;
 	case JOB_DELETE:
 		for (size_t i = 0; i < job->n_sources; i++)
 			parse_source(b, &job->sources[i]);
-		delete_objects(b);
+		doom_named(b);
+		refuse_of_files(b);
+		carry_rest(b);
 		return 0;
 	case JOB_ROLLBACK:
 		if (take_revision(b, &err) < 0)
@@ -338,7 +367,7 @@ int config_build(struct manager *m, struct job *job)
 {
 	job->gen = generation_new(NULL);
 	struct arena *arena = job->gen->arena;
-	struct build b = {.m = m, .job = job, .arena = arena, .stored = strmap_in(arena), .new = strmap_in(arena)};
+	struct build b = {.m = m, .job = job, .arena = arena, .stored = strmap_in(arena), .new = strmap_in(arena), .doomed = strmap_in(arena)};
 	for (size_t i = 0; i < m->final->n_objects; i++)
 		strmap_put(&b.stored, id_in(arena, m->final->objects[i]), m->final->objects[i]);
 	job->diags.arena = job->gen->arena;

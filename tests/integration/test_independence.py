@@ -35,3 +35,65 @@ def test_a_refused_apply_leaves_the_others_alone(host):
     assert done.status == 1 and "nosuch0" in done.err and "does not exist" in done.err
     links = host.links()
     assert links["br1"]["ifindex"] == index and "br2" not in links
+
+
+NETWORK = """
+apiVersion: weft/v1
+kind: Network
+metadata: {name: lan}
+spec: {mode: isolated, addresses: [10.9.0.1/24]}
+"""
+POOL = """
+apiVersion: weft/v1
+kind: Pool
+metadata: {name: p}
+spec: {type: dir, path: p}
+"""
+VOLUME = """
+apiVersion: weft/v1
+kind: Volume
+metadata: {name: v}
+spec: {pool: p, size: 1MiB, format: raw}
+"""
+
+
+def test_pruning_keeps_what_another_set_refers_to(host):
+    host.apply(POOL + "---" + NETWORK, "--set", "base", "--wait=20s")
+    host.apply(VOLUME, "--set", "other", "--wait=20s")
+    done = host.apply(NETWORK, "--set", "base", "--prune", check=False)
+    assert done.status == 2 and "Pool 'p'" in done.err and "Volume 'v'" in done.err and "other" in done.err
+    assert host.ready("pool", "p")
+    host.weft("delete", "volume/v", "--wait=20s")
+    host.apply(NETWORK, "--set", "base", "--prune", "--wait=20s")
+    assert not host.objects("pool")
+
+
+def test_an_object_belongs_to_one_set(host):
+    host.apply(NETWORK, "--set", "base", "--wait=20s")
+    done = host.apply(NETWORK, "--set", "mine", check=False)
+    assert done.status == 2 and "belongs to the set 'base'" in done.err
+
+
+def test_the_files_of_etc_at_boot_and_reload(host):
+    etc = host.root / "etc"
+    (etc / "a.yaml").write_text(NETWORK)
+    (etc / "b.yaml").write_text(POOL)
+    host.restart()
+    host.wait_ready("network", "lan")
+    host.wait_ready("pool", "p")
+    host.apply(VOLUME, "--wait=20s")
+    done = host.weft("delete", "network", "lan", check=False)
+    assert done.status == 2 and "a.yaml" in done.err
+    (etc / "a.yaml").write_text(NETWORK.replace("mode:", "mdoe:"))  # keeps its last content
+    (etc / "b.yaml").unlink()  # but a volume of another set refers to it
+    host.restart()
+    host.wait_ready("network", "lan")
+    host.wait_ready("pool", "p")
+    wait_until(lambda: any("a.yaml" in e["text"] for e in host.events() if e["type"] == "Refused"), 5)
+    host.weft("delete", "volume", "v", "--wait=20s")
+    host.restart()
+    wait_until(lambda: not host.objects("pool"), 10)
+    (etc / "a.yaml").unlink()
+    host.restart()
+    wait_until(lambda: not host.objects("network"), 10)
+    assert "lan" not in host.links()
