@@ -55,7 +55,7 @@ static void print_pending(const json_t *answer)
 	puts("  to keep it:       weft confirm\n  to take it back:  weft rollback");
 }
 
-static void print_answer(const json_t *answer, const struct outcome *outcome)
+static void print_answer(const json_t *answer, const struct outcome *outcome, const char *what)
 {
 	const char *message = json_text(answer, "message");
 	const json_t *object;
@@ -69,29 +69,48 @@ static void print_answer(const json_t *answer, const struct outcome *outcome)
 	if (streq(outcome->result, "pending"))
 		print_pending(answer);
 	else if (outcome->status == CLI_DONE)
-		print_styled(stdout, STYLE_PLAIN, "%s\n", message ? message : "done");
+		print_styled(stdout, STYLE_PLAIN, "%s%s%s%s\n", what, *what ? " is ordered (" : "", message ? message : "done",
+			     *what ? ")" : "");
 	else
-		cli_fail(outcome->status, "%s", message ? message : "it failed, and weftd did not say why");
+		cli_fail(outcome->status, "%s%s%s", what, *what ? ": " : "", message ? message : "it failed, and weftd did not say why");
 }
 
-int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress)
+static int tell(struct cli *cli, int status, const json_t *answer, const char *what, enum output output)
 {
-	json_t *answer = NULL;
-	progress = progress && output == OUTPUT_TEXT && terminal_of(stderr).is_terminal;
-	const struct client_call call = {"POST", path, body};
-	int status = progress ? progress_request(cli, &call, &answer) : client_request(cli_client(cli), &call, &answer);
 	/* Without a result it is a refusal of the request itself, or no answer at all. */
-	if (status < 0 || !json_text(answer, "result")) {
-		json_decref(answer);
+	if (status < 0 || !json_text(answer, "result"))
 		return cli_fail(status == 400 || status == 413 ? CLI_USAGE : CLI_FAILED, "%s", client_error(cli_client(cli)));
-	}
 	struct outcome outcome = outcome_of(answer);
 	if (output == OUTPUT_JSON)
 		print_json(answer);
 	else if (output == OUTPUT_YAML)
 		print_yaml(answer);
 	else
-		print_answer(answer, &outcome);
-	json_decref(answer);
+		print_answer(answer, &outcome, what);
 	return outcome.status;
+}
+
+static int request(struct cli *cli, const struct client_call *call, bool progress, json_t **ret)
+{
+	if (progress && terminal_of(stderr).is_terminal)
+		return progress_request(cli, call, ret);
+	return client_request(cli_client(cli), call, ret);
+}
+
+int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress)
+{
+	json_t *answer = NULL;
+	int status = request(cli, &(struct client_call){"POST", path, body}, progress && output == OUTPUT_TEXT, &answer);
+	status = tell(cli, status, answer, "", output);
+	json_decref(answer);
+	return status;
+}
+
+int change_order(struct cli *cli, const char *path, const char *what, enum output output)
+{
+	json_t *answer = NULL;
+	int status = request(cli, &(struct client_call){"POST", path}, output == OUTPUT_TEXT, &answer);
+	status = tell(cli, status, answer, what, output);
+	json_decref(answer);
+	return status;
 }

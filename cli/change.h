@@ -10,6 +10,8 @@
 /* Posts the request and prints the answer (core/manager.h has its shape). `progress`: it may take long enough to be watched.
  * Returns an enum cli_status. */
 int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress);
+/* The same for an order to one object: what became of it begins with "guest/web: stop". */
+int change_order(struct cli *cli, const char *path, const char *what, enum output output);
 
 /* plan.c. Prints the steps of a plan, grouped by object; `fields`: with each field that changes, - and +. */
 void plan_print(const json_t *plan, bool fields);

@@ -98,8 +98,8 @@ static bool make_raw(struct session *session)
 
 static void make_normal(const struct session *session)
 {
-	/* What a guest may have left behind: colours, a hidden cursor, the other screen. */
-	static const char reset[] = "\033[0m\033[?25h\033[?1049l\r\n";
+	/* What a guest may have left behind: colours, a hidden cursor. */
+	static const char reset[] = "\033[0m\033[?25h\r\n";
 	tcsetattr(STDIN_FILENO, TCSADRAIN, &session->before);
 	if (write(STDOUT_FILENO, reset, sizeof(reset) - 1) < 0)
 		return;

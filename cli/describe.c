@@ -108,10 +108,8 @@ static int print_events(struct cli *cli, const char *label)
 		return status;
 	if (json_array_size(events))
 		heading("Events");
-	json_array_foreach(events, i, event) {
-		fputs("  ", stdout);
-		event_print(event);
-	}
+	json_array_foreach(events, i, event)
+		event_print(event, 2);
 	json_decref(events);
 	return CLI_DONE;
 }

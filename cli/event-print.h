@@ -10,6 +10,6 @@
 int events_get(struct cli *cli, const char *object, size_t max, json_t **ret, long long *ret_last);
 bool event_is_of(const json_t *event, const char *object);
 /* One line: time, type, what it is about, what happened. */
-void event_print(const json_t *event);
+void event_print(const json_t *event, unsigned indent);
 
 #endif

@@ -13,7 +13,7 @@ struct options {
 	int output;
 };
 
-enum { FOLLOW_LINES = 10, TYPE_COLUMNS = 12, OBJECT_COLUMNS = 20 };
+enum { FOLLOW_LINES = 10, TYPE_COLUMNS = 11, OBJECT_COLUMNS = 15, TEXT_INDENT = 10 };
 
 static const struct cli_option rows[] = {
 	{.name = "follow", .type = OPTION_FLAG, .offset = offsetof(struct options, follow),
@@ -69,7 +69,13 @@ int events_get(struct cli *cli, const char *object, size_t max, json_t **ret, lo
 	return CLI_DONE;
 }
 
-void event_print(const json_t *event)
+static size_t columns_of(const char *text, size_t least)
+{
+	size_t columns = text ? text_columns(text) : 0;
+	return columns > least ? columns : least;
+}
+
+void event_print(const json_t *event, unsigned indent)
 {
 	const json_t *missed = json_at(event, "missed");
 	if (missed) {
@@ -86,10 +92,13 @@ void event_print(const json_t *event)
 	if (!about)
 		about = resource;
 	cleanup_free char *time = time_local(json_text(event, "time"));
-	print_styled(stdout, STYLE_FAINT, "%s", time);
+	print_styled(stdout, STYLE_FAINT, "%*s%s", (int)indent, "", time);
 	print_styled(stdout, warning ? STYLE_WARN : STYLE_PLAIN, "  %-*s", TYPE_COLUMNS, type ? type : "?");
 	print_styled(stdout, STYLE_STRONG, "  %-*s", OBJECT_COLUMNS, about ? about : "-");
-	print_styled(stdout, STYLE_PLAIN, "  %s%s%s\n", shown ? "" : resource, !shown && *text ? ": " : "", text);
+	cleanup_free char *story = xprintf("%s%s%s", shown ? "" : resource, !shown && *text ? ": " : "", text);
+	size_t used = strlen(time) + columns_of(type, TYPE_COLUMNS) + columns_of(about, OBJECT_COLUMNS) + 6;
+	fputs("  ", stdout);
+	print_wrapped(story, used + indent, TEXT_INDENT + indent, 0);
 }
 
 /* ---- the verb ---- */
@@ -102,7 +111,7 @@ struct following {
 static void show(const json_t *event, const struct options *options)
 {
 	if (options->output == OUTPUT_TEXT) {
-		event_print(event);
+		event_print(event, 0);
 		return;
 	}
 	json_dumpf(event, stdout, JSON_COMPACT);

@@ -17,21 +17,10 @@ static const struct cli_option rows[] = {
 
 enum { WRAP_COLUMNS = 100 };
 
-/* Breaks a text into lines at blanks, each indented. */
-static void print_wrapped(const char *text, unsigned indent)
+static void print_doc(const char *doc, size_t indent)
 {
-	struct terminal terminal = terminal_of(stdout);
-	size_t room = (terminal.width && terminal.width < WRAP_COLUMNS ? terminal.width : WRAP_COLUMNS) - indent;
-	while (*text) {
-		size_t size = strlen(text), cut = size;
-		if (size > room) {
-			for (cut = room; cut > 0 && text[cut] != ' '; cut--)
-				;
-			cut = cut ? cut : strcspn(text, " ");
-		}
-		print_styled(stdout, STYLE_PLAIN, "%*s%.*s\n", (int)indent, "", (int)cut, text);
-		text += cut + strspn(text + cut, " ");
-	}
+	printf("%*s", (int)indent, "");
+	print_wrapped(doc, indent, indent, WRAP_COLUMNS);
 }
 
 /* "size", "list of prefix", "map", "list of maps", "one of nat, isolated". */
@@ -94,7 +83,7 @@ static void print_field_line(const json_t *field, unsigned indent)
 	print_styled(stdout, STYLE_WARN, "%s", required ? "  required" : "");
 	putchar('\n');
 	if (doc)
-		print_wrapped(doc, indent + 4);
+		print_doc(doc, indent + 4);
 }
 
 static void print_fields(const json_t *fields, unsigned indent, bool recursive)
@@ -178,7 +167,7 @@ static void print_explained(const json_t *what, const char *title, bool is_kind,
 	const char *doc = json_text(what, "doc");
 	print_styled(stdout, STYLE_STRONG, "%s\n", title);
 	if (doc)
-		print_wrapped(doc, 2);
+		print_doc(doc, 2);
 	if (!is_kind)
 		print_facts(what);
 	if (!json_array_size(json_at(what, "fields")))

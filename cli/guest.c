@@ -16,7 +16,8 @@ static int order(struct cli *cli, const struct options *options, const char *act
 	for (size_t i = 0; i < cli->n_args; i++) {
 		cleanup_free char *name = client_escape(cli->args[i]);
 		cleanup_free char *path = xprintf("/v1/guests/%s/%s", name, action);
-		int one = change_run(cli, path, NULL, options->output, true);
+		cleanup_free char *what = xprintf("guest/%s: %s", cli->args[i], action);
+		int one = change_order(cli, path, what, options->output);
 		status = one == CLI_DONE ? status : one;
 	}
 	return status;

@@ -42,7 +42,10 @@ static void print_history(const json_t *history)
 		text_table_cell(table, STYLE_PLAIN, revision);
 		text_table_cell(table, style_of(json_text(row, "state")), json_text(row, "state"));
 		text_table_cell(table, STYLE_PLAIN, time);
-		text_table_cell(table, STYLE_PLAIN, json_text(row, "who"));
+		/* "root (uid 0)": the name is enough here, -o json has the rest. */
+		const char *who = json_text(row, "who");
+		cleanup_free char *name = who ? xstrndup(who, strcspn(who, "(") ? strcspn(who, "( ") : strlen(who)) : NULL;
+		text_table_cell(table, STYLE_PLAIN, name);
 		text_table_cell(table, STYLE_PLAIN, json_text(row, "set"));
 		text_table_cell(table, STYLE_PLAIN, story);
 	}

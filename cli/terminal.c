@@ -84,3 +84,34 @@ void print_styled(FILE *f, enum style style, const char *fmt, ...)
 	cleanup_free char *visible = text_visible(text, true);
 	fprintf(f, "%s%s%s", style_on(&terminal, style), visible, style_off(&terminal, style));
 }
+
+static size_t line_size(const char *text, size_t room)
+{
+	size_t size = strlen(text), columns = 0, blank = 0;
+	for (size_t i = 0; i < size; columns++) {
+		uint32_t c;
+		if (columns == room)
+			return blank ? blank : i;
+		blank = text[i] == ' ' ? i : blank;
+		i += utf8_decode(text + i, size - i, &c);
+	}
+	return size;
+}
+
+void print_wrapped(const char *text, size_t used, size_t indent, size_t otherwise)
+{
+	enum { ROOM_MIN = 16 };
+	struct terminal terminal = terminal_of(stdout);
+	cleanup_free char *visible = text_visible(text, false);
+	size_t width = terminal.width ? terminal.width : otherwise;
+	const char *at = visible;
+	while (width && *at) {
+		size_t room = width > used + ROOM_MIN ? width - used : ROOM_MIN, size = line_size(at, room);
+		if (!at[size])
+			break;
+		printf("%.*s\n%*s", (int)size, at, (int)indent, "");
+		at += size + strspn(at + size, " ");
+		used = indent;
+	}
+	puts(at);
+}

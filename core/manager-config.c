@@ -137,6 +137,18 @@ static void take_new(struct build *b, struct object *o)
 	add_new(b, o);
 }
 
+static void parse_document(struct build *b, const struct source *source, const struct node *doc)
+{
+	struct object *o = object_decode(doc, b->arena, &b->job->diags);
+	if (!o)
+		return;
+	o->file = source->name;
+	if (b->job->type == JOB_DELETE && find_stored(b, o))
+		doom(b, find_stored(b, o));
+	else if (b->job->type != JOB_DELETE)
+		take_new(b, o);
+}
+
 static void parse_source(struct build *b, const struct source *request)
 {
 	struct source *source = arena_new_of(b->arena, struct source);
@@ -145,14 +157,10 @@ static void parse_source(struct build *b, const struct source *request)
 	size_t n_docs = 0;
 	struct node **docs = yaml_parse(source, b->arena, &b->job->diags, &n_docs);
 	for (size_t i = 0; i < n_docs; i++) {
-		struct object *o = object_decode(docs[i], b->arena, &b->job->diags);
-		if (!o)
-			continue;
-		o->file = source->name;
-		if (b->job->type == JOB_DELETE && find_stored(b, o))
-			doom(b, find_stored(b, o));
-		else if (b->job->type != JOB_DELETE)
-			take_new(b, o);
+		/* A list of documents, as `weft get -o json` prints them. */
+		bool list = docs[i]->type == NODE_LIST;
+		for (size_t k = 0; k < (list ? docs[i]->n : 1); k++)
+			parse_document(b, source, list ? docs[i]->items[k] : docs[i]);
 	}
 }
 
