@@ -98,7 +98,7 @@ static size_t line_size(const char *text, size_t room)
 	return size;
 }
 
-void print_wrapped(const char *text, size_t used, size_t indent, size_t otherwise)
+void print_folded(const char *text, size_t used, size_t indent, size_t otherwise)
 {
 	enum { ROOM_MIN = 16 };
 	struct terminal terminal = terminal_of(stdout);

@@ -453,9 +453,11 @@ static void contest(struct engine *e, struct res *res)
 	res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
 }
 
-static bool release(struct engine *e, struct res *res)
+/* One that is only looked at for a plan stays, and is decided about again whenever a neighbour is: it tells them once only, or two of
+ * them would wake each other for ever. */
+static bool release(struct engine *e, struct res *res, bool again)
 {
-	if (res->want)
+	if (res->want || (again && res->probe))
 		return false;
 	e->activity++;
 	if (res->made || res->baseline || res->record_changed)
@@ -498,6 +500,7 @@ void res_step(struct engine *e, struct res *res)
 	struct decision d;
 	decide(e, res, &d);
 	res->restart_needed = d.restart_needed;
+	bool again = res->released && d.released;
 	res->released = d.released;
 	if (d.contest) {
 		contest(e, res);
@@ -521,7 +524,7 @@ void res_step(struct engine *e, struct res *res)
 	res->refused = d.refused;
 	if (res->retry_ms > e->host.now_ms(e->host.ctx))
 		res_set_retry(e, res, res->retry_ms); /* the timer may have passed it by while it was busy */
-	if (d.released && release(e, res))
+	if (d.released && release(e, res, again))
 		return;
 	rest(e, res, &d);
 }
