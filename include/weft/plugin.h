@@ -21,7 +21,7 @@ struct want;
 /* What the daemon offers. Structs only grow at the end; check `size` before using a later member. */
 struct weft_host {
 	size_t size;
-	/* Wants a resource of a class by name (see `weft explain --resources`); NULL if there is no such class. */
+	/* Wants a resource of a class by name; NULL if there is no such class. */
 	struct want *(*want)(struct lowering *l, const char *class_name, const char *key);
 	/* Sets a row of it from text; false and a diagnostic if the class has no such row or will not read the text. */
 	bool (*want_set)(struct lowering *l, struct want *want, const char *row, const char *text);
