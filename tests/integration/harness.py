@@ -245,7 +245,9 @@ class Host:
             "routes": sorted(json.dumps(r, sort_keys=True) for r in routes),
             "routing rules": [self.json("ip", family, "-j", "rule") for family in ("-4", "-6")],
             "nft": self.ruleset(),
-            "legacy rules": [self.rules(f"{family}-legacy-save") for family in ("iptables", "ip6tables")],
+            # A legacy table stays registered once it was used, which nobody can undo; what counts is what is in it.
+            "legacy rules": [line for family in ("iptables", "ip6tables") for line in self.rules(f"{family}-legacy-save")
+                             if line.startswith("-") or (line.startswith(":") and not line.endswith(" ACCEPT"))],
             "sysctls": self.sysctls(),
             "processes": sorted(self.pids().values()),
             "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.root) in line),
