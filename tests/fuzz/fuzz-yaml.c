@@ -4,16 +4,7 @@
  * read again. */
 #include "core/node.h"
 #include "core/utf8.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool law, const char *name)
-{
-	if (law)
-		return;
-	fprintf(stderr, "broken law: %s\n", name);
-	abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void check_shown(const struct diags *diags)
 {
