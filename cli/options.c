@@ -6,7 +6,7 @@
 #include "core/diag.h"
 #include "core/value.h"
 
-enum { TIME_MAX_MS = 24 * 3600 * 1000 };
+enum { TIME_MAX_MS = 24 * 3600 * 1000, COMMAND_MAX = 1000 };
 
 static const struct cli_option global_options[] = {
 	{.name = "socket", .type = OPTION_TEXT, .argument = "PATH"},
@@ -313,14 +313,25 @@ static void look_for_help(struct parser *p)
 	}
 }
 
+/* As it was typed, for the history: without the socket, which says nothing there, and cut where it becomes too long. */
 static char *command_line(int argc, char **argv)
 {
 	char *text = xstrdup("weft");
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc && strlen(text) < COMMAND_MAX; i++) {
+		if (streq(argv[i], "--socket"))
+			i++;
+		if (i >= argc || streq(argv[i - 1], "--socket") || str_starts(argv[i], "--socket="))
+			continue;
 		char *longer = xprintf("%s %s", text, argv[i]);
 		free(text);
 		text = longer;
 	}
+	size_t size = strlen(text);
+	if (size <= COMMAND_MAX)
+		return text;
+	for (size = COMMAND_MAX; size && ((unsigned char)text[size] & 0xc0) == 0x80;)
+		size--;
+	strcpy(text + size, "...");
 	return text;
 }
 
