@@ -15,7 +15,7 @@ struct options {
 static const struct cli_option rows[] = {
 	FILE_OPTION(struct options, files),
 	FLAG_OPTION("dry-run", struct options, dry_run, "Only say what would be done"),
-	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME",
+	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME", .words = WORDS_SETS,
 	 .doc = "The set that the objects belong to; else 'default'"},
 	FLAG_OPTION("prune", struct options, prune, "Delete what the set had and the files no longer have"),
 	{.name = "confirm", .type = OPTION_TIME, .offset = offsetof(struct options, confirm_ms), .argument = "TIME",

@@ -25,6 +25,19 @@ enum option_type {
 	OPTION_CHOICE,     /* int: index into `choices`, 0 if it is not given */
 	OPTION_COUNT,      /* unsigned */
 };
+/* What a word of the command line may be: for completion, which asks weftd. */
+enum words {
+	WORDS_NONE,
+	WORDS_FILES,
+	WORDS_OBJECTS, /* a kind and then names of it, or KIND/NAME */
+	WORDS_LABELS,  /* KIND/NAME */
+	WORDS_FIELDS,  /* KIND.FIELD.FIELD */
+	WORDS_GUESTS,
+	WORDS_NETWORKS,
+	WORDS_SETS,
+	WORDS_REVISIONS,
+	WORDS_CHOICES, /* of an option: its own; of a verb: verb->choices */
+};
 struct texts {
 	const char **items;
 	size_t n, cap;
@@ -43,6 +56,7 @@ struct cli_option {
 	const char *const *choices;
 	size_t n_choices;
 	const char *doc; /* one line */
+	enum words words; /* what its argument may be; choices are offered anyway */
 };
 
 struct cli;
@@ -56,6 +70,9 @@ struct verb {
 	size_t n_options;
 	size_t options_size; /* of the struct that they fill */
 	unsigned min_args, max_args;
+	enum words words;           /* what its arguments may be */
+	const char *const *choices; /* WORDS_CHOICES; NULL ends */
+	bool hidden;                /* for programs: in no list */
 	/* Returns an enum cli_status; has said what is wrong if it is not CLI_DONE. */
 	int (*run)(struct cli *cli, const void *options);
 };
@@ -80,7 +97,7 @@ extern const char *const output_names[];
 #define FLAG_OPTION(n, S, m, d) {.name = (n), .type = OPTION_FLAG, .offset = offsetof(S, m), .doc = (d)}
 #define FILE_OPTION(S, m)                                                                                              \
 	{.name = "file", .letter = 'f', .type = OPTION_TEXTS, .offset = offsetof(S, m), .argument = "FILE|DIR|-",      \
-	 .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
+	 .words = WORDS_FILES, 	 .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
 
 /* verbs.c: every verb, in the order of help. NULL ends. */
 extern const struct verb *const verbs[];
@@ -91,6 +108,15 @@ int cli_parse(struct cli *cli, int argc, char **argv);
 /* Runs what was parsed. */
 int cli_run(struct cli *cli);
 void cli_clear(struct cli *cli);
+
+/* The options of all verbs. */
+extern const struct cli_option cli_global_options[];
+extern const size_t cli_n_global_options;
+/* An option by name without dashes (size 1: or by its letter), of a verb or of all; before the verb is known (NULL), of any verb. */
+const struct cli_option *cli_find_option(const struct verb *verb, const char *name, size_t size);
+const struct verb *cli_find_verb(const char *name);
+/* Does an option as it stands on the command line ("-o", "--output") take the next word as its argument? */
+bool cli_takes_next(const struct verb *verb, const char *arg);
 
 /* help.c. The topic is a verb, the first word of several, or NULL for the overview. */
 int help_print(const char *topic, FILE *f);

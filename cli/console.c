@@ -243,5 +243,6 @@ const struct verb verb_guest_console = {
 	.options_size = sizeof(struct options),
 	.min_args = 1,
 	.max_args = 1,
+	.words = WORDS_GUESTS,
 	.run = run,
 };

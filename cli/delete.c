@@ -90,5 +90,6 @@ const struct verb verb_delete = {
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
 	.max_args = 1000,
+	.words = WORDS_OBJECTS,
 	.run = run,
 };

@@ -197,5 +197,6 @@ const struct verb verb_describe = {
 	.summary = "Show everything that is known of objects: conditions, resources, events",
 	.min_args = 1,
 	.max_args = 1000,
+	.words = WORDS_OBJECTS,
 	.run = run,
 };

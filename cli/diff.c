@@ -15,7 +15,7 @@ struct options {
 
 static const struct cli_option rows[] = {
 	FILE_OPTION(struct options, files),
-	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME",
+	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME", .words = WORDS_SETS,
 	 .doc = "The set that the objects belong to; else 'default'"},
 	FLAG_OPTION("prune", struct options, prune, "Count what the set had and the files no longer have"),
 	OUTPUT_OPTION(struct options, output, 3),

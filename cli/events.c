@@ -18,7 +18,7 @@ enum { FOLLOW_LINES = 10, TYPE_COLUMNS = 11, OBJECT_COLUMNS = 15, TEXT_INDENT = 
 static const struct cli_option rows[] = {
 	{.name = "follow", .type = OPTION_FLAG, .offset = offsetof(struct options, follow),
 	 .doc = "Show the last few, go on, and show each as it comes"},
-	{.name = "object", .type = OPTION_TEXT, .offset = offsetof(struct options, object), .argument = "KIND/NAME",
+	{.name = "object", .type = OPTION_TEXT, .offset = offsetof(struct options, object), .argument = "KIND/NAME", .words = WORDS_LABELS,
 	 .doc = "Only those of one object"},
 	{.name = "lines", .letter = 'n', .type = OPTION_COUNT, .offset = offsetof(struct options, lines), .argument = "COUNT",
 	 .doc = "Only the last ones"},

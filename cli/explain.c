@@ -224,5 +224,6 @@ const struct verb verb_explain = {
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
 	.max_args = 1,
+	.words = WORDS_FIELDS,
 	.run = run,
 };

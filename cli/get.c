@@ -178,5 +178,6 @@ const struct verb verb_get = {
 	.options_size = sizeof(struct options),
 	.min_args = 1,
 	.max_args = 1000,
+	.words = WORDS_OBJECTS,
 	.run = run,
 };

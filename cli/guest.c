@@ -39,6 +39,7 @@ static int run(struct cli *cli, const void *options)
 		.options_size = sizeof(struct options),                                                                \
 		.min_args = 1,                                                                                         \
 		.max_args = 1000,                                                                                      \
+		.words = WORDS_GUESTS,                                                                                 \
 		.run = run,                                                                                            \
 	}
 

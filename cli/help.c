@@ -12,7 +12,8 @@ static void print_overview(FILE *f)
 	      "usage: weft VERB [ARGUMENT...] [OPTION...]\n\n",
 	      f);
 	for (size_t i = 0; verbs[i]; i++)
-		fprintf(f, "  %-*s%s\n", SUMMARY_COLUMN, verbs[i]->name, verbs[i]->summary);
+		if (!verbs[i]->hidden)
+			fprintf(f, "  %-*s%s\n", SUMMARY_COLUMN, verbs[i]->name, verbs[i]->summary);
 	fputs("\n"
 	      "  --socket PATH         the weftd to talk to; else $WEFT_SOCKET, else /run/weft/weft.sock\n"
 	      "  --help, --version\n\n"

@@ -8,11 +8,13 @@
 
 enum { TIME_MAX_MS = 24 * 3600 * 1000, COMMAND_MAX = 1000 };
 
-static const struct cli_option global_options[] = {
-	{.name = "socket", .type = OPTION_TEXT, .argument = "PATH"},
-	{.name = "help", .letter = 'h'},
-	{.name = "version", .letter = 'V'},
+const struct cli_option cli_global_options[] = {
+	{.name = "socket", .type = OPTION_TEXT, .argument = "PATH", .words = WORDS_FILES,
+	 .doc = "The weftd to talk to; else $WEFT_SOCKET, else /run/weft/weft.sock"},
+	{.name = "help", .letter = 'h', .doc = "Say how it is used"},
+	{.name = "version", .letter = 'V', .doc = "Say which version this is"},
 };
+const size_t cli_n_global_options = ARRAY_SIZE(cli_global_options);
 
 struct parser {
 	struct cli *cli;
@@ -33,11 +35,11 @@ static const struct cli_option *in_table(const struct cli_option *rows, size_t n
 
 static const struct cli_option *find_global(const char *name, size_t size)
 {
-	return in_table(global_options, ARRAY_SIZE(global_options), name, size);
+	return in_table(cli_global_options, ARRAY_SIZE(cli_global_options), name, size);
 }
 
 /* By the verb's table and the global ones; before the verb is known, by those of all verbs. */
-static const struct cli_option *find_option(const struct verb *verb, const char *name, size_t size)
+const struct cli_option *cli_find_option(const struct verb *verb, const char *name, size_t size)
 {
 	const struct cli_option *found = find_global(name, size);
 	if (!found && verb)
@@ -55,17 +57,16 @@ static void add_word(struct parser *p, const char *word)
 	p->words[p->n_words++] = word;
 }
 
-/* Does an option as it stands on the command line take the next word as its argument? */
-static bool takes_next(const struct verb *verb, const char *arg)
+bool cli_takes_next(const struct verb *verb, const char *arg)
 {
 	const struct cli_option *option = NULL;
 	if (str_starts(arg, "--")) {
 		if (!strchr(arg, '='))
-			option = find_option(verb, arg + 2, strlen(arg + 2));
+			option = cli_find_option(verb, arg + 2, strlen(arg + 2));
 		return option && option->argument && option->type != OPTION_MAYBE_TIME;
 	}
 	for (arg++; *arg; arg++) {
-		option = find_option(verb, arg, 1);
+		option = cli_find_option(verb, arg, 1);
 		if (option && option->argument)
 			return !arg[1];
 	}
@@ -84,12 +85,12 @@ static void gather_words(struct parser *p, const struct verb *verb)
 		}
 		if (arg[0] != '-' || !arg[1])
 			add_word(p, arg);
-		else if (takes_next(verb, arg))
+		else if (cli_takes_next(verb, arg))
 			i++;
 	}
 }
 
-static const struct verb *find_verb(const char *name)
+const struct verb *cli_find_verb(const char *name)
 {
 	for (size_t i = 0; verbs[i]; i++)
 		if (streq(verbs[i]->name, name))
@@ -125,7 +126,7 @@ static int no_such_verb(const char *word, const char *prefix)
 static int choose_verb(struct parser *p, size_t *ret_taken)
 {
 	const char *word = p->words[0];
-	p->cli->verb = find_verb(word);
+	p->cli->verb = cli_find_verb(word);
 	*ret_taken = 1;
 	if (p->cli->verb)
 		return CLI_DONE;
@@ -141,7 +142,7 @@ static int choose_verb(struct parser *p, size_t *ret_taken)
 		return CLI_USAGE;
 	}
 	cleanup_free char *name = xprintf("%s %s", word, p->words[1]);
-	p->cli->verb = find_verb(name);
+	p->cli->verb = cli_find_verb(name);
 	*ret_taken = 2;
 	return p->cli->verb ? CLI_DONE : no_such_verb(p->words[1], word);
 }
@@ -219,11 +220,11 @@ static int set_option(struct cli *cli, const struct cli_option *option, const ch
 
 static int take_option(struct parser *p, const struct cli_option *option, const char *argument)
 {
-	if (option == &global_options[0])
+	if (option == &cli_global_options[0])
 		p->cli->socket = argument;
-	else if (option == &global_options[1])
+	else if (option == &cli_global_options[1])
 		p->help = true;
-	else if (option == &global_options[2])
+	else if (option == &cli_global_options[2])
 		p->version = true;
 	else if (p->cli->options)
 		return set_option(p->cli, option, argument);
@@ -236,8 +237,8 @@ static int unknown_option(struct parser *p, const char *name, size_t size)
 	const struct verb *verb = p->cli->verb;
 	const char *names[NAMES_MAX], *near = NULL;
 	size_t n = 0;
-	for (size_t i = 0; i < ARRAY_SIZE(global_options); i++)
-		names[n++] = global_options[i].name;
+	for (size_t i = 0; i < ARRAY_SIZE(cli_global_options); i++)
+		names[n++] = cli_global_options[i].name;
 	for (size_t i = 0; verb && i < verb->n_options && n < NAMES_MAX; i++)
 		names[n++] = verb->options[i].name;
 	cleanup_free char *text = xstrndup(name, size);
@@ -252,7 +253,7 @@ static int read_long(struct parser *p, int *i)
 {
 	const char *name = p->argv[*i] + 2, *equals = strchr(name, '=');
 	size_t size = equals ? (size_t)(equals - name) : strlen(name);
-	const struct cli_option *option = size > 1 ? find_option(p->cli->verb, name, size) : NULL;
+	const struct cli_option *option = size > 1 ? cli_find_option(p->cli->verb, name, size) : NULL;
 	if (!option)
 		return unknown_option(p, name, size);
 	const char *argument = equals ? equals + 1 : NULL;
@@ -270,7 +271,7 @@ static int read_long(struct parser *p, int *i)
 static int read_short(struct parser *p, int *i)
 {
 	for (const char *at = p->argv[*i] + 1; *at; at++) {
-		const struct cli_option *option = find_option(p->cli->verb, at, 1);
+		const struct cli_option *option = cli_find_option(p->cli->verb, at, 1);
 		const char *argument = NULL;
 		if (!option)
 			return unknown_option(p, at, 1);

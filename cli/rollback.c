@@ -37,5 +37,6 @@ const struct verb verb_rollback = {
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
 	.max_args = 1,
+	.words = WORDS_REVISIONS,
 	.run = run,
 };
