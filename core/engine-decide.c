@@ -86,6 +86,19 @@ static bool is_contested(const struct engine *e, const struct res *res)
 	return recent >= 5 || hour >= REPAIR_RING || still;
 }
 
+enum { FUTILE = 3 };
+
+/* Done several times, and each time the host looked as before: again with backoff. */
+static bool is_futile(const struct res *res, const char *what, struct decision *d)
+{
+	if (res->futile < FUTILE)
+		return false;
+	wait_for(d, RES_FAILED, "%s %s was %s, and that was undone at once, %u times; something else on this host does that",
+		 res->class->name, res->key, what, res->futile);
+	d->fails = true;
+	return true;
+}
+
 static void decide_create(const struct engine *e, const struct res *res, struct decision *d)
 {
 	const struct resource_class *class = res->class;
@@ -109,7 +122,7 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		wait_for(d, RES_WAITING, "comes with %s/%s", res->carrier->class->name, res->carrier->key);
 		return;
 	}
-	if (held(e, res, d))
+	if (held(e, res, d) || is_futile(res, "made", d))
 		return;
 	act(d, OP_CREATE, 0, res->want->spec);
 }
@@ -140,6 +153,12 @@ static bool remove_held_by_dependent(const struct res *res, struct decision *d)
 static void decide_recreate(const struct engine *e, const struct res *res, struct decision *d)
 {
 	const struct res *need = unmet_need(res);
+	if (res->class->flags & (CLASS_KEEP | CLASS_PRECIOUS)) {
+		wait_for(d, RES_FAILED, "%s %s could only be had otherwise by making it anew, and what it holds would be lost; "
+			 "delete its object and apply it again to get a new one", res->class->name, res->key);
+		d->refused = is_transactional(res);
+		return;
+	}
 	if (need) {
 		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
 		return;
@@ -155,7 +174,7 @@ static void decide_recreate(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_WAITING, "waits for %s/%s to be done", dep->class->name, dep->key);
 		return;
 	}
-	if (!held(e, res, d))
+	if (!held(e, res, d) && !is_futile(res, "removed", d))
 		act(d, OP_REMOVE, 0, res->obs.spec);
 }
 
@@ -206,13 +225,15 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 		d->stubborn = true;
 		return;
 	}
-	if ((flags & FIELD_RECREATE) && !res->made) { /* taken over: what others made is set, not destroyed */
+	bool anew = (flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE);
+	if (anew && !res->made) { /* taken over: what others made is set, not destroyed */
 		wait_for(d, RES_FAILED, "%s of %s %s can only be had by making it anew, and it is not weft's; remove it",
-			 row_name(res->class, recreate_rows(table, rows)), res->class->name, res->key);
+			 flags & FIELD_RECREATE ? row_name(res->class, recreate_rows(table, rows)) : "the binding",
+			 res->class->name, res->key);
 		d->refused = is_transactional(res);
 		return;
 	}
-	if ((flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE)) {
+	if (anew) {
 		decide_recreate(e, res, d);
 		return;
 	}
@@ -309,7 +330,7 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 	bool removable = !(res->class->flags & CLASS_INHERENT) && !res->baseline &&
 			 (res->made || res->obs.owner == OWNER_OURS) && res->obs.owner != OWNER_FOREIGN;
 	if (removable && (res->class->flags & CLASS_KEEP) && !res->fresh)
-		removable = res->old && res->class->disposable && res->class->disposable(res->old->spec);
+		removable = res->old && res->old_final && res->class->disposable && res->class->disposable(res->old->spec);
 	if (!rows && !removable) {
 		d->released = true;
 		return;
@@ -320,7 +341,7 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_REMOVING, "is removed once the revision is final");
 		return;
 	}
-	if (held(e, res, d))
+	if (held(e, res, d) || (!rows && is_futile(res, "removed", d)))
 		return;
 	if (rows)
 		act(d, OP_UPDATE, rows, res->baseline_spec);
@@ -328,9 +349,20 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 		act(d, OP_REMOVE, 0, NULL);
 }
 
+/* It was only looked at, and nobody looks any more: whether it is there does not matter. */
+static bool is_nobodys(const struct res *res)
+{
+	return !res_want(res) && !res->made && !res->baseline;
+}
+
 void decide(const struct engine *e, const struct res *res, struct decision *d)
 {
 	*d = (struct decision){.state = RES_UNKNOWN};
+	if (!res->known && is_nobodys(res)) {
+		d->state = RES_ABSENT;
+		d->released = true;
+		return;
+	}
 	if (!res->known) {
 		if (!res->observe_failed || !held(e, res, d))
 			act(d, OP_OBSERVE, 0, NULL);

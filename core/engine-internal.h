@@ -35,6 +35,7 @@ struct res {
 
 	struct want *want; /* in the current generation; NULL: it leaves */
 	struct want *old;  /* in the newest generation before that had it */
+	bool old_final;    /* that generation was final */
 	struct want *probe; /* of a generation that is only looked at */
 
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
@@ -64,6 +65,7 @@ struct res {
 	struct res *queue_next;
 
 	unsigned attempts, stubborn;
+	unsigned futile;   /* acknowledged creations and removals after which it did not come or go */
 	uint64_t written;  /* rows of the last acknowledged update */
 	uint64_t retry_ms; /* 0: none */
 	uint64_t repaired_ms[REPAIR_RING];

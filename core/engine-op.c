@@ -57,6 +57,10 @@ static size_t collect_records(struct engine *e, struct engine_record **ret)
 {
 	struct engine_record *records = NULL;
 	size_t n = 0, cap = 0;
+	for (size_t i = 0; i < e->n_forgets; i++) { /* first: it may have been made anew since */
+		grow(records, n, cap);
+		records[n++] = e->forgets[i];
+	}
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
 		if (!r->record_changed)
@@ -68,10 +72,6 @@ static size_t collect_records(struct engine *e, struct engine_record **ret)
 						      .incarnation = r->made_incarnation,
 						      .fresh = r->fresh,
 						      .baseline = r->baseline};
-	}
-	for (size_t i = 0; i < e->n_forgets; i++) {
-		grow(records, n, cap);
-		records[n++] = e->forgets[i];
 	}
 	*ret = records;
 	return n;
@@ -144,10 +144,25 @@ static void fail(struct engine *e, struct res *res, const struct err *err, enum 
 		res_notice(e, res, NOTICE_FAILED, err->text);
 }
 
+/* What is done again and again to no effect shows by these. */
+static void count_attempt(struct res *res, const struct op *op, bool bound)
+{
+	if (op->verb == OP_CREATE || op->verb == OP_REMOVE)
+		res->futile++;
+	if (op->verb != OP_UPDATE)
+		return;
+	res->stubborn = bound || (op->rows & ~res->written) ? 1 : res->stubborn + 1;
+	res->written = op->rows;
+}
+
 static void take_failure(struct engine *e, struct res *res, struct op *op)
 {
 	if (op->err.code == ECANCELED || op->err.code == ESTALE) {
 		res->known = false;
+		if (res->attempts++ < PATIENCE)
+			return;
+		res->observe_failed = op->verb == OP_OBSERVE;
+		fail(e, res, &op->err, ANSWER_RETRY); /* or it would be tried for ever without a pause */
 		return;
 	}
 	enum answer answer = answer_to(res->class, op->verb, op->err.code);
@@ -158,6 +173,7 @@ static void take_failure(struct engine *e, struct res *res, struct op *op)
 	}
 	switch (answer) {
 	case ANSWER_DONE:
+		count_attempt(res, op, false);
 		res->known = res->known && op->obs.valid;
 		return;
 	case ANSWER_WAIT:
@@ -202,14 +218,15 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		return;
 	case OP_CREATE:
 		bind_needs(res);
+		count_attempt(res, op, false);
 		res_notice(e, res, NOTICE_CREATED, NULL);
 		return;
 	case OP_UPDATE:
-		res->stubborn = bind_needs(res) || (op->rows & ~res->written) ? 1 : res->stubborn + 1;
-		res->written = op->rows;
+		count_attempt(res, op, bind_needs(res));
 		res_notice(e, res, NOTICE_UPDATED, NULL);
 		return;
 	case OP_REMOVE:
+		count_attempt(res, op, false);
 		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted again */
 			res->made_incarnation = 0;
 			record_change(e, res);
@@ -426,7 +443,7 @@ static void arrive(struct engine *e, struct res *res, bool bound)
 	else if (res->state == RES_FAILED || res->state == RES_CONTESTED)
 		res_notice(e, res, NOTICE_RECOVERED, NULL);
 	res->settled = true;
-	res->attempts = 0;
+	res->attempts = res->futile = 0;
 	res->retry_ms = 0;
 	if (bound) {
 		res->stubborn = 0;
@@ -504,14 +521,16 @@ void res_step(struct engine *e, struct res *res)
 	res->released = d.released;
 	if (d.contest) {
 		contest(e, res);
+		wake_leaving(e, res);
 		return;
 	}
 	if (d.fails) {
 		struct err err = {0};
 		err_set(&err, EPERM, "%s", d.reason);
-		res->stubborn = 0;
+		res->stubborn = res->futile = 0;
 		res->written = 0;
 		fail(e, res, &err, ANSWER_REFUSE);
+		wake_leaving(e, res);
 		return;
 	}
 	if (d.adopt && (d.act || d.state == RES_PRESENT))

@@ -120,7 +120,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	r->settled = r->repairing = false;
 	r->known = false;
 	r->again = r->op != NULL; /* what comes of it was seen with other eyes */
-	r->stubborn = r->attempts = 0;
+	r->stubborn = r->futile = r->attempts = 0;
 	r->written = 0;
 	r->retry_ms = 0;
 }
@@ -163,8 +163,10 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
 		r->excused = !r->want; /* it was leaving already */
-		if (r->want)
+		if (r->want) {
 			r->old = r->want;
+			r->old_final = e->current->final;
+		}
 		r->want = NULL;
 		r->tried = r->refused = false;
 	}
@@ -176,9 +178,11 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 		e->nodes[i]->known = e->nodes[i]->restart_needed = false;
 		e->nodes[i]->again = e->nodes[i]->op != NULL;
 		e->nodes[i]->retry_ms = 0;
+		e->nodes[i]->stubborn = e->nodes[i]->futile = 0;
 	}
 	e->current = gen;
 	e->pending = pending;
+	gen->final |= !pending;
 	if (!pending)
 		settle_fresh(e);
 	res_link_all(e);
@@ -191,8 +195,8 @@ void engine_leave(struct engine *e, struct generation *old)
 	add_generation(e, old);
 	for (size_t i = 0; i < old->n_wants; i++) {
 		struct res *r = res_obtain(e, old->wants[i]->class, old->wants[i]->key);
-		if (!r->old)
-			r->old = old->wants[i];
+		r->old = old->wants[i];
+		r->old_final = old->final;
 		r->known = false;
 	}
 	res_link_all(e);
@@ -207,6 +211,7 @@ struct generation *engine_generation(struct engine *e)
 void engine_final(struct engine *e)
 {
 	e->pending = false;
+	e->current->final = true;
 	settle_fresh(e);
 	queue_all(e);
 }
@@ -357,7 +362,7 @@ void engine_retry(struct engine *e, const struct object *object)
 		if (!r->retry_ms || !belongs_to(r, object))
 			continue;
 		r->retry_ms = 0;
-		r->attempts = r->stubborn = r->contests = 0;
+		r->attempts = r->stubborn = r->futile = r->contests = 0;
 		memset(r->repaired_ms, 0, sizeof(r->repaired_ms));
 		res_queue(e, r);
 	}

@@ -80,7 +80,7 @@ void engine_load_record(struct engine *engine, const struct engine_record *recor
 /* Makes a generation current; the one before becomes outgoing, what of it is not wanted any more is removed. With `pending`,
  * irreversible operations wait for engine_final(), and a refusal of a transactional class ends in ENGINE_REFUSED. Takes a reference. */
 void engine_switch(struct engine *engine, struct generation *gen, bool pending);
-/* Adds resources of an older generation that may still be there (crash recovery): they leave unless the current one wants them. */
+/* Adds resources of an older generation that may still be there (crash recovery): they leave unless the current one wants them. Oldest first. */
 void engine_leave(struct engine *engine, struct generation *old);
 struct generation *engine_generation(struct engine *engine);
 void engine_final(struct engine *engine);

@@ -108,6 +108,7 @@ struct generation {
 	size_t n_refused, cap_refused;
 	struct want **table; /* hash by class and key */
 	size_t table_size;
+	bool final; /* it is, or was once: only then what it says of bytes to be deleted counts */
 	unsigned refs;
 };
 struct generation *generation_new(struct arena *arena); /* takes the arena; NULL makes one */

@@ -101,7 +101,8 @@ uint64_t store_final_revision(struct store *store)
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
-	int r = store_prepare(store, "SELECT lines FROM generation WHERE rev = ?1", &stmt, err);
+	int r = store_prepare(store, "SELECT lines, (SELECT state FROM revision WHERE rev = ?1) = 'final'"
+			      " FROM generation WHERE rev = ?1", &stmt, err);
 	if (r < 0)
 		return r;
 	store_bind_u64(stmt, 1, rev);
@@ -112,6 +113,7 @@ int store_get_generation(struct store *store, uint64_t rev, struct generation **
 		return err_set(err, ENOENT, "there is no revision %llu", (unsigned long long)rev);
 	const char *lines = store_text(stmt, 0);
 	*ret = store_generation_read(lines, lines ? (size_t)sqlite3_column_bytes(stmt, 0) : 0, rev);
+	(*ret)->final = store_u64(stmt, 1) != 0;
 	return 0;
 }
 

@@ -136,6 +136,7 @@ static int do_create(struct toy_host *host, struct op *op)
 	t->fresh = op->lane_data != NULL;
 	t->bound = host->things[TOY_LINK][name_number(op->key)].incarnation;
 	write_rows(t, spec, ~(uint64_t)0);
+	t->exists = !host->dies;
 	return 0;
 }
 
@@ -146,7 +147,7 @@ static int do_update(struct toy_host *host, struct op *op)
 	const struct toy_spec *spec = op->want;
 	if (!t->exists)
 		return ENOENT;
-	if (t->incarnation != op->incarnation)
+	if (t->incarnation != op->incarnation || host->stale)
 		return ESTALE;
 	if (t->foreign && class == TOY_LINK && has_type(spec) && op->mark)
 		fault(op, "it is somebody else's");
@@ -185,7 +186,8 @@ static int do_remove(struct toy_host *host, struct op *op)
 		fault(op, "bytes are lost");
 	if (host->strict && class == TOY_LINK && host->things[TOY_ATTACH][name_number(op->key)].exists && !op->was)
 		fault(op, "something hangs on it");
-	vanish(host, class, name_number(op->key));
+	if (!host->immortal)
+		vanish(host, class, name_number(op->key));
 	return 0;
 }
 

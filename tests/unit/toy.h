@@ -40,6 +40,9 @@ struct toy_host {
 	uint64_t rng;
 	unsigned fail_percent;
 	bool pending;  /* is the switch under way not final: irreversible operations must not come */
+	bool dies;     /* what is made is gone before anybody looks */
+	bool immortal; /* what is removed is still there */
+	bool stale;    /* every change hits another instance than the one that was seen */
 	bool strict;   /* no rivals, no failures: order is checked too */
 	struct engine *engine;
 	struct op **ops; /* submitted, not done */

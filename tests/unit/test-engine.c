@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine in situations that chance seldom finds: each test is one story, told to the toy host step by step. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "toy.h"
+
+enum { RECORDS_MAX = 64 };
+
+struct world {
+	struct toy_host host;
+	struct engine *engine;
+	struct engine_record records[RECORDS_MAX];
+	size_t n_records;
+	bool disk_full;
+};
+
+static uint64_t clock_now(void *ctx)
+{
+	return ((struct world *)ctx)->host.clock_ms;
+}
+
+static void wake(void *ctx)
+{
+}
+
+static void drop_record(struct world *w, const char *class, const char *key)
+{
+	for (size_t i = 0; i < w->n_records; i++) {
+		struct engine_record *r = &w->records[i];
+		if (!streq(r->class, class) || !streq(r->key, key))
+			continue;
+		json_decref(r->baseline);
+		free((char *)r->key);
+		*r = w->records[--w->n_records];
+		return;
+	}
+}
+
+static int persist(void *ctx, const struct engine_record *records, size_t n, struct err *err)
+{
+	struct world *w = ctx;
+	if (w->disk_full)
+		return err_set(err, ENOSPC, "the disk is full");
+	for (size_t i = 0; i < n; i++) {
+		drop_record(w, records[i].class, records[i].key);
+		if (records[i].forget)
+			continue;
+		assert_true(w->n_records < RECORDS_MAX);
+		struct engine_record *r = &w->records[w->n_records++];
+		*r = records[i];
+		r->key = xstrdup(records[i].key);
+		json_incref(r->baseline);
+	}
+	return 0;
+}
+
+static const struct engine_record *record_of(const struct world *w, const char *class, const char *key)
+{
+	for (size_t i = 0; i < w->n_records; i++)
+		if (streq(w->records[i].class, class) && streq(w->records[i].key, key))
+			return &w->records[i];
+	return NULL;
+}
+
+static void start(struct world *w)
+{
+	struct engine_host host = {.ctx = w, .now_ms = clock_now, .persist = persist, .wake = wake};
+	w->engine = engine_new(&host);
+	w->host.engine = w->engine;
+	engine_add_lane(w->engine, &w->host.lane);
+	for (size_t i = 0; i < w->n_records; i++)
+		engine_load_record(w->engine, &w->records[i]);
+}
+
+/* weftd dies and comes back; what it is to do then is the test's to say. */
+static void restart(struct world *w)
+{
+	toy_crash(&w->host);
+	engine_free(w->engine);
+	start(w);
+}
+
+static int set_up(void **state)
+{
+	struct world *w = xcalloc(1, sizeof(*w));
+	toy_init(&w->host, 1);
+	start(w);
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	toy_crash(&w->host);
+	engine_free(w->engine);
+	while (w->n_records)
+		drop_record(w, w->records[0].class, w->records[0].key);
+	free(w->host.ops);
+	free(w);
+	return 0;
+}
+
+/* Runs until nothing is left to do at this time; returns the operations that were done, at most `max`. */
+static unsigned run(struct world *w, unsigned max)
+{
+	unsigned n = 0;
+	engine_run(w->engine);
+	while (w->host.n_ops && n < max) {
+		toy_do(&w->host, 0);
+		n++;
+		engine_run(w->engine);
+	}
+	return n;
+}
+
+/* The same over some time, with its timers. */
+static unsigned run_for(struct world *w, uint64_t ms)
+{
+	uint64_t end = w->host.clock_ms + ms;
+	unsigned n = run(w, 100000);
+	for (uint64_t next = engine_run(w->engine); next <= end; next = engine_run(w->engine)) {
+		w->host.clock_ms = next > w->host.clock_ms ? next : w->host.clock_ms + 1;
+		n += run(w, 100000);
+	}
+	w->host.clock_ms = end;
+	return n;
+}
+
+static void add(struct generation *gen, enum toy_class class, const struct toy_spec *spec)
+{
+	struct want *w = generation_add(gen, toy_classes[class], "n0", table_copy(toy_classes[class]->table, spec, gen->arena));
+	w->mark = "mark";
+}
+
+static struct generation *with_volume(bool reclaim)
+{
+	struct generation *gen = generation_new(NULL);
+	struct toy_spec volume = {.present = 0x24, .size = 1, .reclaim = reclaim};
+	add(gen, TOY_VOLUME, &volume);
+	return gen;
+}
+
+static void switch_to(struct world *w, struct generation *gen, bool pending)
+{
+	w->host.pending = pending;
+	engine_switch(w->engine, gen, pending);
+	run(w, 1000);
+	generation_unref(gen);
+}
+
+static const struct toy_thing *volume(const struct world *w)
+{
+	return &w->host.things[TOY_VOLUME][0];
+}
+
+/* ---- bytes ---- */
+
+static void test_older_reclaim_does_not_count(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_volume(true), false);
+	assert_true(volume(w)->exists);
+	restart(w);
+	struct generation *first = with_volume(true), *second = with_volume(false);
+	first->final = second->final = true;
+	engine_leave(w->engine, first);
+	engine_leave(w->engine, second);
+	switch_to(w, generation_new(NULL), false);
+	generation_unref(first);
+	generation_unref(second);
+	assert_true(volume(w)->exists);
+}
+
+/* A detached volume was taken up with `reclaim: delete` by an apply that was taken back. */
+static void test_undone_reclaim_does_not_count(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_volume(false), false);
+	switch_to(w, generation_new(NULL), false);
+	assert_true(volume(w)->exists);
+	switch_to(w, with_volume(true), true);
+	switch_to(w, generation_new(NULL), false);
+	assert_true(volume(w)->exists);
+}
+
+/* The same, but weftd died before it was taken back. */
+static void test_crashed_reclaim_does_not_count(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_volume(false), false);
+	switch_to(w, generation_new(NULL), false);
+	switch_to(w, with_volume(true), true);
+	restart(w);
+	struct generation *undone = with_volume(true);
+	engine_leave(w->engine, undone);
+	switch_to(w, generation_new(NULL), false);
+	generation_unref(undone);
+	assert_true(volume(w)->exists);
+}
+
+static void test_reclaim_deletes(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_volume(true), true);
+	engine_final(w->engine);
+	run(w, 1000);
+	switch_to(w, generation_new(NULL), false);
+	assert_false(volume(w)->exists);
+}
+
+/* What an apply has made goes with it, whatever it says of its bytes. */
+static void test_fresh_volume_is_taken_back(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_volume(false), true);
+	assert_true(volume(w)->exists);
+	switch_to(w, generation_new(NULL), false);
+	assert_false(volume(w)->exists);
+}
+
+/* ---- records ---- */
+
+/* It went while the disk was full, and was made anew: both are written at once, and it is on record. */
+static void test_record_of_what_came_back(void **state)
+{
+	struct world *w = *state;
+	struct toy_spec spec = {.present = 3};
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_LINK, &spec);
+	engine_switch(w->engine, gen, false);
+	run(w, 1000);
+	assert_non_null(record_of(w, "link", "n0"));
+	switch_to(w, generation_new(NULL), false);
+	assert_null(record_of(w, "link", "n0"));
+	engine_switch(w->engine, gen, false);
+	run(w, 1000);
+	struct generation *empty = generation_new(NULL);
+	engine_switch(w->engine, empty, false);
+	while (w->host.things[TOY_LINK][0].exists) {
+		engine_run(w->engine);
+		toy_do(&w->host, 0);
+	}
+	w->disk_full = true;
+	run(w, 1000);
+	engine_switch(w->engine, gen, false);
+	engine_run(w->engine); /* it is looked at, and the disk is full still */
+	w->disk_full = false;
+	run(w, 1000);
+	assert_true(w->host.things[TOY_LINK][0].exists);
+	assert_non_null(record_of(w, "link", "n0"));
+	generation_unref(empty);
+	generation_unref(gen);
+}
+
+/* ---- no busy loops ---- */
+
+static void test_what_does_not_stay(void **state)
+{
+	struct world *w = *state;
+	w->host.dies = true;
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_VOLUME, &(struct toy_spec){.present = 0x24, .size = 1});
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	engine_switch(w->engine, gen, false);
+	assert_true(run_for(w, 60 * 1000) < 300);
+	w->host.dies = false;
+	run_for(w, 120 * 1000);
+	assert_true(w->host.things[TOY_LINK][0].exists);
+	generation_unref(gen);
+}
+
+static void test_what_does_not_go(void **state)
+{
+	struct world *w = *state;
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	switch_to(w, gen, false);
+	w->host.immortal = true;
+	switch_to(w, generation_new(NULL), false);
+	assert_true(run_for(w, 60 * 1000) < 300);
+	w->host.immortal = false;
+	run_for(w, 120 * 1000);
+	assert_false(w->host.things[TOY_LINK][0].exists);
+}
+
+static void test_what_is_always_another(void **state)
+{
+	struct world *w = *state;
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3, .mtu = 1});
+	switch_to(w, gen, false);
+	w->host.stale = true;
+	gen = generation_new(NULL);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3, .mtu = 2});
+	switch_to(w, gen, false);
+	assert_true(run_for(w, 60 * 1000) < 300);
+	w->host.stale = false;
+	run_for(w, 120 * 1000);
+	assert_int_equal(w->host.things[TOY_LINK][0].mtu, 2);
+}
+
+/* ---- what is only looked at ---- */
+
+static void probed(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+static void test_probe_of_what_cannot_be_seen(void **state)
+{
+	struct world *w = *state;
+	bool done = false;
+	switch_to(w, generation_new(NULL), false);
+	struct generation *gen = with_volume(false);
+	w->host.fail_percent = 100;
+	engine_probe(w->engine, gen, probed, &done);
+	for (unsigned i = 0; i < 1000 && !done; i++) {
+		run(w, 1);
+		w->host.clock_ms += 1000;
+	}
+	assert_true(done);
+	generation_unref(gen);
+	run(w, 1000);
+	assert_false(engine_leaving(w->engine));
+	assert_true(engine_converged(w->engine));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_older_reclaim_does_not_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_undone_reclaim_does_not_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_crashed_reclaim_does_not_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reclaim_deletes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fresh_volume_is_taken_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_record_of_what_came_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_always_another, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
