@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting long-lived helpers (QEMU, dnsmasq, ...) so that they outlive the daemon: the small program weft-launch gets argv, descriptors, files to
- * open and a user over a socket, drops privileges and execs. Detached here; as a transient systemd unit where systemd runs (systemd 252 cannot pass descriptors to one, hence the
- * launcher). The helper is nobody's child: it is watched by pidfd, and its identity is pid plus start time. */
+/* Starting long-lived helpers (QEMU, dnsmasq, ...) so that they outlive the daemon: the small program weft-launch gets argv,
+ * descriptors, files to open and a user over a socket, drops privileges, detaches and execs. (A transient systemd unit cannot be
+ * given descriptors by systemd 252.) The helper is nobody's child: it is watched by pidfd, and its identity is pid plus start
+ * time. */
 #ifndef WEFT_CORE_LAUNCH_H
 #define WEFT_CORE_LAUNCH_H
 
