@@ -21,7 +21,6 @@ struct launch_file {
 };
 struct launch_spec {
 	const char *name;     /* unit name without suffix: "weft-guest-web" */
-	const char *slice;    /* "machine.slice" */
 	const char *const *argv;
 	const char *user;     /* NULL: root. Supplementary groups by name, comma separated, in `groups` (may be NULL) */
 	const char *groups;

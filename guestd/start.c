@@ -244,7 +244,6 @@ static void on_taps(void *ctx)
 	cleanup_free char *unit = xprintf("weft-guest-%s", instance->name);
 	const struct launch_spec spec = {
 		.name = unit,
-		.slice = "machine.slice",
 		.argv = qemu_argv(start->spec, &start->facts, start->arena),
 		.user = QEMU_USER,
 		.groups = start->facts.kvm ? "kvm" : NULL,

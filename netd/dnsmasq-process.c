@@ -326,7 +326,6 @@ static void start(struct server *server, json_t *spec, dnsmasq_done_fn *done, vo
 	unlink(log);
 	struct launch_spec how = {
 		.name = name,
-		.slice = "system.slice",
 		.argv = (const char *const[]){"dnsmasq", "--keep-in-foreground", option, NULL},
 		.log_path = log,
 	};
