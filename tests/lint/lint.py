@@ -245,6 +245,17 @@ def check_directories(report, paths):
             report.fault(directory, 1, "no README.md")
 
 
+def check_listed(report, texts):
+    """Every source is in the list of its directory, once: what a merge has doubled still builds, what it has lost does not."""
+    for path in texts:
+        top, name = os.path.split(path)
+        lists = top + "/CMakeLists.txt"
+        if path.endswith(".c") and top in BELOW and lists in texts:
+            number = len(re.findall(r"(?<![\w/-])" + re.escape(name) + r"(?![\w-])", texts[lists]))
+            if number != 1:
+                report.fault(path, 1, f"stands {number} times in {lists}")
+
+
 def is_script(path, lines):
     return path.endswith((".py", ".sh", ".cmake", "CMakeLists.txt")) or bool(lines and lines[0].startswith("#!"))
 
@@ -279,6 +290,7 @@ def main():
         if path.endswith(".py"):
             check_python(report, path, text)
     check_directories(report, paths)
+    check_listed(report, texts)
 
     for path, line, text in report.faults:
         print(f"{path}:{line}: {text}")
