@@ -100,7 +100,7 @@ static json_t *look_without_daemon(struct cli *cli)
 	if (cut)
 		*cut = '\0';
 	add(findings, "bad", "weftd", why,
-	    "start it: systemctl start weftd; or name the socket of another with --socket");
+	    "start it, as root: weftd; or name the socket of another with --socket");
 	find_weftd(program);
 	int status = look_here(program, root, findings);
 	if (status == NOT_FOUND) {

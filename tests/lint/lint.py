@@ -251,7 +251,7 @@ def check_listed(report, texts):
         top, name = os.path.split(path)
         lists = top + "/CMakeLists.txt"
         if path.endswith(".c") and top in BELOW and lists in texts:
-            number = len(re.findall(r"(?<![\w/-])" + re.escape(name) + r"(?![\w-])", texts[lists]))
+            number = len(re.findall(r"(?<![\w/-])" + re.escape(name) + r"(?![\w-])", re.sub(r"(?m)^set_.*", "", texts[lists])))
             if number != 1:
                 report.fault(path, 1, f"stands {number} times in {lists}")
 
