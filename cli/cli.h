@@ -91,13 +91,15 @@ struct cli {
 /* The choices of --output, in the order of this enum. A verb offers the first few of them. */
 enum output { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_YAML, OUTPUT_WIDE, OUTPUT_NAME };
 extern const char *const output_names[];
+/* clang-format off */
 #define OUTPUT_OPTION(S, m, n)                                                                                         \
 	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(S, m), .argument = "FORMAT",       \
 	 .choices = output_names, .n_choices = (n), .doc = "How to print it"}
 #define FLAG_OPTION(n, S, m, d) {.name = (n), .type = OPTION_FLAG, .offset = offsetof(S, m), .doc = (d)}
 #define FILE_OPTION(S, m)                                                                                              \
 	{.name = "file", .letter = 'f', .type = OPTION_TEXTS, .offset = offsetof(S, m), .argument = "FILE|DIR|-",      \
-	 .words = WORDS_FILES, 	 .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
+	 .words = WORDS_FILES, .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
+/* clang-format on */
 
 /* verbs.c: every verb, in the order of help. NULL ends. */
 extern const struct verb *const verbs[];

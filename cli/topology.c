@@ -237,7 +237,8 @@ static void print_users(struct drawing *d, const char *label)
 
 static void draw_pool(struct drawing *d, const json_t *pool)
 {
-	static const char *const of_pool[] = {"spec.type", "spec.path"}, *const of_volume[] = {"spec.size", "spec.format"};
+	static const char *const of_pool[] = {"spec.type", "spec.path"};
+	static const char *const of_volume[] = {"spec.size", "spec.format"};
 	const char *name = node_text(pool, "key");
 	size_t left = count_children(d, is_volume, name), i;
 	const json_t *node;

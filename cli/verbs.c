@@ -7,6 +7,7 @@ extern const struct verb verb_apply, verb_complete, verb_completion, verb_confir
 extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
 	verb_guest_start, verb_guest_stop;
 
+/* clang-format off */
 const struct verb *const verbs[] = {
 	&verb_apply,
 	&verb_confirm,
@@ -33,3 +34,4 @@ const struct verb *const verbs[] = {
 	&verb_complete,
 	NULL,
 };
+/* clang-format on */

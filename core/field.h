@@ -6,7 +6,7 @@
  *
  *     struct dns_spec { uint64_t present; const char *domain; struct list upstream; };
  *     static const struct field dns_rows[] = {
- *         F_STRING("domain", struct dns_spec, domain, .max = 253, .doc = "Domain of the network.", .example = "lan.test"),
+ *         F_STRING("domain", struct dns_spec, domain, .max = 253, .doc = "Its domain.", .example = "lan.test"),
  *         F_LIST("upstream", struct dns_spec, upstream, scalar_string, .doc = "Servers asked ..."),
  *     };
  *     const struct table dns_table = TABLE("Network.dns", struct dns_spec, dns_rows);
@@ -43,8 +43,8 @@ enum field_flag {
 	FIELD_WEAK = 1 << 11,    /* desired only for creation: a later difference is left alone */
 };
 
-/* How a row travels in a netlink attribute, where that is all there is to it. */
-enum nl_form { NL_NONE, NL_U8, NL_U16, NL_U32, NL_U64, NL_BE16, NL_BE32, NL_STRING, NL_MAC, NL_IP, NL_FLAG, NL_CENTI /* ms to clock_t 1/100 s */ };
+/* How a row travels in a netlink attribute, where that is all there is to it. NL_CENTI: ms as 1/100 s, the clock_t of bridges. */
+enum nl_form { NL_NONE, NL_U8, NL_U16, NL_U32, NL_U64, NL_BE16, NL_BE32, NL_STRING, NL_MAC, NL_IP, NL_FLAG, NL_CENTI };
 
 enum { FIELD_LIST_MAX = 1024 };
 
@@ -76,6 +76,7 @@ struct table {
 	size_t n_fields;
 };
 
+/* clang-format off */
 #define FIELD_TYPE(S, m, T) (sizeof(char[1 - 2 * !__builtin_types_compatible_p(__typeof__(((S *)0)->m), T)]) * 0)
 #define F_ROW(n, S, m, T, shape_, ...) \
 	{ .name = (n), .shape = (shape_), .offset = offsetof(S, m) + FIELD_TYPE(S, m, T), ##__VA_ARGS__ }
@@ -106,6 +107,7 @@ struct table {
 #define F_STRUCTS(n, S, m, t, ...) F_ROW(n, S, m, struct list, FIELD_STRUCTS, .table = &(t), ##__VA_ARGS__)
 #define F_VARIANT(n, S, m, c, ...) F_ROW(n, S, m, void *, FIELD_VARIANT, .choose = (c), ##__VA_ARGS__)
 #define TABLE(n, S, rows) { .name = (n), .size = sizeof(S), .fields = (rows), .n_fields = ARRAY_SIZE(rows) }
+/* clang-format on */
 
 /* The presence bits of a struct described by a table. */
 static inline uint64_t *present_of(void *spec)

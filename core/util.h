@@ -18,8 +18,10 @@
 #define cleanup(f) __attribute__((cleanup(f)))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* clang-format off */
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+/* clang-format on */
 
 /* Moves a pointer out of a variable with a cleanup attribute. */
 #define take_ptr(p)                      \
