@@ -134,7 +134,7 @@ static enum answer answer_to(const struct resource_class *class, enum op_verb ve
 static void fail(struct engine *e, struct res *res, const struct err *err, enum answer answer)
 {
 	uint64_t now = e->host.now_ms(e->host.ctx);
-	bool news = res->state != RES_FAILED || !streq(res->reason.text, err->text);
+	bool news = !res->attempts || !streq(res->reason.text, err->text);
 	res_set_retry(e, res, now + backoff(FIRST_BACKOFF_MS, res->attempts++));
 	bool impatient = answer == ANSWER_RETRY && res->attempts >= PATIENCE;
 	res->refused = (res->class->flags & CLASS_TRANSACTIONAL) && (answer == ANSWER_REFUSE || impatient);

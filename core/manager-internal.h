@@ -50,6 +50,7 @@ struct job {
 	bool taken_back; /* by a person, who now waits for it to be so */
 	uint64_t deadline_ms; /* of the phase, engine's clock */
 	unsigned n_verifies;
+	bool verifying; /* a ping is under way */
 
 	manager_done_fn *done; /* NULL once answered or forgotten */
 	void *ctx;

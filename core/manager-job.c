@@ -9,7 +9,7 @@
 #include "core/env.h"
 #include "core/event.h"
 
-enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, VERIFY_TRIES = 10, KEEP_REVISIONS = 50 };
+enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, VERIFY_TRIES = 10, VERIFY_EVERY_MS = 1000, KEEP_REVISIONS = 50 };
 
 struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx)
 {
@@ -240,13 +240,12 @@ static void verify_done(void *ctx, const struct child_result *result)
 	struct job *job = job_ref_take(ref);
 	if (!job || job->phase != PHASE_VERIFYING)
 		return;
-	if (result->status == 0) {
+	job->verifying = false;
+	if (result->status == 0)
 		settled(m, job);
-	} else if (++job->n_verifies >= VERIFY_TRIES) {
-		job_undo(m, job, "%s does not answer a ping any more", job->verify);
-	} else {
-		verify_start(m, job);
-	}
+	else if (++job->n_verifies >= VERIFY_TRIES)
+		job_undo(m, job, "%s did not answer one of %d pings", job->verify, VERIFY_TRIES);
+	manager_schedule(m); /* for the next try, a second after this one began */
 }
 
 static void verify_start(struct manager *m, struct job *job)
@@ -258,6 +257,8 @@ static void verify_start(struct manager *m, struct job *job)
 		job_undo(m, job, "there is no default gateway that could be verified");
 		return;
 	}
+	job->verifying = true;
+	job->deadline_ms = now_ms() + VERIFY_EVERY_MS;
 	/* ping -n -q -c 1 -w 1 192.0.2.1 */
 	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
 	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
@@ -498,6 +499,8 @@ void job_progress(struct manager *m)
 		}
 	} else if (job->phase == PHASE_APPLYING) {
 		progress_applying(m, job);
+	} else if (job->phase == PHASE_VERIFYING && !job->verifying && now_ms() >= job->deadline_ms) {
+		verify_start(m, job);
 	} else if (job->phase == PHASE_CONFIRMING && now_ms() >= job->deadline_ms) {
 		job_undo(m, job, "it was not confirmed in time");
 	} else if (job->phase == PHASE_UNDOING) {

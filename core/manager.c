@@ -60,7 +60,7 @@ static void set_timer(sd_event_source *source, uint64_t at_ms)
 static uint64_t next_deadline(const struct manager *m)
 {
 	uint64_t next = UINT64_MAX;
-	if (m->job && m->job->deadline_ms)
+	if (m->job && m->job->deadline_ms && !m->job->verifying)
 		next = m->job->deadline_ms;
 	for (const struct job *job = m->waiting; job; job = job->next)
 		if (job->deadline_ms < next)

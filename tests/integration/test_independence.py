@@ -97,3 +97,18 @@ def test_the_files_of_etc_at_boot_and_reload(host):
     host.restart()
     wait_until(lambda: not host.objects("network"), 10)
     assert "lan" not in host.links()
+
+
+def test_verify_takes_back_what_cuts_an_address_off(host):
+    host.apply(NETWORK, "--verify", "127.0.0.1", "--wait=20s")
+    done = host.apply(NETWORK.replace("10.9.0.1", "10.9.0.2"), "--verify", "10.9.0.1", check=False)
+    assert done.status == 1 and "10.9.0.1 did not answer" in done.err
+    assert host.addresses("lan") == {"10.9.0.1/24"}
+    assert host.weft("history", "-o", "json").json()[0]["state"] == "undone"
+
+
+def test_atomic_goes_back_unless_all_is_ready(host):
+    guest = "apiVersion: weft/v1\nkind: Guest\nmetadata: {name: g}\nspec: {memory: {size: 64MiB}, boot: {kernel: nothere}}\n"
+    done = host.apply(NETWORK + "---\n" + guest, "--atomic", "--wait=3s", check=False)
+    assert done.status == 1 and "nothere" in done.err
+    assert "lan" not in host.links() and not host.objects()
