@@ -120,6 +120,9 @@ const struct verb *cli_find_verb(const char *name);
 /* Does an option as it stands on the command line ("-o", "--output") take the next word as its argument? */
 bool cli_takes_next(const struct verb *verb, const char *arg);
 
+/* completion.c: the script of a shell, "bash", "zsh" or "fish"; NULL for another. */
+const char *completion_script(const char *shell);
+
 /* help.c. The topic is a verb, the first word of several, or NULL for the overview. */
 int help_print(const char *topic, FILE *f);
 

@@ -75,16 +75,22 @@ static const char fish_script[] =
 	"end\n"
 	"complete -c weft -f -a '(__weft_complete)'\n";
 
+const char *completion_script(const char *shell)
+{
+	const char *const scripts[] = {bash_script, zsh_script, fish_script};
+	for (size_t i = 0; shells[i]; i++)
+		if (streq(shell, shells[i]))
+			return scripts[i];
+	return NULL;
+}
+
 static int run(struct cli *cli, const void *options)
 {
-	const char *shell = cli->args[0], *const scripts[] = {bash_script, zsh_script, fish_script};
-	for (size_t i = 0; shells[i]; i++) {
-		if (!streq(shell, shells[i]))
-			continue;
-		fputs(scripts[i], stdout);
-		return CLI_DONE;
-	}
-	return cli_misuse(cli, "there is none for '%s'; expected bash, zsh or fish", shell);
+	const char *script = completion_script(cli->args[0]);
+	if (!script)
+		return cli_misuse(cli, "there is none for '%s'; expected bash, zsh or fish", cli->args[0]);
+	fputs(script, stdout);
+	return CLI_DONE;
 }
 
 const struct verb verb_completion = {

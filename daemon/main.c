@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* weftd: options, signals, the parts in their order, readiness and watchdog. What it does is in core/manager.h. */
-#include <getopt.h>
 #include <signal.h>
 
 #include <systemd/sd-daemon.h>
@@ -14,60 +13,11 @@
 #include "core/manager.h"
 #include "core/plugin.h"
 #include "core/registry.h"
+#include "daemon/options.h"
 #include "guestd/guestd.h"
 #include "netd/netd.h"
 #include "netd/netlink-lane.h"
 #include "stord/stord.h"
-
-static const char usage[] =
-	"usage: weftd [--root DIR] [--doctor] [--version] [--help]\n"
-	"\n"
-	"Makes this host's networks, storage and guests what their manifests say, and keeps them so.\n"
-	"\n"
-	"  --root DIR    keep everything under DIR (DIR/run, DIR/lib, DIR/etc) instead of the system's\n"
-	"                /run/weft, /var/lib/weft and /etc/weft; many weftd can run side by side so\n"
-	"  --doctor      look at this host, print what was found as JSON lines, and end; 'weft doctor' shows it\n"
-	"  --fault SPEC  for tests: stop:N, fail:N[:ERRNO] or delay:N:MS before the N-th operation\n";
-
-struct options {
-	const char *root, *fault;
-	bool doctor;
-};
-
-/* Returns 0 to go on, 1 when there is nothing more to do, -EINVAL for wrong usage. */
-static int read_options(int argc, char **argv, struct options *options)
-{
-	static const struct option known[] = {
-		{"root", required_argument, NULL, 'r'}, {"fault", required_argument, NULL, 'f'},
-		{"doctor", no_argument, NULL, 'd'},     {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},       {0}};
-	for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		switch (c) {
-		case 'r':
-			options->root = optarg;
-			break;
-		case 'f':
-			options->fault = optarg;
-			break;
-		case 'd':
-			options->doctor = true;
-			break;
-		case 'v':
-			puts("weftd " WEFT_VERSION);
-			return 1;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			return -EINVAL;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "weftd: unexpected argument '%s'\n", argv[optind]);
-		return -EINVAL;
-	}
-	return 0;
-}
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *ctx)
 {
@@ -137,7 +87,7 @@ static void stop_parts(struct manager *m)
 	manager_free(m);
 }
 
-static int run(const struct options *options, struct err *err)
+static int run(const struct daemon_settings *options, struct err *err)
 {
 	if (geteuid() != 0)
 		return err_set(err, EPERM, "weftd changes links, rules and mounts and has to run as root");
@@ -170,7 +120,7 @@ static int run(const struct options *options, struct err *err)
 }
 
 /* Changes nothing, and needs no root: what cannot be seen without it is said. */
-static int look(const struct options *options)
+static int look(const struct daemon_settings *options)
 {
 	struct doctor d = {.out = stdout};
 	env_look(options->root);
@@ -182,8 +132,8 @@ static int look(const struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = {0};
-	int r = read_options(argc, argv, &options);
+	struct daemon_settings options = {0};
+	int r = daemon_options_read(argc, argv, &options);
 	if (r != 0)
 		return r < 0 ? 2 : 0;
 	if (options.doctor)
