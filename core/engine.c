@@ -109,13 +109,13 @@ static void adopt_want(struct engine *e, struct want *want)
 {
 	struct res *r = res_obtain(e, want->class, want->key);
 	const struct want *before = r->old;
-	bool same = before && same_want(before, want);
+	bool same = before && same_want(before, want), was_leaving = r->excused;
 	r->want = want;
 	r->released = r->hurry = false;
 	r->excused = same && r->state != RES_PRESENT;
 	if (want->class->period_ms)
 		add_poll(e, want->class);
-	if (same)
+	if (same && !was_leaving)
 		return;
 	r->settled = r->repairing = false;
 	r->known = false;

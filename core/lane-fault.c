@@ -6,7 +6,7 @@
 
 #include "core/env.h"
 
-enum fault { FAULT_NONE, FAULT_STOP, FAULT_FAIL, FAULT_DELAY };
+enum fault { FAULT_NONE, FAULT_COUNT, FAULT_STOP, FAULT_FAIL, FAULT_DELAY };
 
 static enum fault fault;
 static unsigned long at, count;
@@ -21,6 +21,10 @@ struct fault_lane {
 int lane_fault_setup(const char *text, struct err *err)
 {
 	char verb[8];
+	if (streq(text, "count")) {
+		fault = FAULT_COUNT;
+		return 0;
+	}
 	unsigned long extra = 0;
 	int n = sscanf(text, "%7[a-z]:%lu:%lu", verb, &at, &extra);
 	fault = n < 2 || at == 0      ? FAULT_NONE
@@ -29,7 +33,7 @@ int lane_fault_setup(const char *text, struct err *err)
 		: streq(verb, "delay") ? FAULT_DELAY
 				       : FAULT_NONE;
 	if (fault == FAULT_NONE || (fault == FAULT_DELAY && n < 3))
-		return err_set(err, EINVAL, "--fault takes stop:N, fail:N[:ERRNO] or delay:N:MS, not '%s'", text);
+		return err_set(err, EINVAL, "--fault takes count, stop:N, fail:N[:ERRNO] or delay:N:MS, not '%s'", text);
 	if (fault == FAULT_FAIL && n == 3)
 		fail_code = (int)extra;
 	delay_ms = (unsigned)extra;
@@ -53,22 +57,32 @@ static int on_delay(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
+static void tell(const struct op *op, const char *what)
+{
+	static const char *const verbs[] = {"observe", "create", "update", "remove"};
+	fprintf(stderr, "weftd: fault: operation %lu, %s %s/%s%s\n", count, verbs[op->verb], op->class->name, op->key, what);
+}
+
 static void submit(struct lane *lane, struct op *op)
 {
 	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
-	if (op->verb != OP_OBSERVE)
-		count++;
-	bool hit = op->verb != OP_OBSERVE && count == at;
-	if (fault == FAULT_STOP && count >= at) {
-		if (hit)
-			fprintf(stderr, "weftd: fault: stopped before operation %lu (%s/%s)\n", count, op->class->name,
-				op->key);
+	if (fault == FAULT_STOP && count >= at)
 		return; /* kept for good */
+	if (op->verb == OP_OBSERVE) {
+		to_inner(f, op);
+		return;
+	}
+	bool hit = ++count == at;
+	if (hit && fault == FAULT_STOP) {
+		tell(op, ": weftd stops before it");
+		return;
 	}
 	if (hit && fault == FAULT_FAIL) {
+		tell(op, ": it fails");
 		op_fail(op, fail_code, "%s (injected)", strerror(fail_code));
 		return;
 	}
+	tell(op, "");
 	sd_event_source *timer;
 	if (hit && fault == FAULT_DELAY &&
 	    sd_event_add_time_relative(env.loop, &timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, op) >= 0)

@@ -47,6 +47,19 @@ def wait_until(check, timeout=20.0, what=None):
         time.sleep(0.05)
 
 
+def differences(then, now, where=""):
+    """What differs between two snapshots, a line each."""
+    if then == now:
+        return []
+    if isinstance(then, dict) and isinstance(now, dict):
+        return [line for key in {**then, **now} for line in differences(then.get(key), now.get(key), f"{where}.{key}" if where else key)]
+    if isinstance(then, str) and isinstance(now, str) and "\n" in then + now:
+        then, now = then.splitlines(), now.splitlines()
+    if isinstance(then, (list, set)) and isinstance(now, (list, set)):
+        return [f"{where}: gone: {x}" for x in then if x not in now] + [f"{where}: new: {x}" for x in now if x not in then] or [f"{where}: in another order"]
+    return [f"{where}: {then} -> {now}"]
+
+
 class Result:
     def __init__(self, done):
         self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -307,13 +320,10 @@ class Host:
         """Law 4 (2): the host is as it was before weft came (at another time)."""
         before = before or self.before
 
-        def differences():
-            now = self.snapshot()
-            return {k: {"before": before[k], "now": now[k]} for k in now if now[k] != before[k]}
-
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not differences(), timeout)
-        assert not differences(), "the host is not as before: " + json.dumps(differences(), indent=1)
+            wait_until(lambda: self.snapshot() == before, timeout)
+        differs = differences(before, self.snapshot())
+        assert not differs, "the host is not as before:\n" + "\n".join(differs)
 
     def close(self):
         if self.daemon and self.daemon.poll() is None:
