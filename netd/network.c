@@ -9,6 +9,8 @@
 
 #define DAY_MS UINT64_C(86400000)
 
+enum { STANDARD_MTU = 1500 };
+
 static const char *const mode_names[] = {"nat", "isolated"};
 static const char *const ipv6_mode_names[] = {"slaac", "dhcp", "both", "none"};
 static const char *const proto_names[] = {"tcp", "udp"};
@@ -84,7 +86,7 @@ static const struct field network_rows[] = {
 	F_LIST("addresses", struct network_spec, addresses, scalar_prefix, .list_max = 16,
 	       .doc = "The host's own addresses on the network.", .example = "[192.168.150.1/24, \"fd42:150::1/64\"]"),
 	F_U32("mtu", struct network_spec, mtu, .min = 576, .max = 65535,
-	      .doc = "MTU of the bridge and of its ports; told to DHCP clients.", .example = "1400"),
+	      .doc = "MTU of the bridge and of its ports, 1500 if nothing is said; told to DHCP clients.", .example = "1400"),
 	F_MAC("mac", struct network_spec, mac,
 	      .doc = "MAC of the bridge; default: one derived from this host and the name."),
 	F_STRUCT("dhcp", struct network_spec, dhcp, dhcp_table,
@@ -183,10 +185,8 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	want_set(l, link, "kind", "bridge");
 	want_set(l, link, "mac", "%s", mac_text(&mac, text));
 	want_set(l, link, "up", "true");
-	if (network_has(spec, "mtu")) {
-		lower_at(l, "spec.mtu");
-		want_set(l, link, "mtu", "%u", spec->mtu);
-	}
+	lower_at(l, network_has(spec, "mtu") ? "spec.mtu" : NULL);
+	want_set(l, link, "mtu", "%u", network_has(spec, "mtu") ? spec->mtu : STANDARD_MTU);
 	lower_at(l, NULL);
 	return link;
 }

@@ -276,6 +276,20 @@ class Host:
         text = self.run(save, *options)
         return [re.sub(r"\[\d+:\d+\]", "", line).strip() for line in text.splitlines() if not line.startswith("#")]
 
+    def rule_tables(self, save):
+        """The same as {"*nat": {"PREROUTING ACCEPT": [rule...]}}; a legacy table without anything in it is none, since reading makes it."""
+        tables = {}
+        for line in self.rules(save):
+            if line.startswith("*"):
+                chains = tables[line] = {}
+            elif line.startswith(":"):
+                name, policy = line[1:].split()[:2]
+                chains[name] = [policy]
+            elif line.startswith("-A "):
+                chains[line.split()[1]].append(line)
+        legacy = "legacy" in save
+        return {name: chains for name, chains in tables.items() if not legacy or any(chain != ["ACCEPT"] for chain in chains.values())}
+
     def volumes(self):
         """The images that stay when their volumes are deleted, and which file each is."""
         stay = {f"{o['metadata']['name']}.{o['spec'].get('format', 'qcow2')}" for o in self.objects("volume")
@@ -283,8 +297,21 @@ class Host:
         return {path: path.stat().st_ino for path in (self.root / "lib").rglob("*") if path.name in stay}
 
     def ruleset(self):
-        text = self.run("nft", "-s", "list", "ruleset", check=False)
-        return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+        """nftables' rules as {"table ip nat": {"chain X": [rule...]}}: the order of tables and chains means nothing. Those of iptables
+        are left out: nft shows their targets one time, and not the next."""
+        found, table, chain, of_iptables = {}, None, None, False
+        for line in self.run("nft", "-s", "list", "ruleset", check=False).splitlines():
+            words = line.strip()
+            if words.startswith("# Warning: table "):
+                of_iptables = True
+            elif words.startswith("table "):
+                table = {} if of_iptables else found.setdefault(words.rstrip(" {"), {})
+                chain, of_iptables = None, False
+            elif words.startswith(("chain ", "set ", "map ")) and words.endswith("{"):
+                chain = table.setdefault(words.rstrip(" {"), [])
+            elif words and not words.startswith(("#", "}")) and chain is not None:
+                chain.append(words)
+        return found
 
     def diff(self):
         """What weft would change, as its plan; [] when the host is as wanted."""

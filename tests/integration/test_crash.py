@@ -98,8 +98,12 @@ class Case:
         assert status == 0, said
         self.new = rest(host)
         assert self.old != self.new
-        host.weft(*self.back)
-        assert settle(host, self.old, self.new) == "old"
+        self.return_to_old()
+
+    def return_to_old(self):
+        self.host.restart()
+        self.host.weft(*self.back)
+        assert settle(self.host, self.old, self.new) == "old"
 
     def numbers(self):
         """The operations to try, in a random order."""
@@ -126,8 +130,7 @@ def test_killed_before_an_operation(host, what):
         state = settle(host, case.old, case.new)
         assert state == "old" if stopped and what != "delete" else state
         if state == "new":
-            host.weft(*case.back)
-            assert settle(host, case.old, case.new) == "old"
+            case.return_to_old()
 
 
 @pytest.mark.parametrize("what", CASES)
@@ -141,5 +144,4 @@ def test_a_failing_operation(host, what):
         state = settle(host, case.old, case.new)
         assert (state == "new") == (status == 0), "the status says what came of it"
         if state == "new":
-            host.weft(*case.back)
-            assert settle(host, case.old, case.new) == "old"
+            case.return_to_old()
