@@ -72,6 +72,8 @@ class Result:
 
 
 class Host:
+    weft_program = BUILD / "weft"
+
     def __init__(self, root, start=True, before=None, weftd_args=()):
         self.root = Path(root)
         self.root.mkdir(parents=True)
@@ -240,6 +242,15 @@ class Host:
         assert len(found) == 1, f"{len(found)} processes match {pattern!r}: {self.pids()}"
         return found[0]
 
+    @staticmethod
+    def cpu_seconds(pid):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def weftd_pid(self):
+        """ip netns exec becomes what it runs."""
+        return self.daemon.pid
+
     def sysctls(self):
         text = self.run("sysctl", "-a", "-e", "-r", r"^net\.(ipv[46]\.(ip_forward|conf\..*(forwarding|accept_ra|route_localnet|"
                         r"promote_secondaries|disable_ipv6|autoconf))|bridge\.)", check=False)
@@ -299,14 +310,13 @@ class Host:
     def ruleset(self):
         """nftables' rules as {"table ip nat": {"chain X": [rule...]}}: the order of tables and chains means nothing. Those of iptables
         are left out: nft shows their targets one time, and not the next."""
-        found, table, chain, of_iptables = {}, None, None, False
+        found, table, chain = {}, None, None
         for line in self.run("nft", "-s", "list", "ruleset", check=False).splitlines():
             words = line.strip()
-            if words.startswith("# Warning: table "):
-                of_iptables = True
-            elif words.startswith("table "):
+            if words.startswith("table "):
+                of_iptables = re.fullmatch(r"table ip6? (filter|nat|mangle|raw|security) {", words)
                 table = {} if of_iptables else found.setdefault(words.rstrip(" {"), {})
-                chain, of_iptables = None, False
+                chain = None
             elif words.startswith(("chain ", "set ", "map ")) and words.endswith("{"):
                 chain = table.setdefault(words.rstrip(" {"), [])
             elif words and not words.startswith(("#", "}")) and chain is not None:
@@ -331,7 +341,7 @@ class Host:
         self.restart()
         wait_until(lambda: self.diff() == [], 20, "law 2: diff is empty after a restart")
         assert self.pids() == pids, "law 2: processes changed at a restart"
-        self.check_as_before(seen, 2)
+        self.check_as(seen, 2)
         volumes = self.volumes()
         self.delete_all()
         self.check_as_before()
@@ -343,13 +353,16 @@ class Host:
         if names:
             self.weft("delete", "--now", "--wait=60s", *names, timeout=120)
 
-    def check_as_before(self, before=None, timeout=10):
-        """Law 4 (2): the host is as it was before weft came (at another time)."""
-        before = before or self.before
+    def check_as_before(self, timeout=10):
+        """The host is as it was before weft came."""
+        self.check_as(self.before, timeout)
 
+    def check_as(self, before, timeout=10, look=None):
+        """The host is, or comes to be, as it looked at another time."""
+        look = look or Host.snapshot
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.snapshot() == before, timeout)
-        differs = differences(before, self.snapshot())
+            wait_until(lambda: look(self) == before, timeout)
+        differs = differences(before, look(self))
         assert not differs, "the host is not as before:\n" + "\n".join(differs)
 
     def close(self):
