@@ -12,6 +12,7 @@ struct run {
 	struct generation *gen;
 	const struct lower_input *input;
 	struct diags *diags;
+	struct diags aside; /* of what may be refused in silence */
 	struct configuration config; /* in reference order after sort() */
 	/* By slot in the configuration's index. */
 	bool *out; /* refused, or refers to something refused */
@@ -73,6 +74,19 @@ static size_t slot_of(const struct run *run, const struct object *object)
 	return (size_t)(index_slot(&run->config, object->kind->name, object->name) - run->config.index);
 }
 
+static bool is_tolerated(const struct run *run, const struct object *object)
+{
+	for (size_t i = 0; i < run->input->n_tolerated; i++)
+		if (run->input->tolerated[i] == object)
+			return true;
+	return false;
+}
+
+static struct diags *diags_of(struct run *run, const struct object *object)
+{
+	return is_tolerated(run, object) ? &run->aside : run->diags;
+}
+
 struct ref_visit {
 	struct run *run;
 	const struct object *object;
@@ -83,9 +97,10 @@ struct ref_visit {
 static void report_dangling(const struct ref_visit *visit, const char *kind, const char *name, const char *path)
 {
 	struct run *run = visit->run;
+	struct diags *diags = diags_of(run, visit->object);
 	char full[256];
 	snprintf(full, sizeof(full), "spec.%s", path);
-	struct diag *d = diag_add(run->diags, object_pos(visit->object, full), "there is no %s '%s'", kind, name);
+	struct diag *d = diag_add(diags, object_pos(visit->object, full), "there is no %s '%s'", kind, name);
 	const char *names[64];
 	size_t n = 0;
 	for (size_t i = 0; i < run->config.n && n < ARRAY_SIZE(names); i++)
@@ -97,11 +112,11 @@ static void report_dangling(const struct ref_visit *visit, const char *kind, con
 		if (streq(run->config.objects[i]->name, name) && run->config.objects[i] != visit->object)
 			namesake = run->config.objects[i];
 	if (namesake)
-		diag_related(run->diags, d, object_pos(namesake, "metadata.name"), "this is a %s", namesake->kind->name);
+		diag_related(diags, d, object_pos(namesake, "metadata.name"), "this is a %s", namesake->kind->name);
 	if (near)
-		diag_hint(run->diags, d, "did you mean '%s'?", near);
+		diag_hint(diags, d, "did you mean '%s'?", near);
 	else
-		diag_hint(run->diags, d, "define it in the same files, or apply its manifest first");
+		diag_hint(diags, d, "define it in the same files, or apply its manifest first");
 }
 
 /* A reference to "*" names a link that may also be nobody's object, so it orders nothing. */
@@ -132,9 +147,10 @@ static void sort_target(struct run *run, const struct object *from, const struct
 	}
 	char full[256];
 	snprintf(full, sizeof(full), "spec.%s", path);
-	struct diag *d = diag_add(run->diags, object_pos(from, full), "%s '%s' and %s '%s' refer to each other in a circle",
+	struct diags *diags = diags_of(run, from);
+	struct diag *d = diag_add(diags, object_pos(from, full), "%s '%s' and %s '%s' refer to each other in a circle",
 				  from->kind->name, from->name, to->kind->name, to->name);
-	diag_related(run->diags, d, object_pos(to, "metadata.name"), "the circle closes here");
+	diag_related(diags, d, object_pos(to, "metadata.name"), "the circle closes here");
 }
 
 /* Depth is bounded by the number of kinds that refer to each other, which is small, but for circles, which end at once. */
@@ -145,9 +161,10 @@ static void sort_object(struct run *run, const struct object *object)
 		return;
 	run->marks[at] = MARK_OPEN;
 	struct ref_visit visit = {run, object, true, sort_target};
-	size_t before = run->diags->n_total;
+	const struct diags *diags = diags_of(run, object);
+	size_t before = diags->n_total;
 	each_ref(&visit);
-	run->out[at] = run->diags->n_total > before;
+	run->out[at] = diags->n_total > before;
 	run->marks[at] = MARK_DONE;
 	run->sorted[run->n_sorted++] = run->config.index[at];
 }
@@ -179,19 +196,24 @@ static void check_all(struct run *run)
 {
 	for (size_t i = 0; i < run->config.n; i++) {
 		const struct object *o = run->config.objects[i];
-		struct check check = {o, run->diags, check_find, check_at, run};
-		size_t before = run->diags->n_total;
+		struct diags *diags = diags_of(run, o);
+		struct check check = {o, diags, check_find, check_at, run};
+		size_t before = diags->n_total;
 		if (o->kind->check)
 			o->kind->check(&check);
-		if (run->diags->n_total > before)
+		if (diags->n_total > before)
 			run->out[slot_of(run, o)] = true;
 	}
 }
 
 static void take_along(struct run *run, const struct object *from, const struct object *to, const char *path)
 {
-	if (run->out[slot_of(run, to)])
-		run->out[slot_of(run, from)] = true;
+	if (!run->out[slot_of(run, to)])
+		return;
+	run->out[slot_of(run, from)] = true;
+	if (is_tolerated(run, to) && !is_tolerated(run, from) && !run->input->lenient)
+		diag_add(run->diags, object_pos(from, "metadata.name"), "%s '%s' refers to %s '%s', which is refused itself",
+			 from->kind->name, from->name, to->kind->name, to->name);
 }
 
 /* Lowers what is not out. Returns false when an object was refused on the way, which is then out. */
@@ -209,7 +231,7 @@ static bool lower_round(struct run *run)
 		}
 		if (*out)
 			continue;
-		struct lowering l = {run->gen, run->input, &run->config, &choices, run->diags, o, NULL, false};
+		struct lowering l = {run->gen, run->input, &run->config, &choices, diags_of(run, o), o, NULL, false};
 		o->kind->lower(&l, o);
 		if (l.refused) {
 			*out = true;
@@ -253,16 +275,29 @@ static void publish(struct run *run)
 	}
 }
 
+/* For lowering once more. What the refused ones asked of the host stays: once that has changed they may be taken. */
+static void start_over(struct run *run)
+{
+	struct generation *gen = run->gen;
+	size_t n = gen->n_facts, kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (run->out[slot_of(run, gen->facts[i].reader)])
+			gen->facts[kept++] = gen->facts[i];
+	generation_clear_wants(gen);
+	gen->n_facts = kept;
+}
+
 int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags)
 {
-	struct run run = {.gen = gen, .input = input, .diags = diags};
+	struct run run = {.gen = gen, .input = input, .diags = diags, .aside = {.arena = gen->arena}};
+	bool again = input->lenient || input->n_tolerated;
 	size_t before = diags->n_total;
 	build_index(&run);
 	sort_all(&run);
 	check_all(&run);
 	/* A refused object's wants may have shaped others: start over without it, at most once an object. */
-	while (!lower_round(&run) && input->lenient)
-		generation_clear_wants(gen);
+	while (!lower_round(&run) && again)
+		start_over(&run);
 	publish(&run);
 	return diags->n_total > before && !input->lenient ? -EINVAL : 0;
 }

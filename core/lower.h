@@ -126,6 +126,8 @@ struct lower_input {
 	size_t n_allocs;
 	const struct override_row *overrides;
 	size_t n_overrides;
+	const struct object *const *tolerated; /* may be refused all the same, in silence: they were before */
+	size_t n_tolerated;
 	bool lenient; /* leave refused objects, and what refers to them, out instead of failing */
 };
 /* Checks references and cycles, runs check() and lower() of every object, finds conflicts. Everything wrong is queued in diags. Returns 0, or -EINVAL when the

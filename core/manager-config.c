@@ -42,6 +42,8 @@ struct build {
 	struct arena *arena;
 	struct object **objects;
 	size_t n, cap;
+	const struct object **tolerated;
+	size_t n_tolerated, cap_tolerated;
 	struct strmap stored, new, doomed; /* by "Kind/name" */
 };
 
@@ -60,6 +62,25 @@ static void add_new(struct build *b, struct object *object)
 static const char *id_in(struct arena *arena, const struct object *object)
 {
 	return arena_printf(arena, "%s/%s", object->kind->name, object->name);
+}
+
+static bool is_refused(const struct generation *gen, const struct object *object)
+{
+	for (size_t i = 0; i < gen->n_refused; i++)
+		if (gen->refused[i] == object)
+			return true;
+	return false;
+}
+
+/* An object that the request leaves alone. If it was refused before, it may be so again without holding up others. */
+static struct object *carry(struct build *b, const struct generation *from, const struct object *object)
+{
+	struct object *copy = object_carry(object, b->arena);
+	if (copy && is_refused(from, object)) {
+		arena_grow(b->arena, b->tolerated, b->n_tolerated, b->cap_tolerated);
+		b->tolerated[b->n_tolerated++] = copy;
+	}
+	return copy;
 }
 
 static const struct object *find_stored(const struct build *b, const struct object *like)
@@ -233,7 +254,7 @@ static void carry_rest(struct build *b)
 			touch(b->job, o, "deleted");
 			continue;
 		}
-		struct object *copy = is_new(b, o) ? NULL : object_carry(o, b->arena);
+		struct object *copy = is_new(b, o) ? NULL : carry(b, final, o);
 		if (copy)
 			add_object(b, copy);
 	}
@@ -273,14 +294,45 @@ static void refuse_of_files(struct build *b)
 
 /* ---- going back, and the same once more ---- */
 
+struct before {
+	uint64_t final, found;
+};
+
+/* The final revision before the current one, passing over orders to single objects, which stay whatever the revision. */
+static void find_before(void *ctx, const struct revision_row *row)
+{
+	struct before *b = ctx;
+	bool order = row->set && !*row->set;
+	if (!b->found && row->state == REVISION_FINAL && row->rev < b->final && !order)
+		b->found = row->rev;
+}
+
+/* Not before it is this job's turn: what stood before it in the queue may have made another revision the last one. */
+static int find_revision(struct build *b, struct err *err)
+{
+	struct before before = {.final = b->m->final_rev};
+	if (b->job->rev)
+		return 0;
+	int r = store_each_revision(b->m->store, find_before, &before, err);
+	if (r < 0)
+		return r;
+	if (!before.found)
+		return err_set(err, ENOENT, "there is no revision before this one");
+	b->job->rev = before.found;
+	b->job->what = arena_printf(b->job->arena, "rollback %llu", (unsigned long long)before.found);
+	return 0;
+}
+
 static int take_revision(struct build *b, struct err *err)
 {
 	struct generation *old = NULL;
-	int r = store_get_generation(b->m->store, b->job->rev, &old, err);
+	int r = find_revision(b, err);
+	if (r == 0)
+		r = store_get_generation(b->m->store, b->job->rev, &old, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < old->n_objects; i++) {
-		struct object *copy = object_carry(old->objects[i], b->arena);
+		struct object *copy = carry(b, old, old->objects[i]);
 		if (!copy)
 			continue;
 		const struct object *now = find_stored(b, copy);
@@ -299,7 +351,7 @@ static int take_revision(struct build *b, struct err *err)
 static void take_all(struct build *b)
 {
 	for (size_t i = 0; i < b->m->final->n_objects; i++) {
-		struct object *copy = object_carry(b->m->final->objects[i], b->arena);
+		struct object *copy = carry(b, b->m->final, b->m->final->objects[i]);
 		if (copy)
 			add_object(b, copy);
 	}
@@ -370,6 +422,92 @@ static int overrides_for(struct build *b, struct override_row **ret, size_t *ret
 	return 0;
 }
 
+/* ---- what is refused ---- */
+
+static const struct object *same_object(const struct generation *gen, const struct object *like)
+{
+	for (size_t i = 0; like && i < gen->n_objects; i++)
+		if (gen->objects[i]->kind == like->kind && streq(gen->objects[i]->name, like->name))
+			return gen->objects[i];
+	return NULL;
+}
+
+static bool is_of_refused(const struct generation *gen, const struct want *want)
+{
+	for (size_t i = 0; i < want->n_owners; i++)
+		if (is_refused(gen, same_object(gen, want->owners[i])))
+			return true;
+	return false;
+}
+
+static struct want *keep_want(struct generation *gen, const struct want *old)
+{
+	struct arena *arena = gen->arena;
+	struct want *w = generation_add(gen, old->class, old->key, table_copy(old->class->table, old->spec, arena));
+	w->mark = arena_strdup(arena, old->mark);
+	w->adopt = old->adopt;
+	for (size_t i = 0; i < old->n_owners; i++) {
+		const struct object *owner = same_object(gen, old->owners[i]);
+		if (!owner)
+			continue;
+		arena_grow(arena, w->owners, w->n_owners, w->cap_owners);
+		w->owners[w->n_owners++] = owner;
+	}
+	return w;
+}
+
+static struct want *kept_as(const struct generation *gen, const struct want *old)
+{
+	return old ? generation_find(gen, old->class->name, old->key) : NULL;
+}
+
+static void keep_edges(struct generation *gen, struct want *w, const struct want *old)
+{
+	for (size_t i = 0; i < old->n_needs; i++) {
+		arena_grow(gen->arena, w->needs, w->n_needs, w->cap_needs);
+		if (kept_as(gen, old->needs[i]))
+			w->needs[w->n_needs++] = kept_as(gen, old->needs[i]);
+	}
+	for (size_t i = 0; i < old->n_handovers; i++) {
+		arena_grow(gen->arena, w->handovers, w->n_handovers, w->cap_handovers);
+		if (kept_as(gen, old->handovers[i]))
+			w->handovers[w->n_handovers++] = kept_as(gen, old->handovers[i]);
+	}
+	w->carrier = kept_as(gen, old->carrier);
+}
+
+static void keep_choices(struct generation *gen, const struct generation *before)
+{
+	for (size_t i = 0; i < before->n_allocs; i++) {
+		const struct alloc_row *a = &before->allocs[i];
+		bool refused = false;
+		for (size_t k = 0; k < gen->n_refused && !refused; k++) {
+			cleanup_free char *id = object_id(gen->refused[k]);
+			refused = streq(id, a->object);
+		}
+		if (!refused)
+			continue;
+		arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
+		gen->allocs[gen->n_allocs++] = (struct alloc_row){
+			arena_strdup(gen->arena, a->object), arena_strdup(gen->arena, a->space),
+			arena_strdup(gen->arena, a->slot), arena_strdup(gen->arena, a->text)};
+	}
+}
+
+/* What a refused object had made before it was refused stays as it was: a slip in a file stops no guest. */
+static void keep_refused(struct generation *gen, const struct generation *before)
+{
+	if (!gen->n_refused)
+		return;
+	size_t n_lowered = gen->n_wants;
+	for (size_t i = 0; i < before->n_wants; i++)
+		if (is_of_refused(gen, before->wants[i]) && !kept_as(gen, before->wants[i]))
+			keep_want(gen, before->wants[i]);
+	for (size_t i = n_lowered; i < gen->n_wants; i++)
+		keep_edges(gen, gen->wants[i], generation_find(before, gen->wants[i]->class->name, gen->wants[i]->key));
+	keep_choices(gen, before);
+}
+
 /* Builds job->gen; faults are in job->diags. */
 int config_build(struct manager *m, struct job *job)
 {
@@ -386,6 +524,8 @@ int config_build(struct manager *m, struct job *job)
 				    .n_objects = b.n,
 				    .allocs = m->final->allocs,
 				    .n_allocs = m->final->n_allocs,
+				    .tolerated = b.tolerated,
+				    .n_tolerated = b.n_tolerated,
 				    .lenient = job->type == JOB_FILES || job->type == JOB_RELOWER};
 	struct override_row *overrides = NULL;
 	struct err err = {0};
@@ -394,5 +534,8 @@ int config_build(struct manager *m, struct job *job)
 		return -EIO;
 	}
 	input.overrides = overrides;
-	return lower_all(job->gen, &input, &job->diags);
+	int r = lower_all(job->gen, &input, &job->diags);
+	if (r == 0)
+		keep_refused(job->gen, m->final);
+	return r;
 }

@@ -75,6 +75,19 @@ void files_load(struct manager *m)
 {
 	struct dirent **entries = NULL;
 	int n = scandir(env.etc_dir, &entries, is_manifest, alphasort);
+	if (n < 0 && errno != ENOENT) { /* not the same as empty: that would take everything away */
+		event_text("Refused", NULL, true, "%s cannot be read, and what its files held stays: %s", env.etc_dir,
+			   strerror(errno));
+		return;
+	}
+	if (n > MAX_FILES) {
+		event_text("Refused", NULL, true, "%s has more than %d files, so none is read; put several objects in one",
+			   env.etc_dir, MAX_FILES);
+		for (int i = 0; i < n; i++)
+			free(entries[i]);
+		free(entries);
+		return;
+	}
 	bool had = false;
 	for (size_t i = 0; i < m->final->n_objects; i++)
 		had |= streq(m->final->objects[i]->set, "system");
@@ -89,7 +102,7 @@ void files_load(struct manager *m)
 	job->what = arena_printf(job->arena, "the files of %s", env.etc_dir);
 	job->sources = arena_alloc(job->arena, ((size_t)(n > 0 ? n : 0) + 1) * sizeof(*job->sources));
 	for (int i = 0; i < n; i++) {
-		if (i < MAX_FILES && load_file(m, job, entries[i]->d_name, &job->sources[job->n_sources]))
+		if (load_file(m, job, entries[i]->d_name, &job->sources[job->n_sources]))
 			job->n_sources++;
 		free(entries[i]);
 	}

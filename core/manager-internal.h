@@ -76,8 +76,8 @@ struct manager {
 	struct job *job;          /* being carried out; a pending confirm holds this place */
 	struct job *queue, **queue_tail;
 	struct job *waiting;      /* final, waiting for Ready */
-	uint64_t leaving[64];     /* revisions that may still have something on the host */
-	size_t n_leaving;
+	uint64_t *leaving;        /* revisions that may still have something on the host */
+	size_t n_leaving, cap_leaving;
 	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
 	size_t n_statuses;
 	struct generation *status_gen; /* owned */

@@ -75,8 +75,10 @@ static void answer_refused(struct manager *m, struct job *job)
 
 static void add_leaving(struct manager *m, uint64_t rev)
 {
-	if (rev && m->n_leaving < ARRAY_SIZE(m->leaving))
-		m->leaving[m->n_leaving++] = rev;
+	if (!rev)
+		return;
+	grow(m->leaving, m->n_leaving, m->cap_leaving);
+	m->leaving[m->n_leaving++] = rev;
 }
 
 void manager_forget_leaving(struct manager *m)
@@ -253,15 +255,48 @@ static void verify_start(struct manager *m, struct job *job)
 	char address[64];
 	snprintf(address, sizeof(address), "%s", job->verify);
 	job->phase = PHASE_VERIFYING;
+	job->deadline_ms = now_ms() + VERIFY_EVERY_MS;
 	if (streq(job->verify, "gateway") && default_gateway(address, sizeof(address)) < 0) {
-		job_undo(m, job, "there is no default gateway that could be verified");
+		if (++job->n_verifies >= VERIFY_TRIES) /* a route may take a moment to come */
+			job_undo(m, job, "there is no default gateway that could be verified");
+		manager_schedule(m);
 		return;
 	}
 	job->verifying = true;
-	job->deadline_ms = now_ms() + VERIFY_EVERY_MS;
 	/* ping -n -q -c 1 -w 1 192.0.2.1 */
 	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
 	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
+}
+
+/* Somebody waits for its answer: it cannot stand behind a confirm, which may take its time. */
+static bool is_asked_for(const struct job *job)
+{
+	return job->type != JOB_RELOWER && job->type != JOB_FILES;
+}
+
+static void refuse_unconfirmed(struct manager *m, struct job *job)
+{
+	job_answer(job, "failed",
+		   "revision %llu waits to be confirmed; confirm it (weft confirm) or take it back (weft rollback) first",
+		   (unsigned long long)m->job->row.rev);
+	job_free(job);
+}
+
+static void refuse_queued(struct manager *m)
+{
+	struct job *job = m->queue;
+	m->queue = NULL;
+	m->queue_tail = &m->queue;
+	for (struct job *next; job; job = next) {
+		next = job->next;
+		job->next = NULL;
+		if (is_asked_for(job)) {
+			refuse_unconfirmed(m, job);
+			continue;
+		}
+		*m->queue_tail = job;
+		m->queue_tail = &job->next;
+	}
 }
 
 /* The host has taken it: now it is final, or waits for a person. */
@@ -287,6 +322,7 @@ static void settled(struct manager *m, struct job *job)
 		   (unsigned long long)job->row.rev, text);
 	job_answer(job, "pending", "revision %llu is taken back at %s unless `weft confirm` comes first",
 		   (unsigned long long)job->row.rev, text);
+	refuse_queued(m);
 	manager_schedule(m);
 }
 
@@ -302,6 +338,8 @@ static void begin(struct manager *m, struct job *job)
 					 .what = job->what,
 					 .set = job->set};
 	if (store_put_revision(m->store, &job->row, job->gen, &err) < 0) {
+		event_text("Refused", NULL, true, "%s: the revision could not be stored, so nothing was changed: %s",
+			   job->what ? job->what : "a change", err.text);
 		job_answer(job, "failed", "the revision could not be stored, so nothing was changed: %s", err.text);
 		job_end(m, job);
 		return;
@@ -334,7 +372,8 @@ static bool same_wants(const struct generation *a, const struct generation *b)
 
 static void answer_unchanged(struct manager *m, struct job *job)
 {
-	engine_retry(m->engine, NULL);
+	if (job->type != JOB_RELOWER) /* nobody asked: what fails keeps its waiting time, however often facts change */
+		engine_retry(m->engine, NULL);
 	job->row.rev = m->final_rev;
 	if (job->wait && job->done) {
 		wait_ready(m, job);
@@ -395,13 +434,8 @@ static void start(struct manager *m, struct job *job)
 
 void job_submit(struct manager *m, struct job *job)
 {
-	bool person = job->type != JOB_RELOWER && job->type != JOB_FILES && job->type != JOB_DIFF && !job->dry_run;
-	if (person && m->job && m->job->phase == PHASE_CONFIRMING) {
-		job_answer(job, "failed",
-			   "revision %llu waits to be confirmed; confirm it (weft confirm) or take it back (weft "
-			   "rollback) first",
-			   (unsigned long long)m->job->row.rev);
-		job_free(job);
+	if (is_asked_for(job) && m->job && m->job->phase == PHASE_CONFIRMING) {
+		refuse_unconfirmed(m, job);
 		return;
 	}
 	job->next = NULL;
@@ -455,11 +489,11 @@ static void progress_applying(struct manager *m, struct job *job)
 
 static void progress_undoing(struct manager *m, struct job *job)
 {
-	bool done = engine_outcome(m->engine, NULL) != ENGINE_RUNNING;
-	if (!done && now_ms() < job->deadline_ms)
+	enum engine_outcome outcome = engine_outcome(m->engine, NULL);
+	if (outcome == ENGINE_RUNNING && now_ms() < job->deadline_ms)
 		return;
 	job_answer(job, job->taken_back ? "final" : "failed", "%s; the state before is back%s", job->failure,
-		   done ? "" : " but for what still waits (see `weft get all`)");
+		   outcome == ENGINE_SETTLED ? "" : " but for what still waits or fails (see `weft get all`)");
 	job_end(m, job);
 }
 

@@ -39,7 +39,7 @@ void manager_delete(struct manager *m, const struct delete_request *request, man
 	job->names = arena_alloc(job->arena, (request->n_names + 1) * sizeof(*job->names));
 	for (size_t i = 0; i < request->n_names; i++)
 		job->names[job->n_names++] = arena_strdup(job->arena, request->names[i]);
-	job->set = "";
+	job->set = "(delete)";
 	job->who = arena_strdup(job->arena, request->who);
 	job->what = arena_strdup(job->arena, request->what);
 	job->now = request->now;
@@ -85,45 +85,31 @@ void manager_confirm(struct manager *m, const char *who, manager_done_fn *done, 
 	job_confirm(m, job);
 }
 
-struct before {
-	uint64_t final, found;
-};
-
-/* The final revision before the current one, passing over orders to single objects, which stay whatever the revision. */
-static void find_before(void *ctx, const struct revision_row *row)
+/* Who applied it is told that it failed; who takes it back, once that is so. */
+static void take_back(struct manager *m, struct job *pending, const char *who, manager_done_fn *done, void *ctx)
 {
-	struct before *b = ctx;
-	bool order = row->set && !*row->set;
-	if (!b->found && row->state == REVISION_FINAL && row->rev < b->final && !order)
-		b->found = row->rev;
+	bool undoing = pending->phase == PHASE_UNDOING;
+	job_answer(pending, "failed", "%s took it back", who ? who : "somebody");
+	pending->done = done;
+	pending->ctx = ctx;
+	pending->taken_back = true;
+	if (!undoing)
+		job_undo(m, pending, "revision %llu was taken back by %s", (unsigned long long)pending->row.rev,
+			 who ? who : "somebody");
 }
 
 void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_done_fn *done, void *ctx)
 {
 	struct job *pending = m->job;
-	if (!rev && pending && (pending->phase == PHASE_CONFIRMING || pending->phase == PHASE_APPLYING)) {
-		/* Who applied it is told that it failed; who takes it back, once that is so. */
-		if (pending->done)
-			job_answer(pending, "failed", "%s took it back", who ? who : "somebody");
-		pending->done = done;
-		pending->ctx = ctx;
-		pending->taken_back = true;
-		job_undo(m, pending, "revision %llu was taken back by %s", (unsigned long long)pending->row.rev,
-			 who ? who : "somebody");
-		return;
-	}
-	struct before before = {m->final_rev, rev};
-	if (!rev)
-		store_each_revision(m->store, find_before, &before, NULL);
-	if (!before.found) {
-		answer_now(done, ctx, "failed", "there is no revision before this one");
+	if (!rev && pending && pending->row.rev) { /* from its first change to its end, be that its being undone */
+		take_back(m, pending, who, done, ctx);
 		return;
 	}
 	struct job *job = job_new(JOB_ROLLBACK, done, ctx);
-	job->rev = before.found;
+	job->rev = rev;
 	job->set = "(rollback)";
 	job->who = arena_strdup(job->arena, who);
-	job->what = arena_printf(job->arena, "rollback %llu", (unsigned long long)before.found);
+	job->what = rev ? arena_printf(job->arena, "rollback %llu", (unsigned long long)rev) : "rollback";
 	job->allow_disruption = true;
 	job_submit(m, job);
 }

@@ -160,6 +160,7 @@ struct manager *manager_free(struct manager *m)
 	free_jobs(m->queue);
 	free_jobs(m->waiting);
 	generation_unref(m->final);
+	free(m->leaving);
 	statuses_free(m);
 	store_close(m->store);
 	free(m);
@@ -198,8 +199,8 @@ static void load_leaving(void *ctx, uint64_t rev)
 	}
 	engine_leave(m->engine, old);
 	generation_unref(old);
-	if (m->n_leaving < ARRAY_SIZE(m->leaving))
-		m->leaving[m->n_leaving++] = rev;
+	grow(m->leaving, m->n_leaving, m->cap_leaving);
+	m->leaving[m->n_leaving++] = rev;
 }
 
 struct unfinished {
@@ -233,11 +234,11 @@ static void undo_unfinished(struct manager *m)
 
 static int load_final(struct manager *m, struct err *err)
 {
-	m->final_rev = store_final_revision(m->store);
-	if (!m->final_rev)
-		return 0;
+	int r = store_final_revision(m->store, &m->final_rev, err);
+	if (r < 0 || !m->final_rev)
+		return r;
 	struct generation *gen = NULL;
-	int r = store_get_generation(m->store, m->final_rev, &gen, err);
+	r = store_get_generation(m->store, m->final_rev, &gen, err);
 	if (r < 0)
 		return err_wrap(err, "revision %llu", (unsigned long long)m->final_rev);
 	generation_unref(m->final);
@@ -273,18 +274,27 @@ void manager_reload(struct manager *m)
 	engine_retry(m->engine, NULL);
 }
 
-void manager_fact_changed(struct manager *m, const char *key)
+static bool has_read(const struct generation *gen, const char *key)
 {
 	size_t len = strlen(key);
 	bool prefix = len && key[len - 1] == '*';
-	for (size_t i = 0; i < m->final->n_facts; i++) {
-		const char *read = m->final->facts[i].key;
-		if (prefix ? strncmp(read, key, len - 1) != 0 : !streq(read, key))
-			continue;
-		struct job *job = job_new(JOB_RELOWER, NULL, NULL);
-		job->what = "a fact of the host has changed";
-		job->set = "";
-		job_submit(m, job);
-		return;
+	for (size_t i = 0; gen && i < gen->n_facts; i++) {
+		const char *read = gen->facts[i].key;
+		if (prefix ? strncmp(read, key, len - 1) == 0 : streq(read, key))
+			return true;
 	}
+	return false;
+}
+
+void manager_fact_changed(struct manager *m, const char *key)
+{
+	if (!has_read(m->final, key) && !(m->job && has_read(m->job->gen, key)))
+		return;
+	for (const struct job *job = m->queue; job; job = job->next)
+		if (job->type == JOB_RELOWER)
+			return; /* it has not begun, and will see this one as well */
+	struct job *job = job_new(JOB_RELOWER, NULL, NULL);
+	job->what = "a fact of the host has changed";
+	job->set = "";
+	job_submit(m, job);
 }

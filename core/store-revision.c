@@ -90,12 +90,17 @@ int store_update_revision(struct store *store, const struct revision_row *row, s
 	return r;
 }
 
-uint64_t store_final_revision(struct store *store)
+int store_final_revision(struct store *store, uint64_t *ret, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
-	if (store_prepare(store, "SELECT max(rev) FROM revision WHERE state = 'final'", &stmt, NULL) < 0)
-		return 0;
-	return store_next(store, stmt, NULL) == 1 ? store_u64(stmt, 0) : 0;
+	int r = store_prepare(store, "SELECT max(rev) FROM revision WHERE state = 'final'", &stmt, err);
+	if (r < 0)
+		return r;
+	r = store_next(store, stmt, err);
+	if (r < 0)
+		return r;
+	*ret = r == 1 ? store_u64(stmt, 0) : 0;
+	return 0;
 }
 
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err)

@@ -33,8 +33,8 @@ void store_abort(struct store *store);
 int store_put_revision(struct store *store, struct revision_row *row, const struct generation *gen, struct err *err);
 /* Writes what may change of a stored row: state, confirm_by_ms and message. */
 int store_update_revision(struct store *store, const struct revision_row *row, struct err *err);
-/* The newest final one, 0 if none. */
-uint64_t store_final_revision(struct store *store);
+/* The newest final one, 0 if there is none: which must not be mistaken for one that cannot be read, since then nothing would be wanted. */
+int store_final_revision(struct store *store, uint64_t *ret, struct err *err);
 /* Reads a stored generation back without lowering; its objects are decoded from the stored manifests. */
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err);
 typedef void store_revision_fn(void *ctx, const struct revision_row *row);

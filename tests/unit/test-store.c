@@ -74,6 +74,13 @@ static struct store *open_store(void)
 	return store;
 }
 
+static uint64_t final_revision(struct store *store)
+{
+	uint64_t rev = 0;
+	assert_int_equal(store_final_revision(store, &rev, NULL), 0);
+	return rev;
+}
+
 static struct object *add_object(struct generation *gen, const char *name)
 {
 	static struct source source = {.name = "things.yaml"};
@@ -153,7 +160,7 @@ static void test_generation_comes_back(void **state)
 	uint64_t rev = put(store, gen, REVISION_FINAL, 0);
 	store = store_close(store);
 	store = open_store();
-	assert_int_equal(store_final_revision(store), rev);
+	assert_int_equal(final_revision(store), rev);
 	event_follow(on_event, NULL);
 	assert_int_equal(store_get_generation(store, rev, &back, &err), 0);
 	event_unfollow(on_event, NULL);
@@ -335,7 +342,7 @@ static void test_kill_in_mid_commit(void **state)
 		assert_true(last > 0);
 		struct store *store = open_store();
 		struct generation *gen = NULL;
-		uint64_t final = store_final_revision(store), n_records = 0, n_revisions = 0;
+		uint64_t final = final_revision(store), n_records = 0, n_revisions = 0;
 		/* What was told is there; the one that was on its way is there whole or not at all. */
 		assert_in_range(final, last, last + 1);
 		assert_int_equal(store_get_generation(store, final, &gen, NULL), 0);
@@ -406,7 +413,7 @@ static void test_revision_states_and_pruning(void **state)
 	for (int i = 1; i <= 5; i++)
 		assert_int_equal(put(store, gen, REVISION_FINAL, (uint64_t)i - 1), i);
 	assert_int_equal(put(store, gen, REVISION_APPLYING, 5), 6);
-	assert_int_equal(store_final_revision(store), 5);
+	assert_int_equal(final_revision(store), 5);
 	store_each_leaving(store, note_leaving, &leaving, &err);
 	assert_int_equal(leaving, 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6);
 	struct revision_row row = {.rev = 6, .state = REVISION_REFUSED, .message = "no"};
@@ -585,7 +592,7 @@ static void test_full_disk_is_an_error(void **state)
 	assert_non_null(strstr(err.text, path));
 	setrlimit(RLIMIT_FSIZE, &old);
 	/* Nothing of it is there, and the store goes on. */
-	assert_int_equal(store_final_revision(store), before);
+	assert_int_equal(final_revision(store), before);
 	assert_true(put(store, gen, REVISION_FINAL, 0) > before);
 	store_each_revision(store, count_revision, &n, &err);
 	assert_int_equal(n, before + 1);
@@ -609,6 +616,22 @@ static void test_nested_failure_gives_up_all(void **state)
 	store_close(store);
 }
 
+/* Nothing final is another thing than nothing that can be read: then weftd must not start, or it would remove everything. */
+static void test_unreadable_is_not_empty(void **state)
+{
+	struct store *store = open_store();
+	struct err err = {0};
+	uint64_t rev = 7;
+	assert_int_equal(store_final_revision(store, &rev, &err), 0);
+	assert_int_equal(rev, 0);
+	sqlite3 *other = NULL;
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "DROP TABLE revision", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(other);
+	assert_true(store_final_revision(store, &rev, &err) < 0);
+	store_close(store);
+}
+
 int main(void)
 {
 	kind_register(&thing_kind, NULL);
@@ -623,6 +646,7 @@ int main(void)
 		TEST(test_damaged_lines_are_left_out),  TEST(test_spec_of_another_time_stays_wanted),
 		TEST(test_damaged_pages_are_an_error),  TEST(test_full_disk_is_an_error),
 		TEST(test_nested_failure_gives_up_all),
+		TEST(test_unreadable_is_not_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
