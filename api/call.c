@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/env.h"
+#include "core/json-text.h"
 
 enum {
 	DISCARD_MAX = 64 * 1024 * 1024, /* of a body that is too long: read to its end, so that the refusal is seen */
@@ -19,12 +20,13 @@ static bool ending;
 
 static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *ctx);
 
-static struct call *call_new(struct MHD_Connection *connection)
+struct call *call_new(struct MHD_Connection *connection)
 {
 	struct call *call = xcalloc(1, sizeof(*call));
 	call->connection = connection;
 	call->arena = arena_new();
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info =
+		connection ? MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD) : NULL;
 	if (!info || peer_read(info->connect_fd, &call->peer) < 0)
 		call->peer = (struct peer){.uid = (uid_t)-1, .who = "nobody"};
 	call->next = calls;
@@ -38,7 +40,7 @@ static struct call *call_new(struct MHD_Connection *connection)
 	return call;
 }
 
-static void call_free(struct call *call)
+void call_free(struct call *call)
 {
 	if (call->cancel)
 		call->cancel(call);
@@ -74,7 +76,7 @@ static void suspend(struct call *call)
 	MHD_suspend_connection(call->connection);
 }
 
-static void hang_up(struct call *call)
+void call_hang_up(struct call *call)
 {
 	call->hung_up = true;
 	if (call->cancel)
@@ -86,7 +88,7 @@ static void hang_up(struct call *call)
 static int on_hangup(sd_event_source *source, int fd, uint32_t events, void *ctx)
 {
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	hang_up(ctx);
+	call_hang_up(ctx);
 	return 0;
 }
 
@@ -99,7 +101,7 @@ void call_end_all(void)
 {
 	ending = true;
 	for (struct call *call = calls; call; call = call->next)
-		hang_up(call);
+		call_hang_up(call);
 }
 
 void call_answer(struct call *call, unsigned status, json_t *answer)
@@ -117,8 +119,7 @@ void call_refuse(struct call *call, unsigned status, const char *fmt, ...)
 	const char *sentence = arena_vprintf(call->arena, fmt, args);
 	va_end(args);
 	/* What a client sent may be in it and need not be UTF-8. */
-	json_t *answer = json_pack("{s:s}", "message", sentence);
-	call_answer(call, status, answer ? answer : json_pack("{s:s}", "message", "the request is not UTF-8"));
+	call_answer(call, status, json_pack("{s:o}", "message", json_text(sentence)));
 }
 
 void call_stream(struct call *call, ssize_t (*fill)(struct call *, char *, size_t), void (*done)(struct call *),
@@ -213,8 +214,7 @@ static enum MHD_Result send_stream(struct call *call)
 	return r;
 }
 
-/* Answers already here when the call may not be made at all; its body is then read and thrown away. */
-static void check(struct call *call, const char *method, const char *url)
+void call_check(struct call *call, const char *method, const char *url)
 {
 	unsigned status;
 	call->route = route_find(method, url, call, &status);
@@ -231,8 +231,7 @@ static void check(struct call *call, const char *method, const char *url)
 			    "%s may only read; be root or a member of the group 'weft' for this", call->peer.who);
 }
 
-/* False when there is so much of it that the connection is to be closed. */
-static bool take_body(struct call *call, const char *data, size_t size)
+bool call_take_body(struct call *call, const char *data, size_t size)
 {
 	call->body_seen += size;
 	if (call->status) /* refused already */
@@ -253,7 +252,7 @@ static bool take_body(struct call *call, const char *data, size_t size)
 	return true;
 }
 
-static void start(struct call *call)
+void call_start(struct call *call)
 {
 	call->started = true;
 	if (call->status)
@@ -272,16 +271,16 @@ enum MHD_Result call_access(void *ctx, struct MHD_Connection *connection, const 
 	struct call *call = *con_cls;
 	if (!call) {
 		*con_cls = call = call_new(connection);
-		check(call, method, url);
+		call_check(call, method, url);
 		return MHD_YES;
 	}
 	if (*data_size) {
-		bool more = take_body(call, data, *data_size);
+		bool more = call_take_body(call, data, *data_size);
 		*data_size = 0;
 		return more ? MHD_YES : MHD_NO;
 	}
 	if (!call->started)
-		start(call);
+		call_start(call);
 	if (call->status)
 		return send_answer(call);
 	if (call->fill)

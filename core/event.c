@@ -9,6 +9,8 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "core/json-text.h"
+
 enum { RING_SIZE = 10000, TEXT_MAX = 4096, FOLLOWERS_MAX = 1024 };
 
 struct follower {
@@ -181,10 +183,10 @@ json_t *event_to_json(const struct event *event)
 	if (!json)
 		abort();
 	if (event->object)
-		json_object_set_new(json, "object", json_string(event->object));
+		json_object_set_new(json, "object", json_text(event->object));
 	if (event->resource)
-		json_object_set_new(json, "resource", json_string(event->resource));
-	json_object_set_new(json, "text", json_string(event->text ? event->text : ""));
+		json_object_set_new(json, "resource", json_text(event->resource));
+	json_object_set_new(json, "text", json_text(event->text ? event->text : ""));
 	if (event->warning)
 		json_object_set_new(json, "warning", json_true());
 	return json;

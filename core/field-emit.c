@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Structs as JSON documents and as short text, by their tables. See field.h. */
 #include "core/field-internal.h"
+#include "core/json-text.h"
 
 enum { SHORT_TEXT = 240, LONG_SHOWN = 40 };
-
-/* Text from the host need not be UTF-8, which JSON has to be. */
-static json_t *json_text(const char *text)
-{
-	json_t *json = json_string(text);
-	if (json)
-		return json;
-	cleanup_free char *copy = xstrdup(text);
-	for (char *c = copy; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(copy);
-}
 
 static json_t *scalar_json(const struct field *row, const void *value)
 {

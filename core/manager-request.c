@@ -3,6 +3,7 @@
 #include "core/manager-internal.h"
 
 #include "core/event.h"
+#include "core/json-text.h"
 
 static void copy_sources(struct job *job, const struct source *sources, size_t n)
 {
@@ -66,7 +67,7 @@ void manager_diff(struct manager *m, const struct apply_request *request, manage
 
 static void answer_now(manager_done_fn *done, void *ctx, const char *result, const char *message)
 {
-	json_t *answer = json_pack("{s:s, s:s}", "result", result, "message", message);
+	json_t *answer = json_pack("{s:s, s:o}", "result", result, "message", json_text(message));
 	done(ctx, answer);
 	json_decref(answer);
 }

@@ -7,6 +7,7 @@
 
 #include "core/env.h"
 #include "core/engine.h"
+#include "core/json-text.h"
 #include "guestd/start.h"
 
 static struct instance *instances;
@@ -203,7 +204,7 @@ int instance_note(struct instance *instance, const char *key, const char *text, 
 	if (!instance->record)
 		return 0;
 	if (text)
-		json_object_set_new(instance->record, key, json_string(text));
+		json_object_set_new(instance->record, key, json_text(text));
 	else
 		json_object_del(instance->record, key);
 	return instance_save(instance, err);

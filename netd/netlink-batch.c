@@ -109,11 +109,10 @@ static void set_error(struct op *op, int code, const char *words)
 		err_set(&op->err, code, "kernel: %s", words ? words : strerror(code));
 }
 
-/* Reads one datagram of answers; true when the acknowledgement of the last message was among them. */
-static bool read_answers(struct netlink_batch *batch, int size)
+bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size)
 {
 	bool last = false;
-	for (const struct nlmsghdr *m = (void *)batch->answer; mnl_nlmsg_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
+	for (const struct nlmsghdr *m = data; netlink_message_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
 		uint32_t index = m->nlmsg_seq - batch->first;
 		if (index >= batch->n)
 			continue;
@@ -147,7 +146,7 @@ void netlink_batch_send(struct netlink_batch *batch)
 		ssize_t n = netlink_receive(batch->socket, batch->answer, sizeof(batch->answer), MSG_DONTWAIT);
 		if (n < 0)
 			code = n == -EAGAIN ? ENOBUFS : (int)-n;
-		else if (read_answers(batch, (int)n))
+		else if (netlink_batch_read(batch, batch->answer, (int)n))
 			break;
 	}
 	for (size_t i = 0; code && i < batch->n; i++)
@@ -164,7 +163,7 @@ struct dump_end {
 
 static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn *fn, void *ctx, struct dump_end *end)
 {
-	for (const struct nlmsghdr *m = (void *)batch->answer; mnl_nlmsg_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
+	for (const struct nlmsghdr *m = (void *)batch->answer; netlink_message_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
 		if (m->nlmsg_seq != batch->first)
 			continue;
 		end->interrupted |= (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0;

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 
 #include "core/resource.h"
+#include "netd/netlink-message.h"
 
 enum {
 	NETLINK_BATCH_SIZE = 64 * 1024,
@@ -45,6 +46,9 @@ void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message);
 /* Sends what is in the buffer and reads the answers; the first error of an operation goes to op->err, "kernel: <what it
  * said>". */
 void netlink_batch_send(struct netlink_batch *batch);
+
+/* Reads one datagram of answers into the operations; true when the acknowledgement of the last message was among them. */
+bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size);
 
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */
 int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);

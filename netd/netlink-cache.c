@@ -209,9 +209,9 @@ void netlink_cache_close(struct netlink_cache *cache)
 		mnl_socket_close(cache->events);
 }
 
-static void read_events(struct netlink_cache *cache, int size)
+void netlink_cache_read(struct netlink_cache *cache, const void *data, int size)
 {
-	for (const struct nlmsghdr *m = (void *)cache->buf; mnl_nlmsg_ok(m, size); m = mnl_nlmsg_next(m, &size))
+	for (const struct nlmsghdr *m = data; netlink_message_ok(m, size); m = mnl_nlmsg_next(m, &size))
 		netlink_cache_message(cache, m);
 }
 
@@ -235,7 +235,7 @@ int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch
 	for (int resyncs = 0;;) {
 		ssize_t n = netlink_receive(cache->events, cache->buf, sizeof(cache->buf), MSG_DONTWAIT);
 		if (n >= 0) {
-			read_events(cache, (int)n);
+			netlink_cache_read(cache, cache->buf, (int)n);
 			continue;
 		}
 		if (n == -ENOBUFS || n == -EMSGSIZE) {

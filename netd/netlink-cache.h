@@ -85,6 +85,8 @@ void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link
 unsigned netlink_watches(const struct netlink_cache *cache, const char *name);
 /* Reads one message of a dump or an event into the cache (a netlink_message_fn; ctx is the cache). */
 void netlink_cache_message(void *ctx, const struct nlmsghdr *message);
+/* Reads the events of one datagram. */
+void netlink_cache_read(struct netlink_cache *cache, const void *data, int size);
 /* Takes out what the dump just read did not name. */
 void netlink_cache_sweep(struct netlink_cache *cache);
 

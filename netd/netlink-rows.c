@@ -173,6 +173,8 @@ static bool get_row(const struct field *row, const struct nlattr *attr, struct a
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec)
 {
 	const struct nlattr *attr;
+	if (size == 0)
+		return; /* attrs may be NULL then */
 	mnl_attr_for_each_payload(attrs, size)
 	{
 		for (size_t i = 0; i < table->n_fields; i++) {

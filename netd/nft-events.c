@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listens to nftables. The kernel multicasts what a transaction did and ends it with a message that has the new
- * generation, and the id and name of the process whose doing it was. Changes of our own children are ignored; others
- * mark classes dirty, gathered over a short while, and if they took rules away, who it was is kept for the repair's
- * event. iptables-legacy sends nothing. */
-#include <arpa/inet.h>
+/* Listens to nftables; what its messages say is in nft-message.c. Changes of our own children are ignored; others mark
+ * classes dirty, gathered over a short while, and if they took rules away, who it was is kept for the repair's event.
+ * iptables-legacy sends nothing. */
 #include <libmnl/libmnl.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <sys/socket.h>
 #include <systemd/sd-event.h>
 
 #include "core/env.h"
 #include "netd/firewall-backend.h"
 #include "netd/firewall.h"
+#include "netd/netlink-batch.h"
+#include "netd/nft-message.h"
 
 enum {
 	RECEIVE_SIZE = 65536,
@@ -25,15 +24,13 @@ enum {
 	OWN_MS = 30000,
 };
 
-enum touched { TOUCHED_RULES = 1 << 0, TOUCHED_PATH = 1 << 1, TOOK_RULES = 1 << 2 };
-
 static struct {
 	struct mnl_socket *socket;
 	sd_event_source *io, *timer;
 	firewall_changed_fn *fn;
 	void *ctx;
-	unsigned transaction; /* enum touched: of the transaction whose end has not come yet */
-	unsigned pending;     /* to be told */
+	struct nft_transaction transaction; /* whose end has not come yet */
+	unsigned pending;                   /* enum nft_touched: to be told */
 	uint64_t told_ms;
 	struct {
 		int pid;
@@ -88,9 +85,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 	unsigned pending = events.pending;
 	events.pending = 0;
 	events.told_ms = now_ms();
-	if (pending & TOUCHED_RULES)
+	if (pending & NFT_TOUCHED_RULES)
 		events.fn(events.ctx, "rules");
-	if (pending & TOUCHED_PATH)
+	if (pending & NFT_TOUCHED_PATH)
 		events.fn(events.ctx, "firewall-path");
 	return 0;
 }
@@ -107,96 +104,44 @@ static void tell_soon(unsigned touched)
 		abort(); /* the arguments are right and the source exists */
 }
 
-static bool is_iptables_table(const char *name)
-{
-	static const char *const names[] = {"filter", "nat", "mangle", "raw", "security"};
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (streq(name, names[i]))
-			return true;
-	return false;
-}
-
-/* A table, chain or rule came or went. In all of these messages the first attribute is the table's name. */
-static void on_object(const struct nlmsghdr *nlh, bool gone)
-{
-	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr;
-	char table[64] = "";
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg)) if (mnl_attr_get_type(attr) == NFTA_TABLE_NAME)
-		snprintf(table, sizeof(table), "%.*s", (int)mnl_attr_get_payload_len(attr),
-			 (const char *)mnl_attr_get_payload(attr));
-	bool ours = nfg->nfgen_family == NFPROTO_IPV4 || nfg->nfgen_family == NFPROTO_IPV6;
-	if (ours && is_iptables_table(table))
-		events.transaction |= TOUCHED_RULES | (gone ? TOOK_RULES : 0);
-	else
-		events.transaction |= TOUCHED_PATH;
-}
-
 /* The end of a transaction: whose was it? */
-static void on_generation(const struct nlmsghdr *nlh)
+static void on_transaction(const struct nft_transaction *transaction)
 {
-	const struct nlattr *attr;
-	unsigned touched = events.transaction;
-	char name[32] = "";
-	int pid = 0;
-	events.transaction = 0;
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-	{
-		if (mnl_attr_get_type(attr) == NFTA_GEN_PROC_PID && mnl_attr_validate(attr, MNL_TYPE_U32) == 0)
-			pid = (int)ntohl(mnl_attr_get_u32(attr));
-		else if (mnl_attr_get_type(attr) == NFTA_GEN_PROC_NAME)
-			snprintf(name, sizeof(name), "%.*s", (int)mnl_attr_get_payload_len(attr),
-				 (const char *)mnl_attr_get_payload(attr));
-	}
-	if (!touched || is_own(pid, name))
+	const char *name = *transaction->name ? transaction->name : "an unnamed process";
+	if (!transaction->touched || is_own(transaction->pid, transaction->name))
 		return;
-	if (touched & TOOK_RULES) {
-		snprintf(events.rival, sizeof(events.rival), "%s (pid %d)", *name ? name : "an unnamed process", pid);
+	if (transaction->touched & NFT_TOOK_RULES) {
+		snprintf(events.rival, sizeof(events.rival), "%s (pid %d)", name, transaction->pid);
 		events.rival_ms = now_ms();
 	}
-	tell_soon(touched & ~(unsigned)TOOK_RULES);
+	tell_soon(transaction->touched & ~(unsigned)NFT_TOOK_RULES);
 }
 
-static int on_message(const struct nlmsghdr *nlh, void *ctx)
+static void read_datagram(const void *data, int size)
 {
-	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
-		return MNL_CB_OK;
-	switch (nlh->nlmsg_type & 0xff) {
-	case NFT_MSG_NEWTABLE:
-	case NFT_MSG_NEWCHAIN:
-	case NFT_MSG_NEWRULE:
-		on_object(nlh, false);
-		break;
-	case NFT_MSG_DELTABLE:
-	case NFT_MSG_DELCHAIN:
-	case NFT_MSG_DELRULE:
-		on_object(nlh, true);
-		break;
-	case NFT_MSG_NEWGEN:
-		on_generation(nlh);
-		break;
+	for (const struct nlmsghdr *m = data; netlink_message_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
+		if (!nft_transaction_take(&events.transaction, m))
+			continue;
+		on_transaction(&events.transaction);
+		events.transaction = (struct nft_transaction){0};
 	}
-	return MNL_CB_OK;
 }
 
 /* A bounded number a turn: what is left makes the loop come back. */
 static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *ctx)
 {
-	static char buf[RECEIVE_SIZE];
+	static _Alignas(16) char buf[RECEIVE_SIZE];
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		ssize_t n = mnl_socket_recvfrom(events.socket, buf, sizeof(buf));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		ssize_t n = netlink_receive(events.socket, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n == -EAGAIN)
 			return 0;
 		if (n <= 0) {
-			/* ENOBUFS, or ENOSPC for a message that was cut: something was lost, so anything may have
-			 * changed. */
-			events.transaction = 0;
-			tell_soon(TOUCHED_RULES | TOUCHED_PATH);
+			/* ENOBUFS, or a message that was cut: something was lost, so anything may have changed. */
+			events.transaction = (struct nft_transaction){0};
+			tell_soon(NFT_TOUCHED_RULES | NFT_TOUCHED_PATH);
 			return 0;
 		}
-		mnl_cb_run(buf, (size_t)n, 0, 0, on_message, NULL);
+		read_datagram(buf, (int)n);
 	}
 	return 0;
 }
