@@ -5,14 +5,17 @@
  * Answer of apply, delete, rollback:
  *   {"result": "final" | "pending" | "dryRun" | "refused" | "disruptive" | "failed" | "notReady",
  *    "revision": 7, "message": "sentence", "confirmBy": "2026-01-02T03:04:05Z",
- *    "diagnostics": [...], "rendered": "text with carets", "plan": [STEP...], "objects": [{"kind","name","change": "created|changed|unchanged|deleted"}]}
+ *    "diagnostics": [...], "rendered": "text with carets", "plan": [STEP...],
+ *    "objects": [{"kind","name","change": "created|changed|unchanged|deleted"}]}
  *   STEP: {"verb": "create|update|remove|unknown", "resource": "link/lan", "object": "Network/lan",
  *          "changes": [{"field","from","to"}], "disruptive": bool, "note": "sentence"}
- * "refused": the manifests have errors, nothing was touched (exit status 2). "disruptive": asks for --confirm or --allow-disruption (1).
+ * "refused": the manifests have errors, nothing was touched (exit status 2).
+ * "disruptive": asks for --confirm or --allow-disruption (1).
  * "failed": the host refused it and the old generation is back (1). "notReady": final, but not Ready in time (3).
  *
  * An object: {"apiVersion","kind","metadata":{"name","labels","set","generation"},"spec":{as written},
- *   "status":{"observedGeneration","conditions":[{"type","status":"True|False|Unknown","reason","message","since"}],"repairs": n,
+ *   "status":{"observedGeneration",
+ *             "conditions":[{"type","status":"True|False|Unknown","reason","message","since"}], "repairs": n,
  *             "override": {"text","who","when"}, "details": {rows of STATUS of its resources and what the kind shows},
  *             "resources":[{"id","state","reason"}]}}     resources: only when asked for one object
  */
@@ -68,15 +71,19 @@ void manager_delete(struct manager *m, const struct delete_request *request, man
 /* Of the request its sources, set and prune count; without sources it is the stored manifests that are compared. */
 void manager_diff(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx);
 void manager_confirm(struct manager *m, const char *who, manager_done_fn *done, void *ctx);
-void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_done_fn *done, void *ctx); /* 0: cancel what is pending, else the one before */
+/* 0: cancel what is pending, else the one before. */
+void manager_rollback(struct manager *m, uint64_t rev, const char *who, manager_done_fn *done, void *ctx);
 /* Stops waiting for an answer (the client went away); the work goes on. */
 void manager_forget(struct manager *m, manager_done_fn *done, void *ctx);
 
 /* These answer at once. The caller owns the JSON. */
-json_t *manager_history(struct manager *m); /* [{"revision","state","time","who","what","set","message","confirmBy"}] newest first */
-json_t *manager_objects(struct manager *m, const struct kind *kind, const char *name); /* list of objects; NULL kind: all; NULL name: all */
+/* [{"revision","state","time","who","what","set","message","confirmBy"}], newest first. */
+json_t *manager_history(struct manager *m);
+/* A list of objects; NULL kind: all; NULL name: all. */
+json_t *manager_objects(struct manager *m, const struct kind *kind, const char *name);
 json_t *manager_resources(struct manager *m); /* [{"id","state","reason","objects":[...],"spec":{},"seen":{},...}] */
-json_t *manager_status(struct manager *m); /* {"version","instance","revision","pending":{...},"converged":bool,"accel":...} */
+/* {"version","instance","revision","pending":{...},"converged":bool,"accel":...} */
+json_t *manager_status(struct manager *m);
 /* Sets (text) or clears (NULL) an override of an object and lowers anew. `done` as above. */
 void manager_override(struct manager *m, const struct override_request *request, manager_done_fn *done, void *ctx);
 /* A fact may have changed: objects that read it are lowered again. The key may end in '*'. */
