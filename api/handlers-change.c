@@ -33,7 +33,7 @@ struct change_body {
 #define DRY_RUN_ROW F_BOOL("dryRun", struct change_body, dry_run, .doc = "Only say what would be done.")
 #define CONFIRM_ROW                                                                                                    \
 	F_DURATION("confirm", struct change_body, confirm_ms, .doc = "Go back unless confirmed in this time.")
-#define ALLOW_ROW   F_BOOL("allowDisruption", struct change_body, allow_disruption, .doc = "Do what interrupts traffic.")
+#define ALLOW_ROW F_BOOL("allowDisruption", struct change_body, allow_disruption, .doc = "Interrupt traffic.")
 #define WAIT_ROW    F_BOOL("wait", struct change_body, wait, .doc = "Answer when everything is Ready.")
 #define WAIT_MS_ROW F_U32("waitMs", struct change_body, wait_ms, .doc = "How long to wait for it, in milliseconds.")
 #define COMMAND_ROW                                                                                                    \

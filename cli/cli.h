@@ -98,7 +98,8 @@ extern const char *const output_names[];
 #define FLAG_OPTION(n, S, m, d) {.name = (n), .type = OPTION_FLAG, .offset = offsetof(S, m), .doc = (d)}
 #define FILE_OPTION(S, m)                                                                                              \
 	{.name = "file", .letter = 'f', .type = OPTION_TEXTS, .offset = offsetof(S, m), .argument = "FILE|DIR|-",      \
-	 .words = WORDS_FILES, .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
+	 .words = WORDS_FILES,                                                                                         \
+	 .doc = "Manifests: a file, the *.yaml, *.yml and *.json of a directory, or standard input"}
 /* clang-format on */
 
 /* verbs.c: every verb, in the order of help. NULL ends. */
