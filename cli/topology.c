@@ -2,6 +2,7 @@
 /* weft topology: what hangs on what, drawn as trees: links under their masters with addresses and guests, volumes under their pools. */
 #include "cli/cli.h"
 #include "cli/columns.h"
+#include "cli/graph.h"
 #include "cli/json.h"
 #include "cli/terminal.h"
 
@@ -9,9 +10,11 @@ struct options {
 	int output;
 };
 
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SVG, FORMAT_DOT };
+static const char *const formats[] = {"text", "json", "svg", "dot"};
 static const struct cli_option rows[] = {
 	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(struct options, output), .argument = "FORMAT",
-	 .choices = output_names, .n_choices = 2, .doc = "How to print it"},
+	 .choices = formats, .n_choices = ARRAY_SIZE(formats), .doc = "How to print it"},
 };
 
 enum { DEPTH_MAX = 16 };
@@ -292,6 +295,17 @@ static void draw(struct drawing *d)
 	draw_rest(d);
 }
 
+static void draw_graph(const json_t *topology, const struct drawing *d, enum format format)
+{
+	struct graph *graph = graph_new(topology, d->objects, d->leases);
+	graph_layout(graph);
+	if (format == FORMAT_SVG)
+		graph_write_svg(graph, stdout);
+	else
+		graph_write_dot(graph, stdout);
+	graph_free(graph);
+}
+
 static int run(struct cli *cli, const void *opaque)
 {
 	const struct options *options = opaque;
@@ -299,7 +313,7 @@ static int run(struct cli *cli, const void *opaque)
 	int status = cli_get(cli, "/v1/topology", &topology);
 	if (status != CLI_DONE)
 		return status;
-	if (options->output == OUTPUT_JSON) {
+	if (options->output == FORMAT_JSON) {
 		print_json(topology);
 		json_decref(topology);
 		return CLI_DONE;
@@ -313,8 +327,10 @@ static int run(struct cli *cli, const void *opaque)
 	status = cli_get(cli, "/v1/objects", &d.objects);
 	if (status == CLI_DONE)
 		status = cli_get(cli, "/v1/leases", &d.leases);
-	if (status == CLI_DONE)
+	if (status == CLI_DONE && options->output == FORMAT_TEXT)
 		draw(&d);
+	else if (status == CLI_DONE)
+		draw_graph(topology, &d, options->output);
 	json_decref(d.objects);
 	json_decref(d.leases);
 	json_decref(d.drawn);
@@ -325,6 +341,8 @@ static int run(struct cli *cli, const void *opaque)
 const struct verb verb_topology = {
 	.name = "topology",
 	.summary = "Draw what hangs on what: links, guests, pools, volumes",
+	.text = "svg is a picture that any browser shows; dot is for Graphviz.",
+	.examples = "  weft topology\n  weft topology -o svg >host.svg",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
