@@ -274,6 +274,30 @@ static bool lost_mark(const struct res *res)
 	return res->obs.owner == OWNER_FOREIGN;
 }
 
+/* Rows of the baseline that we have set, that are not wanted any more, and that are not back yet. */
+static uint64_t rows_to_give_back(const struct res *res)
+{
+	if (!res->baseline)
+		return 0;
+	uint64_t wanted = res->want ? *present_of(res->want->spec) : 0;
+	return table_diff(res->class->table, res->baseline_spec, res->obs.spec) & res->taken & ~wanted;
+}
+
+/* It stays wanted, but with fewer rows. */
+static void decide_give_back(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
+{
+	if (e->pending && (table_flags(res->class->table, rows) & FIELD_IRREVERSIBLE)) {
+		wait_for(d, RES_WAITING, "waits until the revision is final");
+		return;
+	}
+	if (held(e, res, d))
+		return;
+	if (res->stubborn >= STUBBORN && !(rows & ~res->written)) /* the host keeps it, and what is wanted is there */
+		d->state = RES_PRESENT;
+	else
+		act(d, OP_UPDATE, rows, res->baseline_spec);
+}
+
 static void decide_existing(const struct engine *e, const struct res *res, struct decision *d)
 {
 	if (is_unmade(res)) {
@@ -286,15 +310,18 @@ static void decide_existing(const struct engine *e, const struct res *res, struc
 		d->refused = is_transactional(res);
 		return;
 	}
-	d->adopt = !res->made && !res->baseline && res->obs.owner != OWNER_OURS;
+	d->adopt = res->baseline || (!res->made && res->obs.owner != OWNER_OURS);
 	d->differs = table_diff(res->class->table, res->want->spec, res->obs.spec);
 	uint64_t rows = 0;
 	for (size_t i = 0; i < res->class->table->n_fields; i++)
 		if ((d->differs >> i & 1) && !(res->class->table->fields[i].flags & FIELD_RESTART))
 			rows |= (uint64_t)1 << i;
 	d->restart_needed = d->differs != rows;
+	uint64_t back = rows_to_give_back(res);
 	if (rows || is_rebound(res) || lost_mark(res))
 		decide_change(e, res, rows, d);
+	else if (back)
+		decide_give_back(e, res, back, d);
 	else
 		d->state = RES_PRESENT;
 }
@@ -312,13 +339,6 @@ static void decide_wanted(const struct engine *e, const struct res *res, struct 
 	}
 }
 
-/* Rows of the baseline that we had set and that are not back yet. */
-static uint64_t baseline_rows(const struct res *res)
-{
-	uint64_t ours = res->old ? *present_of(res->old->spec) : ~(uint64_t)0;
-	return table_diff(res->class->table, res->baseline_spec, res->obs.spec) & ours;
-}
-
 static void decide_unwanted(const struct engine *e, const struct res *res, struct decision *d)
 {
 	d->state = RES_ABSENT;
@@ -326,7 +346,7 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 		d->released = true;
 		return;
 	}
-	uint64_t rows = res->baseline ? baseline_rows(res) : 0;
+	uint64_t rows = rows_to_give_back(res);
 	bool removable = !(res->class->flags & CLASS_INHERENT) && !res->baseline &&
 			 (res->made || res->obs.owner == OWNER_OURS) && res->obs.owner != OWNER_FOREIGN;
 	if (removable && (res->class->flags & CLASS_KEEP) && !res->fresh)

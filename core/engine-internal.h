@@ -46,6 +46,8 @@ struct res {
 	json_t *baseline;
 	void *baseline_spec;
 	struct arena *baseline_arena;
+	struct arena *back_arena; /* of the spec with which rows are given back */
+	uint64_t taken; /* rows of the baseline that we have set, and that go back to it once they are not wanted */
 	bool record_changed; /* made or baseline is to be persisted before the next operation */
 
 	enum resource_state state;

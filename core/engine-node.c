@@ -120,6 +120,7 @@ void res_free(struct engine *e, struct res *res)
 	e->nodes[res->index]->index = res->index;
 	observation_done(&res->obs);
 	arena_free(res->baseline_arena);
+	arena_free(res->back_arena);
 	json_decref(res->baseline);
 	free(res->needs);
 	free(res->handovers.items);

@@ -33,15 +33,48 @@ static void record_change(struct engine *e, struct res *res)
 
 /* ---- what is on disk before anything runs ---- */
 
+/* {"spec": {as it was}, "rows": [names of those that are ours to give back]} */
+static void write_baseline(struct engine *e, struct res *res)
+{
+	const struct table *table = res->class->table;
+	json_t *rows = json_array();
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (res->taken >> i & 1)
+			json_array_append_new(rows, json_string(table->fields[i].name));
+	json_decref(res->baseline);
+	res->baseline = json_object();
+	json_object_set_new(res->baseline, "spec", table_to_json(table, res->baseline_spec, EMIT_SECRETS | EMIT_NO_STATUS));
+	json_object_set_new(res->baseline, "rows", rows);
+	record_change(e, res);
+}
+
+/* Of a row that was not taken before counts how it is now, of the others how it was. */
 static void keep_baseline(struct engine *e, struct res *res)
 {
-	if (res->baseline || !res->obs.exists)
-		return;
 	const struct table *table = res->class->table;
-	res->baseline = table_to_json(table, res->obs.spec, EMIT_SECRETS | EMIT_NO_STATUS);
-	res->baseline_arena = arena_new();
-	res->baseline_spec = table_copy(table, res->obs.spec, res->baseline_arena);
-	record_change(e, res);
+	uint64_t more = *present_of(res->want->spec) & ~res->taken;
+	if (!res->obs.exists || (res->baseline && !more))
+		return;
+	struct arena *arena = arena_new();
+	void *spec = table_copy(table, res->obs.spec, arena);
+	if (res->baseline) {
+		*present_of(spec) &= more;
+		table_merge(table, spec, res->baseline_spec, arena);
+	}
+	arena_free(res->baseline_arena);
+	res->baseline_arena = arena;
+	res->baseline_spec = spec;
+	res->taken |= more;
+	write_baseline(e, res);
+}
+
+/* Rows that are not wanted any more and have gone back are whoever's they were. */
+static void let_rows_go(struct engine *e, struct res *res)
+{
+	if (!res->baseline || !(res->taken & ~*present_of(res->want->spec)))
+		return;
+	res->taken &= *present_of(res->want->spec);
+	write_baseline(e, res);
 }
 
 static void drop_baseline(struct res *res)
@@ -51,6 +84,7 @@ static void drop_baseline(struct res *res)
 	res->baseline = NULL;
 	res->baseline_spec = NULL;
 	res->baseline_arena = NULL;
+	res->taken = 0;
 }
 
 static size_t collect_records(struct engine *e, struct engine_record **ret)
@@ -357,6 +391,18 @@ static void note_repair(struct res *res, const struct decision *d)
 	res->loss = describe_loss(res, d);
 }
 
+/* What is wanted, and of the baseline the rows that go back: a class is not to see what else was there. */
+static const void *spec_to_give_back(struct res *res, uint64_t rows)
+{
+	arena_free(res->back_arena);
+	res->back_arena = arena_new();
+	const struct table *table = res->class->table;
+	void *spec = table_copy(table, res->baseline_spec, res->back_arena);
+	*present_of(spec) &= rows;
+	table_merge(table, spec, res->want->spec, res->back_arena);
+	return spec;
+}
+
 static const struct want *spec_owner(const struct res *res)
 {
 	return res->want ? res->want : res->probe;
@@ -370,6 +416,8 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->class = res->class;
 	op->key = res->key;
 	op->want = d->verb == OP_OBSERVE ? (w ? w->spec : NULL) : d->verb == OP_REMOVE ? NULL : d->spec;
+	if (d->verb == OP_UPDATE && res->want && d->spec == res->baseline_spec)
+		op->want = spec_to_give_back(res, d->rows);
 	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->hurry = res->hurry;
@@ -492,8 +540,10 @@ static bool release(struct engine *e, struct res *res, bool again)
 static void rest(struct engine *e, struct res *res, const struct decision *d)
 {
 	enum resource_state before = res->state;
-	if (d->state == RES_PRESENT)
+	if (d->state == RES_PRESENT) {
 		arrive(e, res, !d->stubborn);
+		let_rows_go(e, res);
+	}
 	if (before != RES_FOREIGN && d->state == RES_FOREIGN)
 		res_notice(e, res, NOTICE_FOREIGN, d->reason);
 	if (before != RES_FAILED && d->state == RES_FAILED)

@@ -163,9 +163,7 @@ static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
 	if (r->baseline) {
 		step.verb = OP_UPDATE;
 		step.want = r->baseline_spec;
-		step.rows = table_diff(r->class->table, r->baseline_spec, r->obs.spec);
-		if (w)
-			step.rows &= *present_of(w->spec);
+		step.rows = table_diff(r->class->table, r->baseline_spec, r->obs.spec) & r->taken;
 		step.note = "goes back to what it was";
 		if (step.rows)
 			fn(ctx, &step);

@@ -71,13 +71,20 @@ void engine_load_record(struct engine *e, const struct engine_record *record)
 		return;
 	struct arena *arena = arena_new();
 	void *spec = arena_alloc(arena, class->table->size);
-	if (table_from_json(class->table, record->baseline, arena, spec, NULL) < 0) {
+	if (table_from_json(class->table, json_object_get(record->baseline, "spec"), arena, spec, NULL) < 0) {
 		arena_free(arena);
 		return;
 	}
 	r->baseline = json_incref(record->baseline);
 	r->baseline_arena = arena;
 	r->baseline_spec = spec;
+	const json_t *name;
+	size_t i;
+	json_array_foreach (json_object_get(record->baseline, "rows"), i, name) {
+		const struct field *row = json_is_string(name) ? table_field(class->table, json_string_value(name)) : NULL;
+		if (row)
+			r->taken |= (uint64_t)1 << (row - class->table->fields);
+	}
 }
 
 static void add_generation(struct engine *e, struct generation *gen)

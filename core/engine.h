@@ -53,7 +53,7 @@ struct engine_record {
 	bool made;         /* we are about to create it, or have */
 	uint64_t incarnation; /* which instance we made, 0 while unknown: with it a lost mark is drift, not somebody else's thing */
 	bool fresh;        /* made by a revision that is not final: taken back with it even where its class keeps things (a volume's bytes) */
-	json_t *baseline;  /* as it was before us; NULL if there was nothing or nothing is kept */
+	json_t *baseline;  /* as it was before us, and which rows are ours to give back; NULL if there was nothing or nothing is kept */
 	bool forget;       /* drop the record */
 	bool old_boot;     /* given back by the store: written before the last boot; not read when it is put */
 };

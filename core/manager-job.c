@@ -188,6 +188,7 @@ void job_undo(struct manager *m, struct job *job, const char *fmt, ...)
 	add_leaving(m, job->row.rev);
 	engine_switch(m->engine, m->final, false);
 	m->statuses_stale = true;
+	job->verifying = false; /* nobody waits for that ping any more */
 	job->phase = PHASE_UNDOING;
 	job->deadline_ms = now_ms() + UNDO_MS;
 	manager_schedule(m);

@@ -95,8 +95,7 @@ def test_the_files_of_etc_at_boot_and_reload(host):
     wait_until(lambda: not host.objects("pool"), 10)
     (etc / "a.yaml").unlink()
     host.restart()
-    wait_until(lambda: not host.objects("network"), 10)
-    assert "lan" not in host.links()
+    wait_until(lambda: not host.objects("network") and "lan" not in host.links(), 10)
 
 
 def test_verify_takes_back_what_cuts_an_address_off(host):
@@ -112,3 +111,12 @@ def test_atomic_goes_back_unless_all_is_ready(host):
     done = host.apply(NETWORK + "---\n" + guest, "--atomic", "--wait=3s", check=False)
     assert done.status == 1 and "nothere" in done.err
     assert "lan" not in host.links() and not host.objects()
+
+
+def test_a_port_gets_back_what_is_not_wanted_of_it_any_more(make_host):
+    host = make_host(before=lambda h: h.run("ip", "link", "add", "v0", "mtu", "1400", "type", "veth", "peer", "v1"))
+    bridge = BRIDGE.replace("spec: {", "spec: {%s") % ("br1", "%s", "v0")
+    host.apply(bridge % "mtu: 1300, ", "--wait=20s")
+    assert host.links()["v0"]["mtu"] == 1300
+    host.apply(bridge % "", "--wait=20s")
+    wait_until(lambda: host.links()["v0"]["mtu"] == 1400, 10, "the port has its MTU again")

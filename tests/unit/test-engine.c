@@ -258,6 +258,39 @@ static void test_record_of_what_came_back(void **state)
 	generation_unref(gen);
 }
 
+/* ---- what others made ---- */
+
+static struct generation *with_setting(uint64_t rows, uint32_t mtu)
+{
+	struct generation *gen = generation_new(NULL);
+	struct toy_spec spec = {.present = rows, .mtu = mtu, .model = 7, .size = 0};
+	add(gen, TOY_SETTING, &spec);
+	return gen;
+}
+
+/* Of what was taken over, each row goes back once it is not wanted any more, and then belongs to others again. */
+static void test_rows_go_back_one_by_one(void **state)
+{
+	struct world *w = *state;
+	struct toy_thing *t = &w->host.things[TOY_SETTING][0];
+	t->mtu = 3;
+	switch_to(w, with_setting(4, 0), false);
+	switch_to(w, with_setting(5, 9), false);
+	assert_int_equal(t->mtu, 9);
+	restart(w);
+	switch_to(w, with_setting(4, 0), false);
+	assert_int_equal(t->mtu, 3);
+	t->mtu = 8;
+	engine_dirty(w->engine, "setting", "n0");
+	run(w, 1000);
+	assert_int_equal(t->mtu, 8);
+	switch_to(w, with_setting(5, 9), true);
+	assert_int_equal(t->mtu, 9);
+	switch_to(w, generation_new(NULL), false);
+	assert_int_equal(t->mtu, 8);
+	assert_null(record_of(w, "setting", "n0"));
+}
+
 /* ---- no busy loops ---- */
 
 static void test_what_does_not_stay(void **state)
@@ -340,6 +373,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reclaim_deletes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fresh_volume_is_taken_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_record_of_what_came_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rows_go_back_one_by_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_always_another, set_up, tear_down),
