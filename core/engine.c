@@ -2,6 +2,8 @@
 /* The engine's public calls: lanes, generations, events, and the loop. See engine.h and engine-internal.h. */
 #include "core/engine-internal.h"
 
+enum { GENERATIONS_KEPT = 8 }; /* while something of them is leaving, before they are sifted */
+
 const char *const resource_state_names[] = {"Unknown",  "Absent", "Present",   "Busy",   "Waiting",
 					    "Removing", "Failed", "Contested", "Foreign"};
 
@@ -234,20 +236,43 @@ void engine_hurry(struct engine *e)
 	}
 }
 
-/* Generations that nothing points into any more are freed once everything has come to rest. */
+static bool is_pointed_into(const struct engine *e, const struct generation *gen)
+{
+	if (gen == e->current)
+		return true;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		if (r->old && generation_find(gen, r->class->name, r->key) == r->old)
+			return true;
+	}
+	return false;
+}
+
+/* What has arrived does not go back to what it was; what leaves needs its old edges. */
+static bool forget_olds(struct engine *e)
+{
+	bool leaving = false;
+	for (size_t i = 0; i < e->n_nodes; i++)
+		leaving |= !e->nodes[i]->want;
+	if (leaving && e->n_gens < GENERATIONS_KEPT)
+		return false;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!leaving || (r->want && r->state == RES_PRESENT))
+			r->old = NULL;
+	}
+	return true;
+}
+
+/* Generations that nothing points into any more are freed once everything has come to rest; but for what leaves, which may never do so. */
 static void collect_generations(struct engine *e)
 {
-	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes)
+	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes || e->queue || !forget_olds(e))
 		return;
-	for (size_t i = 0; i < e->n_nodes; i++)
-		if (!e->nodes[i]->want)
-			return;
-	for (size_t i = 0; i < e->n_nodes; i++)
-		e->nodes[i]->old = NULL;
 	res_link_all(e);
 	size_t kept = 0;
 	for (size_t i = 0; i < e->n_gens; i++) {
-		if (e->gens[i] == e->current)
+		if (is_pointed_into(e, e->gens[i]))
 			e->gens[kept++] = e->gens[i];
 		else
 			generation_unref(e->gens[i]);

@@ -18,6 +18,8 @@ struct world {
 	size_t n_records;
 	bool woken;
 	uint64_t seed;
+	unsigned n_probing;
+	unsigned long n_probed, n_planned; /* looks at other configurations, and what they would change */
 	unsigned long n_applied, n_refused, n_undone, n_crashes, n_rounds;
 };
 
@@ -131,6 +133,21 @@ static void add_on_link(struct toy_host *h, struct generation *gen, size_t i, st
 	struct want *attach = add(gen, TOY_ATTACH, i, &attach_spec);
 	edge(gen, &attach->needs, &attach->n_needs, &attach->cap_needs, link);
 	attach->carrier = proc;
+	struct toy_spec helper_spec = {.present = 1, .mtu = (uint32_t)toy_random(h, 2)};
+	struct want *helper = add(gen, TOY_HELPER, i, &helper_spec);
+	edge(gen, &helper->needs, &helper->n_needs, &helper->cap_needs, link);
+	edge(gen, &helper->needs, &helper->n_needs, &helper->cap_needs, proc);
+}
+
+/* What an address serves goes over to another one. */
+static void add_handovers(struct toy_host *h, struct generation *gen)
+{
+	for (size_t i = 0; i < TOY_NAMES; i++) {
+		char from[] = {'n', (char)('0' + i), '\0'}, to[] = {'n', (char)('0' + toy_random(h, TOY_NAMES)), '\0'};
+		struct want *x = generation_find(gen, "addr", from), *y = generation_find(gen, "addr", to);
+		if (x && y && x != y)
+			edge(gen, &x->handovers, &x->n_handovers, &x->cap_handovers, y);
+	}
 }
 
 static void add_link(struct toy_host *h, struct generation *gen, struct want **links, size_t i)
@@ -166,6 +183,8 @@ static struct generation *random_generation(struct world *w)
 		if (toy_random(h, 2))
 			add(gen, TOY_VOLUME, i, &volume);
 	}
+	if (toy_random(h, 2))
+		add_handovers(h, gen);
 	return gen;
 }
 
@@ -195,6 +214,32 @@ static void apply(struct world *w)
 	w->host.pending = true;
 	engine_switch(w->engine, w->applying, true);
 	w->n_applied++;
+}
+
+static void count_step(void *ctx, const struct plan_step *step)
+{
+	struct world *w = ctx;
+	w->n_planned += step->verb != OP_OBSERVE;
+}
+
+static void probed(void *ctx)
+{
+	struct world *w = ctx;
+	w->n_probing--;
+	w->n_probed++;
+	struct generation *gen = random_generation(w);
+	engine_plan(w->engine, gen, count_step, w);
+	generation_unref(gen);
+	if (toy_random(&w->host, 4) == 0)
+		apply(w); /* as a manager does, from within */
+}
+
+static void probe(struct world *w)
+{
+	struct generation *gen = random_generation(w);
+	w->n_probing++;
+	engine_probe(w->engine, gen, probed, w);
+	generation_unref(gen);
 }
 
 static void make_final(struct world *w)
@@ -244,6 +289,7 @@ static void crash(struct world *w)
 	if (w->applying)
 		leave(w, take_ptr(w->applying));
 	w->n_crashes++;
+	w->n_probing = 0;
 	start_engine(w);
 }
 
@@ -274,6 +320,12 @@ static void noisy_step(struct world *w, bool rivals)
 		w->host.clock_ms += toy_random(&w->host, 2000);
 	else if (dice < 992)
 		engine_resync(w->engine);
+	else if (dice < 996 && w->n_probing < 3)
+		probe(w);
+	else if (dice < 997)
+		engine_retry(w->engine, NULL);
+	else if (dice < 998)
+		engine_hurry(w->engine);
 }
 
 /* Rivals leave: what stands in the way of a wanted thing goes, what is somebody else's to provide comes. */
@@ -330,7 +382,8 @@ static void check_wanted(const struct world *w, const struct want *want, const s
 	bool same = t->exists && (!(spec->present & 1) || t->mtu == spec->mtu) &&
 		    (!(spec->present & 2) || t->type == spec->type) && (!(spec->present & 4) || t->size >= spec->size) &&
 		    (!(spec->present & 16) || streq(t->master, spec->master));
-	if (want->class == toy_classes[TOY_ATTACH] && t->bound != w->host.things[TOY_LINK][want->key[1] - '0'].incarnation)
+	bool binds = want->class == toy_classes[TOY_ATTACH] || want->class == toy_classes[TOY_HELPER];
+	if (binds && t->bound != w->host.things[TOY_LINK][want->key[1] - '0'].incarnation)
 		same = false;
 	if (same)
 		return;
@@ -407,8 +460,8 @@ static unsigned long play(uint64_t seed, unsigned long steps)
 	generation_unref(w.final);
 	generation_unref(w.applying);
 	free(w.host.ops);
-	printf("seed %llu: %lu steps, %lu operations, %lu applies (%lu refused, %lu taken back), %lu crashes, %lu silences\n",
-	       (unsigned long long)seed, n, w.host.n_done, w.n_applied, w.n_refused, w.n_undone, w.n_crashes, w.n_rounds);
+	printf("seed %llu: %lu steps, %lu operations, %lu applies (%lu refused, %lu taken back), %lu crashes, %lu probes, %lu cancelled, %lu silences\n",
+	       (unsigned long long)seed, n, w.host.n_done, w.n_applied, w.n_refused, w.n_undone, w.n_crashes, w.n_probed, w.host.n_cancels, w.n_rounds);
 	return n;
 }
 

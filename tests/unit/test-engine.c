@@ -322,6 +322,52 @@ static void test_what_does_not_go(void **state)
 	assert_false(w->host.things[TOY_LINK][0].exists);
 }
 
+/* A rival that answers every repair at once is not fought at its pace. */
+static void test_rival_is_not_fought(void **state)
+{
+	struct world *w = *state;
+	struct toy_thing *t = &w->host.things[TOY_SETTING][0];
+	switch_to(w, with_setting(1, 9), false);
+	unsigned n_repairs = 0;
+	for (unsigned i = 0; i < 6000; i++) { /* ten minutes */
+		n_repairs += t->mtu == 9;
+		t->mtu = 4;
+		engine_dirty(w->engine, "setting", "n0");
+		run_for(w, 100);
+	}
+	assert_in_range(n_repairs, 5, 40);
+	struct resource_view view;
+	assert_true(engine_view_find(w->engine, "setting", "n0", &view));
+	assert_int_equal(view.state, RES_CONTESTED);
+	run_for(w, 3600 * 1000);
+	assert_int_equal(t->mtu, 9);
+}
+
+/* What never goes does not keep all that was applied since. */
+static void test_generations_are_freed(void **state)
+{
+	struct world *w = *state;
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	switch_to(w, gen, false);
+	w->host.immortal = true;
+	struct generation *early = NULL;
+	for (uint32_t i = 0; i < 50; i++) {
+		gen = with_setting(1, i % 3);
+		if (i == 10)
+			early = generation_ref(gen);
+		switch_to(w, gen, false);
+		run_for(w, 100 * 1000);
+	}
+	assert_true(w->host.things[TOY_LINK][0].exists);
+	assert_int_equal(early->refs, 1);
+	generation_unref(early);
+	w->host.immortal = false;
+	run_for(w, 120 * 1000);
+	assert_false(w->host.things[TOY_LINK][0].exists);
+	assert_true(engine_converged(w->engine));
+}
+
 static void test_what_is_always_another(void **state)
 {
 	struct world *w = *state;
@@ -376,6 +422,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rows_go_back_one_by_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_generations_are_freed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_always_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, set_up, tear_down),
 	};

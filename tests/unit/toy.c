@@ -29,7 +29,9 @@ static const struct resource_class proc_class = {.name = "proc", .table = &table
 static const struct resource_class attach_class = {.name = "attach", .table = &table, .lane = "toy", .rebind = REBIND_UPDATE};
 static const struct resource_class volume_class = {.name = "volume", .table = &table, .lane = "toy", .flags = CLASS_KEEP | CLASS_PERSISTENT | CLASS_REMOVE_IRREVERSIBLE, .disposable = may_delete};
 
-const struct resource_class *const toy_classes[TOY_CLASSES] = {&link_class, &addr_class, &setting_class, &proc_class, &attach_class, &volume_class};
+static const struct resource_class helper_class = {.name = "helper", .table = &table, .lane = "toy", .rebind = REBIND_RECREATE};
+
+const struct resource_class *const toy_classes[TOY_CLASSES] = {&link_class, &addr_class, &setting_class, &proc_class, &attach_class, &volume_class, &helper_class};
 
 /* xorshift64*: the same everywhere for the same seed. */
 uint64_t toy_random(struct toy_host *host, uint64_t below)
@@ -65,6 +67,11 @@ static void fault(const struct op *op, const char *what)
 	abort();
 }
 
+static bool hangs_on_link(enum toy_class class)
+{
+	return class == TOY_ADDR || class == TOY_ATTACH || class == TOY_PROC || class == TOY_HELPER;
+}
+
 /* ---- what the kernel does by itself ---- */
 
 static void vanish(struct toy_host *host, enum toy_class class, size_t name)
@@ -94,7 +101,7 @@ static void observe(struct toy_host *host, struct op *op)
 	bool part = class == TOY_LINK && op->want && !has_type(op->want);
 	op->obs.owner = !marks || part ? OWNER_UNKNOWN : t->marked ? OWNER_OURS : OWNER_FOREIGN;
 	op->obs.incarnation = t->incarnation;
-	op->obs.bound = class == TOY_ATTACH ? t->bound : 0;
+	op->obs.bound = class == TOY_ATTACH || class == TOY_HELPER ? t->bound : 0;
 	*spec = (struct toy_spec){0x1f, t->mtu, t->type, t->size, t->model, arena_strdup(op->obs.arena, t->master), false};
 }
 
@@ -127,7 +134,7 @@ static int do_create(struct toy_host *host, struct op *op)
 		fault(op, "it is always there");
 	if (t->exists)
 		return EEXIST;
-	bool hangs = class == TOY_ADDR || class == TOY_ATTACH || class == TOY_PROC;
+	bool hangs = hangs_on_link(class);
 	if (hangs && !host->things[TOY_LINK][name_number(op->key)].exists)
 		return host->strict ? (fault(op, "its link is not there"), 0) : ENODEV;
 	if (spec->present & 16 && !link_is_there(host, spec->master))
@@ -180,7 +187,7 @@ static int do_remove(struct toy_host *host, struct op *op)
 		return ENOENT;
 	if (t->incarnation != op->incarnation)
 		return ESTALE;
-	if (t->foreign && class != TOY_ADDR && class != TOY_ATTACH)
+	if (t->foreign && class != TOY_ADDR && class != TOY_ATTACH && class != TOY_HELPER)
 		fault(op, "it is somebody else's");
 	if (class == TOY_VOLUME && !t->fresh && !(op->was && may_delete(op->was)))
 		fault(op, "bytes are lost");
@@ -245,7 +252,7 @@ void toy_crash(struct toy_host *host)
 
 static void rival_makes(struct toy_host *host, struct toy_thing *t, enum toy_class class, size_t name)
 {
-	bool hangs = class == TOY_ADDR || class == TOY_ATTACH || class == TOY_PROC;
+	bool hangs = hangs_on_link(class);
 	if (hangs && !host->things[TOY_LINK][name].exists)
 		return;
 	*t = (struct toy_thing){.exists = true, .foreign = true, .incarnation = host->next_incarnation++};
@@ -295,11 +302,29 @@ static void submit(struct lane *lane, struct op *op)
 	op->lane_data = host->pending ? host : NULL; /* was it handed over while nothing was final */
 }
 
+/* Some can be called off, some are done first, some take their time. */
+static void cancel(struct lane *lane, struct op *op)
+{
+	struct toy_host *host = container_of(lane, struct toy_host, lane);
+	size_t i = 0;
+	while (i < host->n_ops && host->ops[i] != op)
+		i++;
+	if (i == host->n_ops || toy_random(host, 3) == 0)
+		return;
+	host->n_cancels++;
+	memmove(&host->ops[i], &host->ops[i + 1], (--host->n_ops - i) * sizeof(*host->ops));
+	if (toy_random(host, 4) == 0)
+		perform(host, op);
+	else
+		err_set(&op->err, ECANCELED, "toy: was called off");
+	op_complete(op);
+}
+
 static void lane_free(struct lane *lane)
 {
 }
 
-static const struct lane_ops lane_ops = {.submit = submit, .free = lane_free};
+static const struct lane_ops lane_ops = {.submit = submit, .cancel = cancel, .free = lane_free};
 
 void toy_init(struct toy_host *host, uint64_t seed)
 {

@@ -7,8 +7,8 @@
 
 #include "core/engine.h"
 
-enum { TOY_NAMES = 6, TOY_CLASSES = 6 };
-enum toy_class { TOY_LINK, TOY_ADDR, TOY_SETTING, TOY_PROC, TOY_ATTACH, TOY_VOLUME };
+enum { TOY_NAMES = 6, TOY_CLASSES = 7 };
+enum toy_class { TOY_LINK, TOY_ADDR, TOY_SETTING, TOY_PROC, TOY_ATTACH, TOY_VOLUME, TOY_HELPER };
 
 struct toy_spec {
 	uint64_t present;
@@ -48,7 +48,7 @@ struct toy_host {
 	struct op **ops; /* submitted, not done */
 	size_t n_ops, cap_ops;
 	struct lane lane;
-	unsigned long n_done;
+	unsigned long n_done, n_cancels;
 };
 
 extern const struct resource_class *const toy_classes[TOY_CLASSES];
