@@ -119,7 +119,7 @@ void call_refuse(struct call *call, unsigned status, const char *fmt, ...)
 	const char *sentence = arena_vprintf(call->arena, fmt, args);
 	va_end(args);
 	/* What a client sent may be in it and need not be UTF-8. */
-	call_answer(call, status, json_pack("{s:o}", "message", json_text(sentence)));
+	call_answer(call, status, json_pack("{s:o}", "message", json_host_text(sentence)));
 }
 
 void call_stream(struct call *call, ssize_t (*fill)(struct call *, char *, size_t), void (*done)(struct call *),

@@ -183,10 +183,10 @@ json_t *event_to_json(const struct event *event)
 	if (!json)
 		abort();
 	if (event->object)
-		json_object_set_new(json, "object", json_text(event->object));
+		json_object_set_new(json, "object", json_host_text(event->object));
 	if (event->resource)
-		json_object_set_new(json, "resource", json_text(event->resource));
-	json_object_set_new(json, "text", json_text(event->text ? event->text : ""));
+		json_object_set_new(json, "resource", json_host_text(event->resource));
+	json_object_set_new(json, "text", json_host_text(event->text ? event->text : ""));
 	if (event->warning)
 		json_object_set_new(json, "warning", json_true());
 	return json;

@@ -17,12 +17,12 @@ static json_t *scalar_json(const struct field *row, const void *value)
 	case JSON_FORM_NUMBER: {
 		errno = 0;
 		long long n = strtoll(text, NULL, 10);
-		return errno ? json_text(text) : json_integer(n); /* past 63 bits only text is exact */
+		return errno ? json_host_text(text) : json_integer(n); /* past 63 bits only text is exact */
 	}
 	case JSON_FORM_STRING:
 		break;
 	}
-	return json_text(text);
+	return json_host_text(text);
 }
 
 static json_t *list_json(const struct field *row, const struct list *list, unsigned emit_flags)
@@ -118,8 +118,7 @@ static void add_json(struct text *text, const json_t *json, size_t bound)
 	switch (json_typeof(json)) {
 	case JSON_OBJECT:
 		add_text(text, "{", SHORT_TEXT);
-		json_object_foreach((json_t *)json, key, value)
-		{
+		json_object_foreach((json_t *)json, key, value) {
 			add_text(text, between, SHORT_TEXT);
 			add_text(text, key, SHORT_TEXT);
 			add_text(text, ": ", SHORT_TEXT);
@@ -130,8 +129,7 @@ static void add_json(struct text *text, const json_t *json, size_t bound)
 		break;
 	case JSON_ARRAY:
 		add_text(text, "[", SHORT_TEXT);
-		json_array_foreach(json, i, value)
-		{
+		json_array_foreach(json, i, value) {
 			add_text(text, i ? ", " : "", SHORT_TEXT);
 			add_json(text, value, bound);
 		}

@@ -4,7 +4,7 @@
 
 #include "core/utf8.h"
 
-json_t *json_text(const char *text)
+json_t *json_host_text(const char *text)
 {
 	json_t *json = json_string(text);
 	if (json || !text)

@@ -6,6 +6,6 @@
 #include <jansson.h>
 
 /* As json_string(), with '?' for each byte that is no UTF-8. NULL gives NULL. */
-json_t *json_text(const char *text);
+json_t *json_host_text(const char *text);
 
 #endif

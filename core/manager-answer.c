@@ -25,7 +25,7 @@ static json_t *time_json(uint64_t wall)
 
 static json_t *text_json(const char *text)
 {
-	return text ? json_text(text) : json_null();
+	return text ? json_host_text(text) : json_null();
 }
 
 /* ---- plans ---- */
@@ -104,7 +104,7 @@ static json_t *condition(const char *type, bool is, const char *reason, const ch
 {
 	json_t *c = json_pack("{s:s, s:s, s:s}", "type", type, "status", is ? "True" : "False", "reason", reason);
 	if (message)
-		json_object_set_new(c, "message", json_text(message));
+		json_object_set_new(c, "message", json_host_text(message));
 	if (since)
 		json_object_set_new(c, "since", time_json(since));
 	return c;
@@ -153,11 +153,11 @@ static json_t *resource_short(const struct resource_view *view)
 	cleanup_free char *id = xprintf("%s/%s", view->class->name, view->key);
 	json_t *r = json_pack("{s:s, s:s}", "id", id, "state", resource_state_names[view->state]);
 	if (view->reason)
-		json_object_set_new(r, "reason", json_text(view->reason));
+		json_object_set_new(r, "reason", json_host_text(view->reason));
 	if (view->health)
-		json_object_set_new(r, "health", json_text(view->health));
+		json_object_set_new(r, "health", json_host_text(view->health));
 	if (view->note)
-		json_object_set_new(r, "note", json_text(view->note));
+		json_object_set_new(r, "note", json_host_text(view->note));
 	if (view->n_repairs)
 		json_object_set_new(r, "repairs", json_integer(view->n_repairs));
 	return r;

@@ -47,7 +47,7 @@ void job_answer(struct job *job, const char *result, const char *fmt, ...)
 	cleanup_free char *text = xvprintf(fmt, args);
 	va_end(args);
 	json_object_set_new(job->answer, "result", json_string(result));
-	json_object_set_new(job->answer, "message", json_text(text));
+	json_object_set_new(job->answer, "message", json_host_text(text));
 	if (job->row.rev)
 		json_object_set_new(job->answer, "revision", json_integer((json_int_t)job->row.rev));
 	json_t *answer = json_copy(job->answer);
@@ -68,7 +68,7 @@ static void answer_refused(struct manager *m, struct job *job)
 	diags_sort(&job->diags);
 	json_object_set_new(job->answer, "diagnostics", diags_to_json(&job->diags));
 	cleanup_free char *rendered = diags_render(&job->diags, false);
-	json_object_set_new(job->answer, "rendered", json_text(rendered));
+	json_object_set_new(job->answer, "rendered", json_host_text(rendered));
 	job_answer(job, "refused", "%zu fault%s; nothing was changed", job->diags.n_total,
 		   job->diags.n_total == 1 ? "" : "s");
 	job_end(m, job);

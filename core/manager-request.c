@@ -67,7 +67,7 @@ void manager_diff(struct manager *m, const struct apply_request *request, manage
 
 static void answer_now(manager_done_fn *done, void *ctx, const char *result, const char *message)
 {
-	json_t *answer = json_pack("{s:s, s:o}", "result", result, "message", json_text(message));
+	json_t *answer = json_pack("{s:s, s:o}", "result", result, "message", json_host_text(message));
 	done(ctx, answer);
 	json_decref(answer);
 }

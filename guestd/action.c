@@ -15,7 +15,7 @@ static void refuse(manager_done_fn *done, void *ctx, const char *fmt, ...)
 	va_start(args, fmt);
 	cleanup_free char *text = xvprintf(fmt, args);
 	va_end(args);
-	json_t *answer = json_pack("{s:s, s:o}", "result", "failed", "message", json_text(text));
+	json_t *answer = json_pack("{s:s, s:o}", "result", "failed", "message", json_host_text(text));
 	done(ctx, answer);
 	json_decref(answer);
 }

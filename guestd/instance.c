@@ -204,7 +204,7 @@ int instance_note(struct instance *instance, const char *key, const char *text, 
 	if (!instance->record)
 		return 0;
 	if (text)
-		json_object_set_new(instance->record, key, json_text(text));
+		json_object_set_new(instance->record, key, json_host_text(text));
 	else
 		json_object_del(instance->record, key);
 	return instance_save(instance, err);
