@@ -89,15 +89,17 @@ static bool is_contested(const struct engine *e, const struct res *res)
 enum { FUTILE = 3 };
 
 /* Done several times, and each time the host looked as before: again with backoff. */
-static bool is_futile(const struct res *res, const char *what, struct decision *d)
+static bool is_futile(const struct res *res, const char *story, struct decision *d)
 {
 	if (res->futile < FUTILE)
 		return false;
-	wait_for(d, RES_FAILED, "%s %s was %s, and that was undone at once, %u times; something else on this host does that",
-		 res->class->name, res->key, what, res->futile);
+	wait_for(d, RES_FAILED, "%s %s %s", res->class->name, res->key, story);
 	d->fails = true;
 	return true;
 }
+
+static const char will_not_stay[] = "is gone again each time it is made; it ends by itself, or something else on this host removes it";
+static const char will_not_go[] = "is there again each time it is removed; something else on this host makes it, or keeps it";
 
 static void decide_create(const struct engine *e, const struct res *res, struct decision *d)
 {
@@ -122,7 +124,7 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		wait_for(d, RES_WAITING, "comes with %s/%s", res->carrier->class->name, res->carrier->key);
 		return;
 	}
-	if (held(e, res, d) || is_futile(res, "made", d))
+	if (held(e, res, d) || is_futile(res, will_not_stay, d))
 		return;
 	act(d, OP_CREATE, 0, res->want->spec);
 }
@@ -174,7 +176,7 @@ static void decide_recreate(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_WAITING, "waits for %s/%s to be done", dep->class->name, dep->key);
 		return;
 	}
-	if (!held(e, res, d) && !is_futile(res, "removed", d))
+	if (!held(e, res, d) && !is_futile(res, will_not_go, d))
 		act(d, OP_REMOVE, 0, res->obs.spec);
 }
 
@@ -361,7 +363,7 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_REMOVING, "is removed once the revision is final");
 		return;
 	}
-	if (held(e, res, d) || (!rows && is_futile(res, "removed", d)))
+	if (held(e, res, d) || (!rows && is_futile(res, will_not_go, d)))
 		return;
 	if (rows)
 		act(d, OP_UPDATE, rows, res->baseline_spec);

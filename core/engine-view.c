@@ -15,9 +15,17 @@ static bool is_older_end(const struct res *r)
 	return r->op && r->op->verb == OP_REMOVE && (r->class->flags & CLASS_REMOVE_IRREVERSIBLE);
 }
 
-static enum engine_outcome outcome_of(const struct res *r)
+enum { LONG_MS = 10 * 1000 };
+
+/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. */
+static bool is_long(const struct engine *e, const struct res *r)
 {
-	if (is_older_end(r))
+	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) && e->host.now_ms(e->host.ctx) - r->op->started_ms >= LONG_MS;
+}
+
+static enum engine_outcome outcome_of(const struct engine *e, const struct res *r)
+{
+	if (is_older_end(r) || is_long(e, r))
 		return ENGINE_SETTLED;
 	bool transactional = r->class->flags & CLASS_TRANSACTIONAL;
 	if (r->excused)
@@ -34,7 +42,7 @@ enum engine_outcome engine_outcome(struct engine *e, struct err *why)
 	enum engine_outcome outcome = e->queue ? ENGINE_RUNNING : ENGINE_SETTLED;
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		const struct res *r = e->nodes[i];
-		enum engine_outcome one = r->want || r->old ? outcome_of(r) : ENGINE_SETTLED;
+		enum engine_outcome one = r->want || r->old ? outcome_of(e, r) : ENGINE_SETTLED;
 		if (one == ENGINE_REFUSED) {
 			err_set(why, r->reason.code ? r->reason.code : EPERM, "%s/%s: %s", r->class->name, r->key,
 				r->reason.text);
@@ -233,10 +241,12 @@ static void probe_end(struct engine *e, const struct probe *probe)
 /* An operation may still aim at the probed generation's specs (one that was re-observed): such a generation stays until it is done. */
 static bool probe_in_use(const struct engine *e, const struct probe *probe)
 {
-	for (size_t i = 0; i < e->n_nodes; i++)
-		if (e->nodes[i]->op && e->nodes[i]->probe &&
-		    generation_find(probe->gen, e->nodes[i]->class->name, e->nodes[i]->key) == e->nodes[i]->probe)
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		const struct want *w = r->op ? generation_find(probe->gen, r->class->name, r->key) : NULL;
+		if (w && (r->op->want == w->spec || r->op->was == w->spec))
 			return true;
+	}
 	return false;
 }
 

@@ -384,12 +384,48 @@ static void test_what_is_always_another(void **state)
 	assert_int_equal(w->host.things[TOY_LINK][0].mtu, 2);
 }
 
-/* ---- what is only looked at ---- */
+/* ---- outcomes ---- */
 
 static void probed(void *ctx)
 {
 	*(bool *)ctx = true;
 }
+
+static void test_long_work_lets_an_apply_stand(void **state)
+{
+	struct world *w = *state;
+	struct generation *gen = with_volume(false);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	w->host.pending = true;
+	engine_switch(w->engine, gen, true);
+	generation_unref(gen);
+	while (!w->host.n_ops || w->host.ops[0]->verb == OP_OBSERVE || w->host.n_ops > 1) {
+		engine_run(w->engine);
+		size_t i = 0;
+		while (i + 1 < w->host.n_ops && w->host.ops[i]->class == toy_classes[TOY_VOLUME] && w->host.ops[i]->verb == OP_CREATE)
+			i++;
+		toy_do(&w->host, i);
+		engine_run(w->engine);
+	}
+	assert_ptr_equal(w->host.ops[0]->class, toy_classes[TOY_VOLUME]);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_RUNNING);
+	w->host.clock_ms += 15 * 1000;
+	engine_run(w->engine);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+	/* Nor does it hold up who only wants to look. */
+	bool done = false;
+	gen = with_volume(true);
+	engine_probe(w->engine, gen, probed, &done);
+	generation_unref(gen);
+	engine_run(w->engine);
+	assert_true(done);
+	w->host.pending = false;
+	engine_final(w->engine);
+	run(w, 1000);
+	assert_true(volume(w)->exists && engine_converged(w->engine));
+}
+
+/* ---- what is only looked at ---- */
 
 static void test_probe_of_what_cannot_be_seen(void **state)
 {
@@ -424,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_generations_are_freed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_work_lets_an_apply_stand, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_always_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, set_up, tear_down),
 	};
