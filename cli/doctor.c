@@ -99,8 +99,7 @@ static json_t *look_without_daemon(struct cli *cli)
 	char *cut = strstr(why, "; ");
 	if (cut)
 		*cut = '\0';
-	add(findings, "bad", "weftd", why,
-	    "start it, as root: weftd; or name the socket of another with --socket");
+	add(findings, "bad", "weftd", why, "start it, as root: weftd; or name the socket of another with --socket");
 	find_weftd(program);
 	int status = look_here(program, root, findings);
 	if (status == NOT_FOUND) {
@@ -132,7 +131,7 @@ static void print_wrapped(const char *text, size_t indent, enum style style)
 		if (cut > room) {
 			for (cut = room; cut > 0 && text[cut] != ' '; cut--)
 				;
-			cut = cut ? cut : strcspn(text, " ");
+			cut = cut ? cut : terminal.width ? room : strcspn(text, " ");
 		}
 		print_styled(stdout, STYLE_PLAIN, "%*s", first ? 0 : (int)indent, "");
 		print_styled(stdout, style, "%.*s", (int)cut, text);
@@ -168,7 +167,7 @@ static size_t count(const json_t *findings, const char *level)
 {
 	const json_t *finding;
 	size_t n = 0, i;
-	json_array_foreach (findings, i, finding)
+	json_array_foreach(findings, i, finding)
 		n += streq(json_text(finding, "level"), level);
 	return n;
 }
@@ -178,7 +177,7 @@ static void print_findings(const json_t *findings, bool problems)
 	const char *area = "";
 	const json_t *finding;
 	size_t i;
-	json_array_foreach (findings, i, finding) {
+	json_array_foreach(findings, i, finding) {
 		const char *of = json_text(finding, "area");
 		if (problems && streq(json_text(finding, "level"), "ok"))
 			continue;

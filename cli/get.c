@@ -88,10 +88,10 @@ static void print_names(const json_t *objects)
 	}
 }
 
-static char *render(const struct selection *selection, const json_t *objects, bool wide)
+static char *render(const struct selection *selection, const json_t *objects, bool wide, bool cut)
 {
 	struct terminal terminal = terminal_of(stdout);
-	if (wide)
+	if (!cut)
 		terminal.width = 0;
 	struct text_table *table = objects_table(objects, common_kind(selection), wide);
 	char *text = text_table_render(table, &terminal);
@@ -116,7 +116,7 @@ static void print_objects(const struct selection *selection, const json_t *objec
 		break;
 	case OUTPUT_TEXT:
 	case OUTPUT_WIDE:
-		text = render(selection, objects, output == OUTPUT_WIDE);
+		text = render(selection, objects, output == OUTPUT_WIDE, output != OUTPUT_WIDE);
 		if (json_array_size(objects))
 			fputs(text, stdout);
 		else
@@ -139,7 +139,7 @@ static char *render_now(void *ctx)
 		json_decref(objects);
 		return NULL;
 	}
-	char *text = render(w->selection, objects, w->wide);
+	char *text = render(w->selection, objects, w->wide, true);
 	json_decref(objects);
 	return text;
 }

@@ -13,23 +13,25 @@ static bool wants_color(void)
 	return !(no_color && *no_color) && term && *term && !streq(term, "dumb");
 }
 
-static unsigned width_of(int fd)
+static struct winsize size_of(int fd)
 {
 	struct winsize size = {0};
-	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-		return size.ws_col;
-	return 80;
+	if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0)
+		return size;
+	return (struct winsize){.ws_col = 80, .ws_row = 24};
 }
 
 struct terminal terminal_of(FILE *f)
 {
 	int fd = fileno(f);
 	bool is_terminal = isatty(fd);
+	struct winsize size = size_of(fd);
 	return (struct terminal){
 		.is_terminal = is_terminal,
 		.color = is_terminal && wants_color(),
 		.utf8 = streq(nl_langinfo(CODESET), "UTF-8"),
-		.width = is_terminal ? width_of(fd) : 0,
+		.width = is_terminal ? size.ws_col : 0,
+		.height = is_terminal ? size.ws_row : 0,
 	};
 }
 

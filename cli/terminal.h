@@ -12,7 +12,8 @@ struct terminal {
 	bool is_terminal;
 	bool color;
 	bool utf8;
-	unsigned width; /* 0: unlimited */
+	unsigned width;  /* 0: unlimited */
+	unsigned height; /* 0: unlimited */
 };
 /* Of stdout or stderr; its width as it is now. */
 struct terminal terminal_of(FILE *f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* weft topology: what hangs on what, drawn as trees: links under their masters with addresses and guests, volumes under their pools. */
+/* weft topology: what hangs on what, drawn as trees: links under their masters with addresses and guests, volumes under
+ * their pools. */
 #include "cli/cli.h"
 #include "cli/columns.h"
 #include "cli/graph.h"
@@ -13,8 +14,14 @@ struct options {
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SVG, FORMAT_DOT };
 static const char *const formats[] = {"text", "json", "svg", "dot"};
 static const struct cli_option rows[] = {
-	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(struct options, output), .argument = "FORMAT",
-	 .choices = formats, .n_choices = ARRAY_SIZE(formats), .doc = "How to print it"},
+	{.name = "output",
+	 .letter = 'o',
+	 .type = OPTION_CHOICE,
+	 .offset = offsetof(struct options, output),
+	 .argument = "FORMAT",
+	 .choices = formats,
+	 .n_choices = ARRAY_SIZE(formats),
+	 .doc = "How to print it"},
 };
 
 enum { DEPTH_MAX = 16 };
@@ -25,9 +32,35 @@ struct drawing {
 	json_t *leases;
 	json_t *drawn; /* labels of the objects that were drawn */
 	bool utf8;
+	unsigned width;                     /* of the terminal, 0: unlimited */
+	size_t column;                      /* in the present line */
 	char prefix[DEPTH_MAX * 4 * 3 + 1]; /* of the lines under the present one */
 	unsigned depth;
 };
+
+/* Prints a part of a line; what is beyond the terminal's width is cut, since a broken line would break the tree. */
+static void put(struct drawing *d, enum style style, const char *fmt, ...) printf_like(3, 4);
+static void put(struct drawing *d, enum style style, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *text = xvprintf(fmt, args), *visible = text_visible(text, false);
+	va_end(args);
+	size_t columns = text_columns(visible), room = d->width > d->column ? d->width - d->column : 0;
+	cleanup_free char *fitted = d->width && room ? graph_fit(visible, room) : xstrdup(d->width ? "" : visible);
+	bool cut = d->width && room && columns > room;
+	if (cut && !d->utf8) /* the ellipsis is the last character */
+		strcpy(fitted + strlen(fitted) - strlen("\u2026"), "~");
+	print_styled(stdout, style, "%s", fitted);
+	/* What comes after a cut is not shown at all. */
+	d->column = d->width && columns > room ? d->width : d->column + columns;
+}
+
+static void end_line(struct drawing *d)
+{
+	putchar('\n');
+	d->column = 0;
+}
 
 static const char *node_text(const json_t *node, const char *path)
 {
@@ -62,19 +95,19 @@ static void print_object(struct drawing *d, const char *label)
 	cleanup_free char *note = object ? object_note(object) : NULL;
 	bool ready = object && object_is_ready(object);
 	json_object_set_new(d->drawn, label, json_true());
-	print_styled(stdout, STYLE_STRONG, "  %s", label);
+	put(d, STYLE_STRONG, "  %s", label);
 	if (*state)
-		print_styled(stdout, streq(state, "running") ? STYLE_GOOD : STYLE_WARN, "  %s", state);
+		put(d, streq(state, "running") ? STYLE_GOOD : STYLE_WARN, "  %s", state);
 	if (!ready)
-		print_styled(stdout, STYLE_BAD, "  not Ready%s%s", note ? ": " : "", note ? note : "");
+		put(d, STYLE_BAD, "  not Ready%s%s", note ? ": " : "", note ? note : "");
 }
 
-static void print_spec(const json_t *node, const char *const *paths, size_t n)
+static void print_spec(struct drawing *d, const json_t *node, const char *const *paths, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		cleanup_free char *text = json_line(json_at(node, paths[i]));
 		if (*text)
-			print_styled(stdout, STYLE_PLAIN, "  %s", text);
+			put(d, STYLE_PLAIN, "  %s", text);
 	}
 }
 
@@ -102,7 +135,7 @@ static void print_owners(struct drawing *d, const char *id, const char *but)
 	}
 }
 
-static void print_addresses(const struct drawing *d, const char *link)
+static void print_addresses(struct drawing *d, const char *link)
 {
 	const json_t *node;
 	size_t i;
@@ -110,7 +143,7 @@ static void print_addresses(const struct drawing *d, const char *link)
 		const char *key = node_text(node, "key");
 		size_t size = strlen(link);
 		if (is_resource(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
-			print_styled(stdout, STYLE_NOTE, "  %s", key + size + 1);
+			put(d, STYLE_NOTE, "  %s", key + size + 1);
 	}
 }
 
@@ -126,7 +159,7 @@ static bool wants(const struct drawing *d, const char *object, const char *id)
 }
 
 /* The addresses that DHCP has given to the guest at a port, by guest and network. */
-static void print_leases(const struct drawing *d, const char *port, const char *master)
+static void print_leases(struct drawing *d, const char *port, const char *master)
 {
 	const json_t *lease;
 	size_t i;
@@ -134,7 +167,7 @@ static void print_leases(const struct drawing *d, const char *port, const char *
 		cleanup_free char *guest = xprintf("Guest/%s", node_text(lease, "guest"));
 		cleanup_free char *network = xprintf("Network/%s", node_text(lease, "network"));
 		if (wants(d, guest, port) && wants(d, network, master))
-			print_styled(stdout, STYLE_NOTE, "  %s", node_text(lease, "ip"));
+			put(d, STYLE_NOTE, "  %s", node_text(lease, "ip"));
 	}
 }
 
@@ -143,7 +176,7 @@ static void print_leases(const struct drawing *d, const char *port, const char *
 static void print_branch(struct drawing *d, bool last)
 {
 	static const char *const branches[] = {"|- ", "`- ", "\u251c\u2500 ", "\u2514\u2500 "};
-	printf("%s%s", d->prefix, branches[d->utf8 * 2 + last]);
+	put(d, STYLE_PLAIN, "%s%s", d->prefix, branches[d->utf8 * 2 + last]);
 }
 
 static size_t descend(struct drawing *d, bool last)
@@ -187,11 +220,11 @@ static void draw_ports(struct drawing *d, const char *master)
 		const char *name = node_text(node, "key"), *id = node_text(node, "id");
 		bool last = --left == 0;
 		print_branch(d, last);
-		print_styled(stdout, STYLE_PLAIN, "%s", name);
+		put(d, STYLE_PLAIN, "%s", name);
 		print_owners(d, id, master_id);
 		print_leases(d, id, master_id);
 		print_addresses(d, name);
-		putchar('\n');
+		end_line(d);
 		size_t before = descend(d, last);
 		draw_ports(d, name);
 		ascend(d, before);
@@ -204,17 +237,17 @@ static void draw_link(struct drawing *d, const json_t *node)
 	const char *name = node_text(node, "key"), *id = node_text(node, "id");
 	const json_t *edge;
 	size_t i;
-	print_styled(stdout, STYLE_STRONG, "%s", name);
-	print_styled(stdout, STYLE_FAINT, "  %s", node_text(node, "spec.kind"));
+	put(d, STYLE_STRONG, "%s", name);
+	put(d, STYLE_FAINT, "  %s", node_text(node, "spec.kind"));
 	print_owners(d, id, NULL);
 	json_array_foreach(d->edges, i, edge) {
 		if (edge_between(edge, "wants") && streq(json_text(edge, "to"), id))
-			print_spec(find_object(d, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
+			print_spec(d, find_object(d, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
 	}
 	print_addresses(d, name);
-	putchar('\n');
+	end_line(d);
 	draw_ports(d, name);
-	putchar('\n');
+	end_line(d);
 }
 
 static bool is_volume(const json_t *node, const char *pool)
@@ -232,7 +265,7 @@ static void print_users(struct drawing *d, const char *label)
 	json_array_foreach(d->edges, i, edge) {
 		const char *from = edge_between(edge, "reference");
 		if (from && streq(json_text(edge, "to"), label)) {
-			print_styled(stdout, STYLE_FAINT, "  %s", d->utf8 ? "\u2190" : "<-");
+			put(d, STYLE_FAINT, "  %s", d->utf8 ? "\u2190" : "<-");
 			print_object(d, from);
 		}
 	}
@@ -245,24 +278,24 @@ static void draw_pool(struct drawing *d, const json_t *pool)
 	const char *name = node_text(pool, "key");
 	size_t left = count_children(d, is_volume, name), i;
 	const json_t *node;
-	print_styled(stdout, STYLE_STRONG, "%s", name);
-	print_styled(stdout, STYLE_FAINT, "  pool");
+	put(d, STYLE_STRONG, "%s", name);
+	put(d, STYLE_FAINT, "  pool");
 	print_owners(d, node_text(pool, "id"), NULL);
-	print_spec(pool, of_pool, ARRAY_SIZE(of_pool));
-	putchar('\n');
+	print_spec(d, pool, of_pool, ARRAY_SIZE(of_pool));
+	end_line(d);
 	json_array_foreach(d->nodes, i, node) {
 		if (!is_volume(node, name))
 			continue;
 		const char *volume = node_text(node, "key") + strlen(name) + 1;
 		cleanup_free char *label = xprintf("Volume/%s", volume);
 		print_branch(d, --left == 0);
-		print_styled(stdout, STYLE_PLAIN, "%s", volume);
+		put(d, STYLE_PLAIN, "%s", volume);
 		print_object(d, label);
-		print_spec(node, of_volume, ARRAY_SIZE(of_volume));
+		print_spec(d, node, of_volume, ARRAY_SIZE(of_volume));
 		print_users(d, label);
-		putchar('\n');
+		end_line(d);
 	}
-	putchar('\n');
+	end_line(d);
 }
 
 /* Whatever has no link and no image has not been drawn yet. */
@@ -274,9 +307,9 @@ static void draw_rest(struct drawing *d)
 		cleanup_free char *label = object_label(object);
 		if (json_object_get(d->drawn, label))
 			continue;
-		print_styled(stdout, STYLE_FAINT, "-");
+		put(d, STYLE_FAINT, "-");
 		print_object(d, label);
-		putchar('\n');
+		end_line(d);
 	}
 }
 
@@ -318,11 +351,13 @@ static int run(struct cli *cli, const void *opaque)
 		json_decref(topology);
 		return CLI_DONE;
 	}
+	struct terminal terminal = terminal_of(stdout);
 	struct drawing d = {
 		.nodes = json_at(topology, "nodes"),
 		.edges = json_at(topology, "edges"),
 		.drawn = json_object(),
-		.utf8 = terminal_of(stdout).utf8,
+		.utf8 = terminal.utf8,
+		.width = terminal.width,
 	};
 	status = cli_get(cli, "/v1/objects", &d.objects);
 	if (status == CLI_DONE)
