@@ -25,18 +25,18 @@ struct change_body {
 	uint32_t wait_ms;
 };
 #define FILES_ROW F_STRUCTS("files", struct change_body, files, file_table, .list_max = 10000, .doc = "Manifests.")
-#define NAMES_ROW                                                                                                      \
+#define NAMES_ROW \
 	F_LIST("names", struct change_body, names, scalar_string, .list_max = 10000, .doc = "Objects, as Kind/name.")
 #define SET_ROW F_STRING("set", struct change_body, set, .max = 63, .doc = "The set they belong to.")
-#define PRUNE_ROW                                                                                                      \
+#define PRUNE_ROW \
 	F_BOOL("prune", struct change_body, prune, .doc = "Delete what the set had and the files no longer have.")
 #define DRY_RUN_ROW F_BOOL("dryRun", struct change_body, dry_run, .doc = "Only say what would be done.")
-#define CONFIRM_ROW                                                                                                    \
+#define CONFIRM_ROW \
 	F_DURATION("confirm", struct change_body, confirm_ms, .doc = "Go back unless confirmed in this time.")
-#define ALLOW_ROW F_BOOL("allowDisruption", struct change_body, allow_disruption, .doc = "Interrupt traffic.")
+#define ALLOW_ROW   F_BOOL("allowDisruption", struct change_body, allow_disruption, .doc = "Interrupt traffic.")
 #define WAIT_ROW    F_BOOL("wait", struct change_body, wait, .doc = "Answer when everything is Ready.")
 #define WAIT_MS_ROW F_U32("waitMs", struct change_body, wait_ms, .doc = "How long to wait for it, in milliseconds.")
-#define COMMAND_ROW                                                                                                    \
+#define COMMAND_ROW \
 	F_STRING("command", struct change_body, command, .max = 4096, .doc = "The command, for the history.")
 
 static const struct field apply_rows[] = {

@@ -55,7 +55,7 @@ static const char *ready_of(const json_t *object)
 {
 	const json_t *conditions = json_object_get(json_object_get(object, "status"), "conditions"), *condition;
 	size_t i;
-	json_array_foreach (conditions, i, condition) {
+	json_array_foreach(conditions, i, condition) {
 		if (streq(json_string_value(json_object_get(condition, "type")), "Ready"))
 			return json_string_value(json_object_get(condition, "status"));
 	}
@@ -66,7 +66,7 @@ static void add_object_nodes(struct graph *g)
 {
 	json_t *objects = manager_objects(api_manager(), NULL, NULL), *object;
 	size_t i;
-	json_array_foreach (objects, i, object) {
+	json_array_foreach(objects, i, object) {
 		json_t *metadata = json_object_get(object, "metadata");
 		const char *kind = json_string_value(json_object_get(object, "kind"));
 		const char *name = json_string_value(json_object_get(metadata, "name"));

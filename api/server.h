@@ -54,8 +54,8 @@ struct call {
 	json_t *answer;
 	/* Set by a handler that answers later: the client has gone, do not call back. */
 	void (*cancel)(struct call *call);
-	/* Of a stream: fills the buffer with at most `room` bytes. Returns 0 when there is nothing now, -1 at the end.
-	 */
+	/* Of a stream: fills the buffer with at most `room` bytes. Returns 0 when there is nothing now, -1 at the
+	 * end. */
 	ssize_t (*fill)(struct call *call, char *buffer, size_t room);
 	void (*stream_done)(struct call *call);
 	void *stream;
@@ -88,7 +88,8 @@ struct manager *api_manager(void);
 
 /* Handlers, listed in routes.c. */
 handler_fn handle_apply, handle_delete, handle_diff, handle_confirm, handle_rollback;
-handler_fn handle_history, handle_objects, handle_resources, handle_status, handle_plugins, handle_leases, handle_doctor;
+handler_fn handle_history, handle_objects, handle_resources, handle_status, handle_plugins, handle_leases,
+	handle_doctor;
 handler_fn handle_kinds, handle_events, handle_topology, handle_guest_action, handle_guest_console;
 
 #endif

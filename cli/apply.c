@@ -15,26 +15,39 @@ struct options {
 static const struct cli_option rows[] = {
 	FILE_OPTION(struct options, files),
 	FLAG_OPTION("dry-run", struct options, dry_run, "Only say what would be done"),
-	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME", .words = WORDS_SETS,
+	{.name = "set",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct options, set),
+	 .argument = "NAME",
+	 .words = WORDS_SETS,
 	 .doc = "The set that the objects belong to; else 'default'"},
 	FLAG_OPTION("prune", struct options, prune, "Delete what the set had and the files no longer have"),
-	{.name = "confirm", .type = OPTION_TIME, .offset = offsetof(struct options, confirm_ms), .argument = "TIME",
+	{.name = "confirm",
+	 .type = OPTION_TIME,
+	 .offset = offsetof(struct options, confirm_ms),
+	 .argument = "TIME",
 	 .doc = "Go back unless 'weft confirm' comes in this time"},
-	{.name = "verify", .type = OPTION_TEXT, .offset = offsetof(struct options, verify), .argument = "ADDRESS|gateway",
+	{.name = "verify",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct options, verify),
+	 .argument = "ADDRESS|gateway",
 	 .doc = "Go back unless it answers a ping afterwards"},
 	FLAG_OPTION("atomic", struct options, atomic, "Go back unless everything is Ready in time"),
 	FLAG_OPTION("allow-disruption", struct options, allow_disruption, "Do what interrupts traffic, too"),
-	{.name = "wait", .type = OPTION_MAYBE_TIME, .offset = offsetof(struct options, wait), .argument = "TIME",
+	{.name = "wait",
+	 .type = OPTION_MAYBE_TIME,
+	 .offset = offsetof(struct options, wait),
+	 .argument = "TIME",
 	 .doc = "Return when everything is Ready; 3 if it is not in time (60s)"},
 	OUTPUT_OPTION(struct options, output, 3),
 };
 
 static json_t *body_of(const struct cli *cli, const struct options *options, json_t *files)
 {
-	json_t *body = json_pack("{s:O, s:b, s:b, s:b, s:b, s:b, s:s*, s:s*, s:s*}", "files", files, "dryRun", options->dry_run,
-				 "prune", options->prune, "atomic", options->atomic, "allowDisruption", options->allow_disruption,
-				 "wait", options->wait.given, "set", options->set, "verify", options->verify, "command",
-				 cli->command);
+	json_t *body = json_pack("{s:O, s:b, s:b, s:b, s:b, s:b, s:s*, s:s*, s:s*}", "files", files, "dryRun",
+				 options->dry_run, "prune", options->prune, "atomic", options->atomic,
+				 "allowDisruption", options->allow_disruption, "wait", options->wait.given, "set",
+				 options->set, "verify", options->verify, "command", cli->command);
 	if (body && options->confirm_ms)
 		json_object_set_new(body, "confirm", json_integer(options->confirm_ms));
 	if (body && options->wait.ms)
@@ -64,7 +77,8 @@ const struct verb verb_apply = {
 	.name = "apply",
 	.arguments = "-f FILE|DIR|-",
 	.summary = "Make the host match manifests",
-	.text = "All manifests are checked before anything is touched. When the host refuses a link, an address, a route,\n"
+	.text = "All manifests are checked before anything is touched. When the host refuses a link, an address, a "
+		"route,\n"
 		"a rule or a sysctl, everything goes back to what it was.",
 	.examples = "  weft apply -f lan.yaml --wait\n"
 		    "  weft apply -f site/ --set site --prune --dry-run\n"

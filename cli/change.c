@@ -32,7 +32,8 @@ static void print_change(const json_t *object)
 	static const struct {
 		const char *change;
 		enum style style;
-	} styles[] = {{"created", STYLE_GOOD}, {"changed", STYLE_WARN}, {"deleted", STYLE_BAD}, {"unchanged", STYLE_FAINT}};
+	} styles[] = {
+		{"created", STYLE_GOOD}, {"changed", STYLE_WARN}, {"deleted", STYLE_BAD}, {"unchanged", STYLE_FAINT}};
 	const char *change = json_text(object, "change");
 	cleanup_free char *label = object_label(object);
 	enum style style = STYLE_PLAIN;
@@ -69,17 +70,19 @@ static void print_answer(const json_t *answer, const struct outcome *outcome, co
 	if (streq(outcome->result, "pending"))
 		print_pending(answer);
 	else if (outcome->status == CLI_DONE)
-		print_styled(stdout, STYLE_PLAIN, "%s%s%s%s\n", what, *what ? " is ordered (" : "", message ? message : "done",
-			     *what ? ")" : "");
+		print_styled(stdout, STYLE_PLAIN, "%s%s%s%s\n", what, *what ? " is ordered (" : "",
+			     message ? message : "done", *what ? ")" : "");
 	else
-		cli_fail(outcome->status, "%s%s%s", what, *what ? ": " : "", message ? message : "it failed, and weftd did not say why");
+		cli_fail(outcome->status, "%s%s%s", what, *what ? ": " : "",
+			 message ? message : "it failed, and weftd did not say why");
 }
 
 static int tell(struct cli *cli, int status, const json_t *answer, const char *what, enum output output)
 {
 	/* Without a result it is a refusal of the request itself, or no answer at all. */
 	if (status < 0 || !json_text(answer, "result"))
-		return cli_fail(status == 400 || status == 413 ? CLI_USAGE : CLI_FAILED, "%s", client_error(cli_client(cli)));
+		return cli_fail(status == 400 || status == 413 ? CLI_USAGE : CLI_FAILED, "%s",
+				client_error(cli_client(cli)));
 	struct outcome outcome = outcome_of(answer);
 	if (output == OUTPUT_JSON)
 		print_json(answer);
@@ -100,7 +103,8 @@ static int request(struct cli *cli, const struct client_call *call, bool progres
 int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress)
 {
 	json_t *answer = NULL;
-	int status = request(cli, &(struct client_call){"POST", path, body}, progress && output == OUTPUT_TEXT, &answer);
+	int status =
+		request(cli, &(struct client_call){"POST", path, body}, progress && output == OUTPUT_TEXT, &answer);
 	status = tell(cli, status, answer, "", output);
 	json_decref(answer);
 	return status;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What apply, delete, confirm, rollback and diff have in common: asking for a change of the configuration, watching it, and telling how it
- * came out. */
+/* What apply, delete, confirm, rollback and diff have in common: asking for a change of the configuration, watching it,
+ * and telling how it came out. */
 #ifndef WEFT_CLI_CHANGE_H
 #define WEFT_CLI_CHANGE_H
 
 #include "api/client.h"
 #include "cli/cli.h"
 
-/* Posts the request and prints the answer (core/manager.h has its shape). `progress`: it may take long enough to be watched.
- * Returns an enum cli_status. */
+/* Posts the request and prints the answer (core/manager.h has its shape). `progress`: it may take long enough to be
+ * watched. Returns an enum cli_status. */
 int change_run(struct cli *cli, const char *path, const json_t *body, enum output output, bool progress);
 /* The same for an order to one object: what became of it begins with "guest/web: stop". */
 int change_order(struct cli *cli, const char *path, const char *what, enum output output);

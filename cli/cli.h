@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a verb of the command line is, and what it is given. A verb is one file that ends in one const struct verb, named in the table of
- * verbs.c; its options are a table of rows that fill a struct of its own, and its help is printed from both. */
+/* What a verb of the command line is, and what it is given. A verb is one file that ends in one const struct verb,
+ * named in the table of verbs.c; its options are a table of rows that fill a struct of its own, and its help is printed
+ * from both. */
 #ifndef WEFT_CLI_CLI_H
 #define WEFT_CLI_CLI_H
 
@@ -55,7 +56,7 @@ struct cli_option {
 	const char *argument; /* what help calls it; NULL: takes none */
 	const char *const *choices;
 	size_t n_choices;
-	const char *doc; /* one line */
+	const char *doc;  /* one line */
 	enum words words; /* what its argument may be; choices are offered anyway */
 };
 
@@ -105,8 +106,8 @@ extern const char *const output_names[];
 /* verbs.c: every verb, in the order of help. NULL ends. */
 extern const struct verb *const verbs[];
 
-/* Reads the command line into *cli. On CLI_USAGE it has said what is wrong; on CLI_DONE with a NULL verb it has printed the help that was
- * asked for, and there is nothing to run. */
+/* Reads the command line into *cli. On CLI_USAGE it has said what is wrong; on CLI_DONE with a NULL verb it has printed
+ * the help that was asked for, and there is nothing to run. */
 int cli_parse(struct cli *cli, int argc, char **argv);
 /* Runs what was parsed. */
 int cli_run(struct cli *cli);
@@ -115,7 +116,8 @@ void cli_clear(struct cli *cli);
 /* The options of all verbs. */
 extern const struct cli_option cli_global_options[];
 extern const size_t cli_n_global_options;
-/* An option by name without dashes (size 1: or by its letter), of a verb or of all; before the verb is known (NULL), of any verb. */
+/* An option by name without dashes (size 1: or by its letter), of a verb or of all; before the verb is known (NULL), of
+ * any verb. */
 const struct cli_option *cli_find_option(const struct verb *verb, const char *name, size_t size);
 const struct verb *cli_find_verb(const char *name);
 /* Does an option as it stands on the command line ("-o", "--output") take the next word as its argument? */

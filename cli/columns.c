@@ -29,7 +29,8 @@ json_t *column_value(const json_t *object, const char *path)
 	return json_at(details, path + strlen("status."));
 }
 
-/* "spec.cpu.count" is CPU, "status.runState" RUN-STATE: the second word says what it is, further ones only which part of it. */
+/* "spec.cpu.count" is CPU, "status.runState" RUN-STATE: the second word says what it is, further ones only which part
+ * of it. */
 static char *heading_of(const char *path)
 {
 	const char *start = strchr(path, '.');

@@ -7,9 +7,11 @@
 
 #include "cli/table.h"
 
-/* A table of objects of one kind (columns of `kind`), or of any when it is NULL. `wide` adds set, generation, repairs and age. */
+/* A table of objects of one kind (columns of `kind`), or of any when it is NULL. `wide` adds set, generation, repairs
+ * and age. */
 struct text_table *objects_table(const json_t *objects, const json_t *kind, bool wide);
-/* The value of one column, such as "spec.memory.size" or "status.pid"; status is looked for in the details of the resources too. */
+/* The value of one column, such as "spec.memory.size" or "status.pid"; status is looked for in the details of the
+ * resources too. */
 json_t *column_value(const json_t *object, const char *path);
 
 #endif

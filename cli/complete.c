@@ -73,7 +73,7 @@ static void offer_kinds(struct completion *c, const char *after)
 {
 	json_t *kinds = ask(c, "/v1/kinds"), *kind;
 	size_t i;
-	json_array_foreach (kinds, i, kind) {
+	json_array_foreach(kinds, i, kind) {
 		cleanup_free char *name = lower(json_text(kind, "name")), *doc = first_sentence(json_text(kind, "doc"));
 		cleanup_free char *word = xprintf("%s%s", name, after);
 		offer(c, word, doc);
@@ -87,7 +87,7 @@ static void offer_names(struct completion *c, const char *kind, const char *befo
 	cleanup_free char *escaped = client_escape(kind), *path = xprintf("/v1/objects/%s", escaped);
 	json_t *objects = ask(c, path), *object;
 	size_t i;
-	json_array_foreach (objects, i, object) {
+	json_array_foreach(objects, i, object) {
 		const char *name = json_text(object, "metadata.name"), *of = json_text(object, "kind");
 		cleanup_free char *word = xprintf("%s%s", before, name ? name : "");
 		cleanup_free char *meaning =
@@ -135,11 +135,11 @@ static void offer_fields(struct completion *c)
 	size_t i;
 	while (rest && *rest && (word = strsep(&rest, "."))) {
 		json_t *found = NULL;
-		json_array_foreach (fields, i, field)
+		json_array_foreach(fields, i, field)
 			found = streq(json_text(field, "name"), word) ? field : found;
 		fields = json_at(found, "fields");
 	}
-	json_array_foreach (fields, i, field) {
+	json_array_foreach(fields, i, field) {
 		cleanup_free char *name = xprintf("%s%s", before, json_text(field, "name"));
 		offer(c, name, json_text(field, "doc"));
 	}
@@ -150,7 +150,7 @@ static void offer_sets(struct completion *c)
 {
 	json_t *objects = ask(c, "/v1/objects"), *object, *seen = json_object();
 	size_t i;
-	json_array_foreach (objects, i, object) {
+	json_array_foreach(objects, i, object) {
 		const char *set = json_text(object, "metadata.set");
 		if (set && !json_object_get(seen, set))
 			offer(c, set, "a set of manifests");
@@ -165,7 +165,7 @@ static void offer_revisions(struct completion *c)
 {
 	json_t *history = ask(c, "/v1/history"), *revision;
 	size_t i;
-	json_array_foreach (history, i, revision) {
+	json_array_foreach(history, i, revision) {
 		cleanup_free char *number = json_line(json_at(revision, "revision"));
 		const char *what = json_text(revision, "what"), *time = json_text(revision, "time");
 		cleanup_free char *ago = time_ago(time), *meaning = xprintf("%s ago: %s", ago, what ? what : "");

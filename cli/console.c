@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* weft guest console: the terminal becomes the guest's serial console, until Ctrl-]. Without a terminal, standard input goes to the guest
- * and what the guest says to standard output. */
+/* weft guest console: the terminal becomes the guest's serial console, until Ctrl-]. Without a terminal, standard input
+ * goes to the guest and what the guest says to standard output. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,7 +24,10 @@ enum { ESCAPE = 0x1d /* Ctrl-] */, BLOCK = 4096, AFTER_INPUT_MS = 2000 };
 
 static const struct cli_option rows[] = {
 	FLAG_OPTION("log", struct options, log, "Only print what the console has said so far"),
-	{.name = "timeout", .type = OPTION_TIME, .offset = offsetof(struct options, timeout_ms), .argument = "TIME",
+	{.name = "timeout",
+	 .type = OPTION_TIME,
+	 .offset = offsetof(struct options, timeout_ms),
+	 .argument = "TIME",
 	 .doc = "When standard input is no terminal: how long to go on after its end (2s)"},
 };
 
@@ -47,7 +50,8 @@ static void on_signal(int number)
 
 /* ---- connecting ---- */
 
-/* The path of a unix socket may be longer than an address has room for: its directory then stands for it by a descriptor. */
+/* The path of a unix socket may be longer than an address has room for: its directory then stands for it by a
+ * descriptor. */
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -78,8 +82,11 @@ static int connect_guest(const char *guest, const char *path, int *ret)
 	if (fd >= 0)
 		return CLI_DONE;
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
-		return cli_fail(CLI_FAILED, "the console of guest '%s' is not there: it does not run ('weft get guest %s' says why; "
-				"'weft guest console %s --log' shows what it said), or has console.serial: false", guest, guest, guest);
+		return cli_fail(
+			CLI_FAILED,
+			"the console of guest '%s' is not there: it does not run ('weft get guest %s' says why; "
+			"'weft guest console %s --log' shows what it said), or has console.serial: false",
+			guest, guest, guest);
 	if (fd == -EACCES || fd == -EPERM)
 		return cli_fail(CLI_FAILED, "no permission to use the console of guest '%s'; be root", guest);
 	return cli_fail(CLI_FAILED, "cannot reach the console of guest '%s' at %s: %s", guest, path, strerror(-fd));
@@ -184,7 +191,8 @@ static int attach(struct session *session, const char *log)
 	signal(SIGPIPE, SIG_IGN);
 	if (session->interactive) {
 		console_log_print(log, CONSOLE_TAIL_BYTES);
-		print_styled(stdout, STYLE_NOTE, "\n(console of guest '%s'; Ctrl-] leaves it, Enter asks for a prompt)\n", session->guest);
+		print_styled(stdout, STYLE_NOTE,
+			     "\n(console of guest '%s'; Ctrl-] leaves it, Enter asks for a prompt)\n", session->guest);
 		fflush(stdout);
 	}
 	bool raw = make_raw(session), ended = carry(session);
@@ -205,7 +213,8 @@ static int run_with(const struct options *options, const char *guest, const json
 	};
 	if (options->log) {
 		int r = console_log_print(log, 0);
-		return r < 0 ? cli_fail(CLI_FAILED, "guest '%s' has said nothing yet: %s: %s", guest, log ? log : "no log", strerror(-r))
+		return r < 0 ? cli_fail(CLI_FAILED, "guest '%s' has said nothing yet: %s: %s", guest,
+					log ? log : "no log", strerror(-r))
 			     : CLI_DONE;
 	}
 	if (!path)
@@ -234,7 +243,8 @@ const struct verb verb_guest_console = {
 	.name = "guest console",
 	.arguments = "NAME",
 	.summary = "Talk to the serial console of a guest",
-	.text = "Ctrl-] leaves it. The end of what the console has said before is shown first. When standard input is no\n"
+	.text = "Ctrl-] leaves it. The end of what the console has said before is shown first. When standard input is "
+		"no\n"
 		"terminal it is sent to the guest, and what the guest says is printed.",
 	.examples = "  weft guest console web\n  weft guest console web --log | grep -i error\n"
 		    "  echo uptime | weft guest console web --timeout 5s",

@@ -17,10 +17,16 @@ static const struct cli_option rows[] = {
 	FILE_OPTION(struct options, files),
 	FLAG_OPTION("now", struct options, now, "Kill guests instead of asking them to shut down"),
 	FLAG_OPTION("dry-run", struct options, dry_run, "Only say what would be done"),
-	{.name = "confirm", .type = OPTION_TIME, .offset = offsetof(struct options, confirm_ms), .argument = "TIME",
+	{.name = "confirm",
+	 .type = OPTION_TIME,
+	 .offset = offsetof(struct options, confirm_ms),
+	 .argument = "TIME",
 	 .doc = "Go back unless 'weft confirm' comes in this time"},
 	FLAG_OPTION("allow-disruption", struct options, allow_disruption, "Do what interrupts traffic, too"),
-	{.name = "wait", .type = OPTION_MAYBE_TIME, .offset = offsetof(struct options, wait), .argument = "TIME",
+	{.name = "wait",
+	 .type = OPTION_MAYBE_TIME,
+	 .offset = offsetof(struct options, wait),
+	 .argument = "TIME",
 	 .doc = "Return when everything is gone; 3 if it is not in time (60s)"},
 	OUTPUT_OPTION(struct options, output, 3),
 };
@@ -64,8 +70,9 @@ static int what(struct cli *cli, const struct options *options, json_t *body)
 static int run(struct cli *cli, const void *opaque)
 {
 	const struct options *options = opaque;
-	json_t *body = json_pack("{s:b, s:b, s:b, s:b, s:s*}", "now", options->now, "dryRun", options->dry_run, "allowDisruption",
-				 options->allow_disruption, "wait", options->wait.given, "command", cli->command);
+	json_t *body = json_pack("{s:b, s:b, s:b, s:b, s:s*}", "now", options->now, "dryRun", options->dry_run,
+				 "allowDisruption", options->allow_disruption, "wait", options->wait.given, "command",
+				 cli->command);
 	if (!body)
 		return cli_misuse(cli, "the command line is not UTF-8");
 	if (options->confirm_ms)
@@ -83,7 +90,8 @@ const struct verb verb_delete = {
 	.name = "delete",
 	.arguments = "KIND NAME... | KIND/NAME... | -f FILE|DIR|-",
 	.summary = "Take objects away",
-	.text = "All that is named goes in one transaction, dependants first; what others still need is not removed, and it is\n"
+	.text = "All that is named goes in one transaction, dependants first; what others still need is not removed, "
+		"and it is\n"
 		"said who needs it. Deleting a Pool or a Volume leaves its bytes where they are.",
 	.examples = "  weft delete guest web\n  weft delete -f lan.yaml --wait",
 	.options = rows,

@@ -121,15 +121,18 @@ static void print_override(const json_t *object)
 	if (!override)
 		return;
 	cleanup_free char *at = when ? time_local(when) : NULL;
-	print_styled(stdout, STYLE_NOTE, "ordered: %s by %s%s%s\n", json_text(override, "text") ? json_text(override, "text") : "?",
-		     json_text(override, "who") ? json_text(override, "who") : "somebody", at ? " at " : "", at ? at : "");
+	print_styled(stdout, STYLE_NOTE, "ordered: %s by %s%s%s\n",
+		     json_text(override, "text") ? json_text(override, "text") : "?",
+		     json_text(override, "who") ? json_text(override, "who") : "somebody", at ? " at " : "",
+		     at ? at : "");
 }
 
 static int print_object(struct cli *cli, const json_t *object)
 {
 	cleanup_free char *label = object_label(object), *labels = json_line(json_at(object, "metadata.labels"));
 	print_styled(stdout, STYLE_STRONG, "%s", label);
-	printf("  (set %s, generation %lld, %lld repairs)\n", json_text(object, "metadata.set") ? json_text(object, "metadata.set") : "?",
+	printf("  (set %s, generation %lld, %lld repairs)\n",
+	       json_text(object, "metadata.set") ? json_text(object, "metadata.set") : "?",
 	       (long long)json_integer_value(json_at(object, "metadata.generation")),
 	       (long long)json_integer_value(json_at(object, "status.repairs")));
 	if (*labels)
@@ -185,7 +188,8 @@ static int run(struct cli *cli, const void *options)
 	for (size_t i = 0; i < selection.n && status != CLI_USAGE; i++) {
 		if (i)
 			putchar('\n');
-		int one = selection.items[i].name ? describe_one(cli, &selection.items[i]) : describe_all(cli, &selection.items[i]);
+		int one = selection.items[i].name ? describe_one(cli, &selection.items[i])
+						  : describe_all(cli, &selection.items[i]);
 		status = one == CLI_DONE ? status : one;
 	}
 	return status;

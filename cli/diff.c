@@ -15,7 +15,11 @@ struct options {
 
 static const struct cli_option rows[] = {
 	FILE_OPTION(struct options, files),
-	{.name = "set", .type = OPTION_TEXT, .offset = offsetof(struct options, set), .argument = "NAME", .words = WORDS_SETS,
+	{.name = "set",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct options, set),
+	 .argument = "NAME",
+	 .words = WORDS_SETS,
 	 .doc = "The set that the objects belong to; else 'default'"},
 	FLAG_OPTION("prune", struct options, prune, "Count what the set had and the files no longer have"),
 	OUTPUT_OPTION(struct options, output, 3),
@@ -25,7 +29,8 @@ static int print_diff(const json_t *answer, enum output output)
 {
 	const char *message = json_text(answer, "message");
 	const json_t *plan = json_at(answer, "plan");
-	bool compared = streq(json_text(answer, "result"), "dryRun"), refused = streq(json_text(answer, "result"), "refused");
+	bool compared = streq(json_text(answer, "result"), "dryRun"),
+	     refused = streq(json_text(answer, "result"), "refused");
 	if (output == OUTPUT_JSON)
 		print_json(answer);
 	else if (output == OUTPUT_YAML)
@@ -66,7 +71,8 @@ const struct verb verb_diff = {
 	.name = "diff",
 	.arguments = "[-f FILE|DIR|-]",
 	.summary = "Show what differs between manifests and the host",
-	.text = "Without -f, the stored manifests are compared with the host as it is observed. Exit status 3: there are\n"
+	.text = "Without -f, the stored manifests are compared with the host as it is observed. Exit status 3: there "
+		"are\n"
 		"differences, 0: there are none.",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),

@@ -16,14 +16,30 @@ struct options {
 enum { FOLLOW_LINES = 10, TYPE_COLUMNS = 11, OBJECT_COLUMNS = 15, TEXT_INDENT = 10 };
 
 static const struct cli_option rows[] = {
-	{.name = "follow", .type = OPTION_FLAG, .offset = offsetof(struct options, follow),
+	{.name = "follow",
+	 .type = OPTION_FLAG,
+	 .offset = offsetof(struct options, follow),
 	 .doc = "Show the last few, go on, and show each as it comes"},
-	{.name = "object", .type = OPTION_TEXT, .offset = offsetof(struct options, object), .argument = "KIND/NAME", .words = WORDS_LABELS,
+	{.name = "object",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct options, object),
+	 .argument = "KIND/NAME",
+	 .words = WORDS_LABELS,
 	 .doc = "Only those of one object"},
-	{.name = "lines", .letter = 'n', .type = OPTION_COUNT, .offset = offsetof(struct options, lines), .argument = "COUNT",
+	{.name = "lines",
+	 .letter = 'n',
+	 .type = OPTION_COUNT,
+	 .offset = offsetof(struct options, lines),
+	 .argument = "COUNT",
 	 .doc = "Only the last ones"},
-	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(struct options, output), .argument = "FORMAT",
-	 .choices = output_names, .n_choices = 2, .doc = "How to print it; json: a line each"},
+	{.name = "output",
+	 .letter = 'o',
+	 .type = OPTION_CHOICE,
+	 .offset = offsetof(struct options, output),
+	 .argument = "FORMAT",
+	 .choices = output_names,
+	 .n_choices = 2,
+	 .doc = "How to print it; json: a line each"},
 };
 
 /* ---- for describe too ---- */
@@ -79,10 +95,12 @@ void event_print(const json_t *event, unsigned indent)
 {
 	const json_t *missed = json_at(event, "missed");
 	if (missed) {
-		print_styled(stdout, STYLE_WARN, "(%lld events came too fast and were missed)\n", (long long)json_integer_value(missed));
+		print_styled(stdout, STYLE_WARN, "(%lld events came too fast and were missed)\n",
+			     (long long)json_integer_value(missed));
 		return;
 	}
-	const char *type = json_text(event, "type"), *about = json_text(event, "object"), *text = json_text(event, "text");
+	const char *type = json_text(event, "type"), *about = json_text(event, "object"),
+		   *text = json_text(event, "text");
 	bool warning = json_is_true(json_at(event, "warning"));
 	const char *resource = json_text(event, "resource");
 	if (!text)

@@ -58,7 +58,8 @@ static void print_facts(const json_t *field)
 	cleanup_free char *min = json_line(json_at(field, "min")), *max = json_line(json_at(field, "max"));
 	cleanup_free char *bounds = *max ? xprintf("%s to %s", *min ? min : "0", max) : NULL;
 	const char *ref = json_text(field, "ref"), *type_name = json_text(field, "type");
-	bool number = type_name && !streq(type_name, "string") && !streq(type_name, "text") && !streq(type_name, "path");
+	bool number =
+		type_name && !streq(type_name, "string") && !streq(type_name, "text") && !streq(type_name, "path");
 	print_fact("type:", type);
 	print_fact("", json_text(field, "typeDoc"));
 	if (json_is_true(json_at(field, "required")))
@@ -119,8 +120,8 @@ static int no_such_field(const json_t *fields, const char *where, const char *na
 			names[n++] = json_text(field, "name");
 	}
 	const char *near = nearest_name(name, names, n);
-	return cli_fail(CLI_USAGE, "%s has no field '%s'%s%s%s", where, name, near ? "; did you mean '" : "", near ? near : "",
-			near ? "'?" : "");
+	return cli_fail(CLI_USAGE, "%s has no field '%s'%s%s%s", where, name, near ? "; did you mean '" : "",
+			near ? near : "", near ? "'?" : "");
 }
 
 /* Follows "dhcp.hosts", also with "spec." before it, as manifests have it. */

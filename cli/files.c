@@ -68,7 +68,8 @@ static int add_file(json_t *files, const char *name)
 	struct pos damage;
 	int r = streq(name, "-") ? read_all(STDIN_FILENO, &text, &size) : file_read(name, FILE_MAX, &text, &size);
 	if (r == -EFBIG)
-		return cli_fail(CLI_USAGE, "%s is larger than %d MiB; divide it into several manifests", name, FILE_MAX >> 20);
+		return cli_fail(CLI_USAGE, "%s is larger than %d MiB; divide it into several manifests", name,
+				FILE_MAX >> 20);
 	if (r < 0)
 		return cli_fail(CLI_USAGE, "cannot read %s: %s", name, strerror(-r));
 	if (find_damage(text, size, &damage))
@@ -102,7 +103,8 @@ static int add_directory(json_t *files, const char *path)
 	if (n > FILES_MAX)
 		status = cli_fail(CLI_USAGE, "the directory %s has more than %d manifests", path, FILES_MAX);
 	for (int i = 0; i < n; i++) {
-		cleanup_free char *name = xprintf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entries[i]->d_name);
+		cleanup_free char *name =
+			xprintf("%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entries[i]->d_name);
 		if (status == CLI_DONE)
 			status = add_file(files, name);
 		free(entries[i]);

@@ -15,9 +15,18 @@ struct options {
 
 static const char *const outputs[] = {"table", "json", "yaml", "wide", "name"};
 static const struct cli_option rows[] = {
-	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(struct options, output), .argument = "FORMAT",
-	 .choices = outputs, .n_choices = ARRAY_SIZE(outputs), .doc = "How to print it"},
-	{.name = "watch", .letter = 'w', .type = OPTION_FLAG, .offset = offsetof(struct options, watch),
+	{.name = "output",
+	 .letter = 'o',
+	 .type = OPTION_CHOICE,
+	 .offset = offsetof(struct options, output),
+	 .argument = "FORMAT",
+	 .choices = outputs,
+	 .n_choices = ARRAY_SIZE(outputs),
+	 .doc = "How to print it"},
+	{.name = "watch",
+	 .letter = 'w',
+	 .type = OPTION_FLAG,
+	 .offset = offsetof(struct options, watch),
 	 .doc = "Go on, and show what changes"},
 };
 
@@ -25,7 +34,8 @@ static int get_selected(struct cli *cli, const struct selected *selected, json_t
 {
 	const char *kind = json_text(selected->kind, "name");
 	cleanup_free char *name = selected->name ? client_escape(selected->name) : NULL;
-	cleanup_free char *path = xprintf("/v1/objects%s%s%s%s", kind ? "/" : "", kind ? kind : "", name ? "/" : "", name ? name : "");
+	cleanup_free char *path =
+		xprintf("/v1/objects%s%s%s%s", kind ? "/" : "", kind ? kind : "", name ? "/" : "", name ? name : "");
 	return cli_get(cli, path, ret);
 }
 
@@ -149,7 +159,8 @@ static int run_selection(struct cli *cli, const struct options *options, const s
 	json_t *objects = NULL;
 	bool table = options->output == OUTPUT_TEXT || options->output == OUTPUT_WIDE;
 	if (options->watch && !table)
-		return cli_misuse(cli, "--watch shows tables; for a stream of JSON there is 'weft events --follow -o json'");
+		return cli_misuse(cli,
+				  "--watch shows tables; for a stream of JSON there is 'weft events --follow -o json'");
 	if (options->watch)
 		return watch_text(cli, render_now, &(struct watching){cli, selection, options->output == OUTPUT_WIDE});
 	int status = get_objects(cli, selection, &objects);
@@ -170,7 +181,8 @@ const struct verb verb_get = {
 	.name = "get",
 	.arguments = "KIND [NAME...] | KIND/NAME... | all",
 	.summary = "Show objects",
-	.text = "KIND may be written in any case, singular, plural or short ('weft explain' lists them), several with commas\n"
+	.text = "KIND may be written in any case, singular, plural or short ('weft explain' lists them), several with "
+		"commas\n"
 		"between. What -o yaml and -o json print can be applied again.",
 	.examples = "  weft get guests\n  weft get all -o wide\n  weft get net lan -o yaml > lan.yaml",
 	.options = rows,

@@ -28,19 +28,19 @@ static int run(struct cli *cli, const void *options)
 	return order(cli, options, strchr(cli->verb->name, ' ') + 1);
 }
 
-#define GUEST_VERB(action, sentence, more)                                                                             \
-	const struct verb verb_guest_##action = {                                                                      \
-		.name = "guest " #action,                                                                              \
-		.arguments = "NAME...",                                                                                \
-		.summary = (sentence),                                                                                 \
-		.text = (more),                                                                                        \
-		.options = rows,                                                                                       \
-		.n_options = ARRAY_SIZE(rows),                                                                         \
-		.options_size = sizeof(struct options),                                                                \
-		.min_args = 1,                                                                                         \
-		.max_args = 1000,                                                                                      \
-		.words = WORDS_GUESTS,                                                                                 \
-		.run = run,                                                                                            \
+#define GUEST_VERB(action, sentence, more)              \
+	const struct verb verb_guest_##action = {       \
+		.name = "guest " #action,               \
+		.arguments = "NAME...",                 \
+		.summary = (sentence),                  \
+		.text = (more),                         \
+		.options = rows,                        \
+		.n_options = ARRAY_SIZE(rows),          \
+		.options_size = sizeof(struct options), \
+		.min_args = 1,                          \
+		.max_args = 1000,                       \
+		.words = WORDS_GUESTS,                  \
+		.run = run,                             \
 	}
 
 GUEST_VERB(start, "Start guests", "This also takes back an earlier 'weft guest stop'.");

@@ -34,8 +34,9 @@ static void print_option(FILE *f, const struct cli_option *option)
 	const char *before = !option->argument ? "" : option->type == OPTION_MAYBE_TIME ? "[=" : " ";
 	const char *after = option->type == OPTION_MAYBE_TIME ? "]" : "";
 	const char *argument = option->argument ? option->argument : "";
-	cleanup_free char *spelling = option->letter ? xprintf("-%c, --%s%s%s%s", option->letter, option->name, before, argument, after)
-						     : xprintf("--%s%s%s%s", option->name, before, argument, after);
+	cleanup_free char *spelling =
+		option->letter ? xprintf("-%c, --%s%s%s%s", option->letter, option->name, before, argument, after)
+			       : xprintf("--%s%s%s%s", option->name, before, argument, after);
 	if (strlen(spelling) < SUMMARY_COLUMN)
 		fprintf(f, "  %-*s%s", SUMMARY_COLUMN, spelling, option->doc);
 	else

@@ -20,7 +20,8 @@ static enum style style_of(const char *state)
 /* What was done; of one that did not stay, why. */
 static char *story_of(const json_t *row)
 {
-	const char *what = json_text(row, "what"), *message = json_text(row, "message"), *by = json_text(row, "confirmBy");
+	const char *what = json_text(row, "what"), *message = json_text(row, "message"),
+		   *by = json_text(row, "confirmBy");
 	if (message && *message)
 		return xprintf("%s (%s)", what ? what : "", message);
 	if (by && streq(json_text(row, "state"), "unconfirmed")) {
@@ -37,14 +38,16 @@ static void print_history(const json_t *history)
 	const json_t *row;
 	size_t i;
 	json_array_foreach(history, i, row) {
-		cleanup_free char *revision = json_line(json_at(row, "revision")), *time = time_local(json_text(row, "time"));
+		cleanup_free char *revision = json_line(json_at(row, "revision")),
+				  *time = time_local(json_text(row, "time"));
 		cleanup_free char *story = story_of(row);
 		text_table_cell(table, STYLE_PLAIN, revision);
 		text_table_cell(table, style_of(json_text(row, "state")), json_text(row, "state"));
 		text_table_cell(table, STYLE_PLAIN, time);
 		/* "root (uid 0)": the name is enough here, -o json has the rest. */
 		const char *who = json_text(row, "who");
-		cleanup_free char *name = who ? xstrndup(who, strcspn(who, "(") ? strcspn(who, "( ") : strlen(who)) : NULL;
+		cleanup_free char *name =
+			who ? xstrndup(who, strcspn(who, "(") ? strcspn(who, "( ") : strlen(who)) : NULL;
 		text_table_cell(table, STYLE_PLAIN, name);
 		text_table_cell(table, STYLE_PLAIN, json_text(row, "set"));
 		text_table_cell(table, STYLE_PLAIN, story);

@@ -138,7 +138,8 @@ char *object_note(const json_t *object)
 	}
 	if (!object_is_ready(object))
 		return condition_words(object_condition(object, "Ready"));
-	const char *override = json_text(object, "status.override.text"), *who = json_text(object, "status.override.who");
+	const char *override = json_text(object, "status.override.text"),
+		   *who = json_text(object, "status.override.who");
 	return override ? xprintf("%s by %s", override, who ? who : "somebody") : NULL;
 }
 

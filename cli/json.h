@@ -19,7 +19,8 @@ char *object_label(const json_t *object);
 /* Its condition of a type, NULL if there is none. */
 json_t *object_condition(const json_t *object, const char *type);
 bool object_is_ready(const json_t *object);
-/* What a person should read about it when not all is well, or something is unusual; NULL if there is nothing. Freed by the caller. */
+/* What a person should read about it when not all is well, or something is unusual; NULL if there is nothing. Freed by
+ * the caller. */
 char *object_note(const json_t *object);
 
 /* On stdout, as -o json prints it. */
@@ -27,7 +28,8 @@ void print_json(const json_t *json);
 /* As -o yaml: a document, or one for each item of a list. */
 void print_yaml(const json_t *json);
 
-/* "2m", "3h", "5d": how long ago a time such as 2026-01-02T03:04:05Z was. Freed by the caller; the text itself if it is no time. */
+/* "2m", "3h", "5d": how long ago a time such as 2026-01-02T03:04:05Z was. Freed by the caller; the text itself if it is
+ * no time. */
 char *time_ago(const char *time);
 /* The same as local time, "15:04:05", with the date if it is not today's. */
 char *time_local(const char *time);

@@ -18,7 +18,8 @@ struct selection {
 	size_t n_texts, cap_texts;
 };
 
-/* Reads "KIND", "KIND NAME...", "KIND/NAME...", "KIND,KIND" and "all". Says what is wrong; returns an enum cli_status. */
+/* Reads "KIND", "KIND NAME...", "KIND/NAME...", "KIND,KIND" and "all". Says what is wrong; returns an enum
+ * cli_status. */
 int selection_read(struct cli *cli, struct selection *ret);
 void selection_clear(struct selection *selection);
 #define cleanup_selection cleanup(selection_clear)

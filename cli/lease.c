@@ -10,7 +10,11 @@ struct options {
 };
 
 static const struct cli_option rows[] = {
-	{.name = "network", .type = OPTION_TEXT, .offset = offsetof(struct options, network), .argument = "NAME", .words = WORDS_NETWORKS,
+	{.name = "network",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct options, network),
+	 .argument = "NAME",
+	 .words = WORDS_NETWORKS,
 	 .doc = "Only those of this network"},
 	OUTPUT_OPTION(struct options, output, 3),
 };

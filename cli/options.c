@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the command line: options may stand anywhere, before the verb too. One pass finds the verb, for which it is enough to know of each
- * option whether an argument follows it (the same for all verbs that have it); a second one reads the options by the verb's table. */
+/* Reading the command line: options may stand anywhere, before the verb too. One pass finds the verb, for which it is
+ * enough to know of each option whether an argument follows it (the same for all verbs that have it); a second one
+ * reads the options by the verb's table. */
 #include "cli/cli.h"
 
 #include "core/diag.h"
@@ -9,7 +10,10 @@
 enum { TIME_MAX_MS = 24 * 3600 * 1000, COMMAND_MAX = 1000 };
 
 const struct cli_option cli_global_options[] = {
-	{.name = "socket", .type = OPTION_TEXT, .argument = "PATH", .words = WORDS_FILES,
+	{.name = "socket",
+	 .type = OPTION_TEXT,
+	 .argument = "PATH",
+	 .words = WORDS_FILES,
 	 .doc = "The weftd to talk to; else $WEFT_SOCKET, else /run/weft/weft.sock"},
 	{.name = "help", .letter = 'h', .doc = "Say how it is used"},
 	{.name = "version", .letter = 'V', .doc = "Say which version this is"},
@@ -28,7 +32,8 @@ struct parser {
 static const struct cli_option *in_table(const struct cli_option *rows, size_t n, const char *name, size_t size)
 {
 	for (size_t i = 0; i < n; i++)
-		if (size == 1 ? rows[i].letter == *name : strlen(rows[i].name) == size && !memcmp(rows[i].name, name, size))
+		if (size == 1 ? rows[i].letter == *name
+			      : strlen(rows[i].name) == size && !memcmp(rows[i].name, name, size))
 			return &rows[i];
 	return NULL;
 }
@@ -118,8 +123,10 @@ static int no_such_verb(const char *word, const char *prefix)
 	const char *near = nearest_name(word, names, n);
 	const char *first = prefix ? prefix : "", *space = prefix ? " " : "";
 	if (near)
-		return cli_fail(CLI_USAGE, "there is no '%s%s%s'; did you mean 'weft %s%s%s'?", first, space, word, first, space, near);
-	return cli_fail(CLI_USAGE, "there is no '%s%s%s'; 'weft help%s%s' lists what there is", first, space, word, space, first);
+		return cli_fail(CLI_USAGE, "there is no '%s%s%s'; did you mean 'weft %s%s%s'?", first, space, word,
+				first, space, near);
+	return cli_fail(CLI_USAGE, "there is no '%s%s%s'; 'weft help%s%s' lists what there is", first, space, word,
+			space, first);
 }
 
 /* Finds the verb that the words name, and how many of them it takes. */
@@ -172,8 +179,8 @@ static int read_choice(struct cli *cli, const struct cli_option *option, const c
 		list = longer;
 	}
 	const char *near = nearest_name(text, option->choices, option->n_choices);
-	return cli_misuse(cli, "--%s %s: expected one of %s%s%s%s", option->name, text, list, near ? "; did you mean '" : "",
-			  near ? near : "", near ? "'?" : "");
+	return cli_misuse(cli, "--%s %s: expected one of %s%s%s%s", option->name, text, list,
+			  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static int read_count(struct cli *cli, const struct cli_option *option, const char *text, unsigned *ret)
@@ -244,8 +251,8 @@ static int unknown_option(struct parser *p, const char *name, size_t size)
 	cleanup_free char *text = xstrndup(name, size);
 	if (size > 1)
 		near = nearest_name(text, names, n);
-	return cli_misuse(p->cli, "there is no option '-%s%s'%s%s%s", size > 1 ? "-" : "", text, near ? "; did you mean '--" : "",
-			  near ? near : "", near ? "'?" : "");
+	return cli_misuse(p->cli, "there is no option '-%s%s'%s%s%s", size > 1 ? "-" : "", text,
+			  near ? "; did you mean '--" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* One "--name", "--name=argument" or "--name argument". */

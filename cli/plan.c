@@ -30,7 +30,8 @@ static const struct verb_sign *sign_of(const json_t *step)
 
 static void print_field(const json_t *change)
 {
-	const char *field = json_text(change, "field"), *from = json_text(change, "from"), *to = json_text(change, "to");
+	const char *field = json_text(change, "field"), *from = json_text(change, "from"),
+		   *to = json_text(change, "to");
 	if (from)
 		print_styled(stdout, STYLE_BAD, "      - %s: %s\n", field ? field : "?", from);
 	if (to)
@@ -47,7 +48,8 @@ static void print_step(const json_t *step, bool fields)
 		note = "is looked at when it is applied";
 	print_styled(stdout, sign->style, "  %s %s", sign->sign, resource ? resource : "?");
 	if (note)
-		print_styled(stdout, json_is_true(json_at(step, "disruptive")) ? STYLE_WARN : STYLE_FAINT, "  # %s", note);
+		print_styled(stdout, json_is_true(json_at(step, "disruptive")) ? STYLE_WARN : STYLE_FAINT, "  # %s",
+			     note);
 	putchar('\n');
 	if (!fields && sign->verb[0] != 'u')
 		return;

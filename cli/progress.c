@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawing what becomes of objects while a request is under way: the request waits on a thread of its own, the objects are asked for on
- * another connection, and a line each is redrawn in place. What is done before anybody could read it is not drawn. */
+/* Drawing what becomes of objects while a request is under way: the request waits on a thread of its own, the objects
+ * are asked for on another connection, and a line each is redrawn in place. What is done before anybody could read it
+ * is not drawn. */
 #include <pthread.h>
 #include <time.h>
 

@@ -28,8 +28,9 @@ int cli_misuse(const struct cli *cli, const char *fmt, ...)
 	const struct verb *verb = cli->verb;
 	cli_fail(CLI_USAGE, "%s%s%s", verb ? verb->name : "", verb ? ": " : "", text);
 	if (verb)
-		fprintf(stderr, "usage: weft %s%s%s%s   ('weft help %s' says more)\n", verb->name, verb->arguments ? " " : "",
-			verb->arguments ? verb->arguments : "", verb->n_options ? " [OPTION...]" : "", verb->name);
+		fprintf(stderr, "usage: weft %s%s%s%s   ('weft help %s' says more)\n", verb->name,
+			verb->arguments ? " " : "", verb->arguments ? verb->arguments : "",
+			verb->n_options ? " [OPTION...]" : "", verb->name);
 	else
 		fputs("usage: weft VERB [ARGUMENT...] [OPTION...]   ('weft help' says more)\n", stderr);
 	return CLI_USAGE;

@@ -38,8 +38,9 @@ struct terminal terminal_of(FILE *f)
 const char *style_on(const struct terminal *terminal, enum style style)
 {
 	static const char *const sequences[] = {
-		[STYLE_PLAIN] = "",        [STYLE_STRONG] = "\033[1m", [STYLE_FAINT] = "\033[2m", [STYLE_GOOD] = "\033[32m",
-		[STYLE_WARN] = "\033[33m", [STYLE_BAD] = "\033[31m",   [STYLE_NOTE] = "\033[36m",
+		[STYLE_PLAIN] = "",        [STYLE_STRONG] = "\033[1m", [STYLE_FAINT] = "\033[2m",
+		[STYLE_GOOD] = "\033[32m", [STYLE_WARN] = "\033[33m",  [STYLE_BAD] = "\033[31m",
+		[STYLE_NOTE] = "\033[36m",
 	};
 	return terminal->color ? sequences[style] : "";
 }

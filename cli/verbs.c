@@ -2,8 +2,9 @@
 /* The table of verbs, in the order in which help lists them. */
 #include "cli/cli.h"
 
-extern const struct verb verb_apply, verb_complete, verb_completion, verb_confirm, verb_delete, verb_describe, verb_diff, verb_doctor, verb_events, verb_explain, verb_get,
-	verb_history, verb_lease_list, verb_rollback, verb_status, verb_topology;
+extern const struct verb verb_apply, verb_complete, verb_completion, verb_confirm, verb_delete, verb_describe,
+	verb_diff, verb_doctor, verb_events, verb_explain, verb_get, verb_history, verb_lease_list, verb_rollback,
+	verb_status, verb_topology;
 extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
 	verb_guest_start, verb_guest_stop;
 

@@ -32,8 +32,8 @@ static void *follow(void *ctx)
 	return NULL;
 }
 
-/* Waits until something has happened and a little longer, since it rarely comes alone; the end of the stream ends it.
- */
+/* Waits until something has happened and a little longer, since it rarely comes alone; the end of the stream ends
+ * it. */
 static bool wait_event(const struct watch *watch, int timeout_ms)
 {
 	struct pollfd fds[] = {{.fd = watch->wake, .events = POLLIN}, {.fd = watch->ended, .events = POLLIN}};

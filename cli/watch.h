@@ -7,7 +7,8 @@
 
 /* The text as it is now, freed by the caller; NULL (and said why) ends the watch. */
 typedef char *render_fn(void *ctx);
-/* On a terminal the text is redrawn in place; elsewhere the lines that are new are printed. Returns when weftd has gone. */
+/* On a terminal the text is redrawn in place; elsewhere the lines that are new are printed. Returns when weftd has
+ * gone. */
 int watch_text(struct cli *cli, render_fn *render, void *ctx);
 
 #endif

@@ -23,12 +23,11 @@ static inline void arena_freep(struct arena **arena)
 {
 	arena_free(*arena);
 }
-#define cleanup_arena cleanup(arena_freep)
+#define cleanup_arena             cleanup(arena_freep)
 #define arena_new_of(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 
 /* As grow(), in an arena (the old array stays behind in it). */
-#define arena_grow(arena, items, n, cap) \
-	((items) = arena_grow_items((arena), (items), (n), &(cap), sizeof(*(items))))
+#define arena_grow(arena, items, n, cap) ((items) = arena_grow_items((arena), (items), (n), &(cap), sizeof(*(items))))
 void *arena_grow_items(struct arena *arena, void *items, size_t n, size_t *cap, size_t size);
 
 #endif

@@ -47,12 +47,12 @@ struct diags {
 	struct arena *arena; /* borrowed; texts live here */
 	struct diag *items[DIAGS_MAX];
 	size_t n;
-	size_t n_total; /* counting what found no room */
+	size_t n_total;      /* counting what found no room */
 	struct diag scratch; /* what diag_add() hands out when there is no room */
 };
 
-/* A line of a source (from 1) without its end and without a byte order mark; false if there is no such line. Lines end as
- * YAML counts them: LF, CR LF, CR, NEL, LS or PS. */
+/* A line of a source (from 1) without its end and without a byte order mark; false if there is no such line. Lines end
+ * as YAML counts them: LF, CR LF, CR, NEL, LS or PS. */
 bool source_line(const struct source *source, unsigned line, const char **ret, size_t *ret_size);
 
 /* Queues one. Never returns NULL: past DIAGS_MAX it hands out a scratch one. */

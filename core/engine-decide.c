@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is to be done about one resource: a function of what is wanted, what was seen and how its neighbours stand. It changes
- * nothing, so the engine can ask it again at any time and must get the same answer (engine_check). */
+/* What is to be done about one resource: a function of what is wanted, what was seen and how its neighbours stand. It
+ * changes nothing, so the engine can ask it again at any time and must get the same answer (engine_check). */
 #include "core/engine-internal.h"
 
 static void wait_for(struct decision *d, enum resource_state state, const char *fmt, ...) printf_like(3, 4);
@@ -98,8 +98,10 @@ static bool is_futile(const struct res *res, const char *story, struct decision 
 	return true;
 }
 
-static const char will_not_stay[] = "is gone again each time it is made; it ends by itself, or something else on this host removes it";
-static const char will_not_go[] = "is there again each time it is removed; something else on this host makes it, or keeps it";
+static const char will_not_stay[] =
+	"is gone again each time it is made; it ends by itself, or something else on this host removes it";
+static const char will_not_go[] =
+	"is there again each time it is removed; something else on this host makes it, or keeps it";
 
 static void decide_create(const struct engine *e, const struct res *res, struct decision *d)
 {
@@ -116,8 +118,10 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		return;
 	}
 	if ((class->flags & CLASS_PRECIOUS) && (res->made_incarnation || res->baseline)) {
-		wait_for(d, RES_FAILED, "%s %s was there and is gone; bring it back, or delete its object and apply it again to "
-			 "get a new one", class->name, res->key);
+		wait_for(d, RES_FAILED,
+			 "%s %s was there and is gone; bring it back, or delete its object and apply it again to "
+			 "get a new one",
+			 class->name, res->key);
 		return;
 	}
 	if (res->carrier && (res->carrier->state != RES_PRESENT || !res->carrier->known)) {
@@ -134,8 +138,7 @@ static bool remove_held_by_dependent(const struct res *res, struct decision *d)
 	for (size_t i = 0; i < res->dependents.n; i++) {
 		const struct res *dep = res->dependents.items[i];
 		bool going = !dep->want;
-		bool holds = going ? !dep->released
-				   : dep->op || dep->queued || !dep->known || dep->state == RES_FAILED;
+		bool holds = going ? !dep->released : dep->op || dep->queued || !dep->known || dep->state == RES_FAILED;
 		if (!holds)
 			continue;
 		wait_for(d, RES_REMOVING, "is removed after %s/%s", dep->class->name, dep->key);
@@ -156,8 +159,10 @@ static void decide_recreate(const struct engine *e, const struct res *res, struc
 {
 	const struct res *need = unmet_need(res);
 	if (res->class->flags & (CLASS_KEEP | CLASS_PRECIOUS)) {
-		wait_for(d, RES_FAILED, "%s %s could only be had otherwise by making it anew, and what it holds would be lost; "
-			 "delete its object and apply it again to get a new one", res->class->name, res->key);
+		wait_for(d, RES_FAILED,
+			 "%s %s could only be had otherwise by making it anew, and what it holds would be lost; "
+			 "delete its object and apply it again to get a new one",
+			 res->class->name, res->key);
 		d->refused = is_transactional(res);
 		return;
 	}
@@ -229,7 +234,8 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 	}
 	bool anew = (flags & FIELD_RECREATE) || (rebound && res->class->rebind == REBIND_RECREATE);
 	if (anew && !res->made) { /* taken over: what others made is set, not destroyed */
-		wait_for(d, RES_FAILED, "%s of %s %s can only be had by making it anew, and it is not weft's; remove it",
+		wait_for(d, RES_FAILED,
+			 "%s of %s %s can only be had by making it anew, and it is not weft's; remove it",
 			 flags & FIELD_RECREATE ? row_name(res->class, recreate_rows(table, rows)) : "the binding",
 			 res->class->name, res->key);
 		d->refused = is_transactional(res);
@@ -352,7 +358,8 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 	bool removable = !(res->class->flags & CLASS_INHERENT) && !res->baseline &&
 			 (res->made || res->obs.owner == OWNER_OURS) && res->obs.owner != OWNER_FOREIGN;
 	if (removable && (res->class->flags & CLASS_KEEP) && !res->fresh)
-		removable = res->old && res->old_final && res->class->disposable && res->class->disposable(res->old->spec);
+		removable =
+			res->old && res->old_final && res->class->disposable && res->class->disposable(res->old->spec);
 	if (!rows && !removable) {
 		d->released = true;
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the engine share: nodes (one a resource, wanted or leaving) and their graph. Nobody else includes this.
+/* What the files of the engine share: nodes (one a resource, wanted or leaving) and their graph. Nobody else includes
+ * this.
  *
  *   engine.c        public calls: generations, lanes, events, the loop
  *   engine-node.c   nodes, their index, their edges
@@ -33,9 +34,9 @@ struct res {
 	struct res *hash_next;
 	size_t index; /* in engine->nodes */
 
-	struct want *want; /* in the current generation; NULL: it leaves */
-	struct want *old;  /* in the newest generation before that had it */
-	bool old_final;    /* that generation was final */
+	struct want *want;  /* in the current generation; NULL: it leaves */
+	struct want *old;   /* in the newest generation before that had it */
+	bool old_final;     /* that generation was final */
 	struct want *probe; /* of a generation that is only looked at */
 
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
@@ -54,14 +55,15 @@ struct res {
 	struct err reason; /* text of the state */
 	bool refused;      /* the host will not have it */
 	bool restart_needed;
-	bool tried;        /* since the last switch */
-	bool excused;      /* was not as wanted before the switch, which asks nothing else of it: no reason to take that back */
-	bool settled;      /* has been as wanted since its want last changed: a difference now is drift */
+	bool tried;   /* since the last switch */
+	bool excused; /* was not as wanted before the switch, which asks nothing else of it: no reason to take that
+		       back */
+	bool settled; /* has been as wanted since its want last changed: a difference now is drift */
 	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
 	bool observe_failed;
 	bool hurry; /* leaving, and a person does not want to wait */
 	bool again; /* marked dirty while an operation was under way */
-	char *loss;        /* what drift was seen, for the event */
+	char *loss; /* what drift was seen, for the event */
 	struct op *op;
 	bool queued;
 	struct res *queue_next;
@@ -130,15 +132,15 @@ struct decision {
 	bool act;
 	enum op_verb verb;
 	uint64_t rows;
-	const void *spec;   /* what the operation aims at */
-	bool released;      /* nothing of it is left that is ours: the node can go */
-	bool refused;       /* transactional: the apply cannot stand */
-	bool held;          /* until its next try */
+	const void *spec; /* what the operation aims at */
+	bool released;    /* nothing of it is left that is ours: the node can go */
+	bool refused;     /* transactional: the apply cannot stand */
+	bool held;        /* until its next try */
 	bool restart_needed;
-	bool adopt;         /* keep a baseline first */
-	bool stubborn;      /* present, though it keeps another binding or loses its mark */
-	bool fails;         /* for `reason`, as an operation fails: again with backoff */
-	bool contest;       /* hold back: a rival undoes it */
+	bool adopt;    /* keep a baseline first */
+	bool stubborn; /* present, though it keeps another binding or loses its mark */
+	bool fails;    /* for `reason`, as an operation fails: again with backoff */
+	bool contest;  /* hold back: a rival undoes it */
 	uint64_t differs;
 	char reason[sizeof(((struct err *)0)->text)];
 };
@@ -149,7 +151,7 @@ struct res *res_obtain(struct engine *e, const struct resource_class *class, con
 void res_free(struct engine *e, struct res *res);
 void res_queue(struct engine *e, struct res *res);
 void res_forget_seen(struct engine *e, struct res *res); /* observe it anew */
-void res_link_all(struct engine *e); /* edges anew out of wants and olds */
+void res_link_all(struct engine *e);                     /* edges anew out of wants and olds */
 void res_neighbours_queue(struct engine *e, struct res *res);
 void res_instance_changed(struct engine *e, struct res *res, bool was_there);
 bool res_is_there(const struct res *res);

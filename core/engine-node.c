@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's nodes: one for every resource that is wanted, leaving or being looked at, found by class and key, and the edges
- * between them. */
+/* The engine's nodes: one for every resource that is wanted, leaving or being looked at, found by class and key, and
+ * the edges between them. */
 #include "core/engine-internal.h"
 
 static size_t bucket_of(const struct engine *e, const char *class, const char *key)
@@ -163,8 +163,8 @@ void res_neighbours_queue(struct engine *e, struct res *res)
 	}
 }
 
-/* Another instance of `res` is there, or none, than was before: what hung on the one that went may be gone with it, and what is always
- * there with it (its settings), or came along with it, is there now. */
+/* Another instance of `res` is there, or none, than was before: what hung on the one that went may be gone with it, and
+ * what is always there with it (its settings), or came along with it, is there now. */
 void res_instance_changed(struct engine *e, struct res *res, bool was_there)
 {
 	for (size_t i = 0; i < res->dependents.n; i++)

@@ -43,7 +43,8 @@ static void write_baseline(struct engine *e, struct res *res)
 			json_array_append_new(rows, json_string(table->fields[i].name));
 	json_decref(res->baseline);
 	res->baseline = json_object();
-	json_object_set_new(res->baseline, "spec", table_to_json(table, res->baseline_spec, EMIT_SECRETS | EMIT_NO_STATUS));
+	json_object_set_new(res->baseline, "spec",
+			    table_to_json(table, res->baseline_spec, EMIT_SECRETS | EMIT_NO_STATUS));
 	json_object_set_new(res->baseline, "rows", rows);
 	record_change(e, res);
 }
@@ -200,7 +201,8 @@ static void take_failure(struct engine *e, struct res *res, struct op *op)
 		return;
 	}
 	enum answer answer = answer_to(res->class, op->verb, op->err.code);
-	if (op->verb == OP_CREATE && res->made && !res->made_incarnation && answer != ANSWER_DONE && op->err.code != ETIMEDOUT) {
+	if (op->verb == OP_CREATE && res->made && !res->made_incarnation && answer != ANSWER_DONE &&
+	    op->err.code != ETIMEDOUT) {
 		/* A create that failed made nothing; what stands there now is somebody else's. */
 		res->made = res->fresh = false;
 		record_change(e, res);
@@ -261,7 +263,8 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		return;
 	case OP_REMOVE:
 		count_attempt(res, op, false);
-		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted again */
+		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted
+					      again */
 			res->made_incarnation = 0;
 			record_change(e, res);
 		}
@@ -375,7 +378,8 @@ static char *describe_loss(const struct res *res, const struct decision *d)
 		text = longer;
 	}
 	arena_free(arena);
-	char *whole = xprintf("%s/%s: %s%s%s", res->class->name, res->key, *text ? text : "was bound to what is gone", sep, by);
+	char *whole = xprintf("%s/%s: %s%s%s", res->class->name, res->key, *text ? text : "was bound to what is gone",
+			      sep, by);
 	free(text);
 	return whole;
 }
@@ -508,7 +512,8 @@ static void contest(struct engine *e, struct res *res)
 	char *what = describe_loss(res, &d);
 	res_set_retry(e, res, e->host.now_ms(e->host.ctx) + backoff(CONTEST_MS, res->contests++));
 	err_set(&res->reason, EBUSY, "%s: %s; tried again at most every %d s",
-		res->obs.exists ? "somebody else keeps changing it" : "it does not stay", what, LONGEST_BACKOFF_MS / 1000);
+		res->obs.exists ? "somebody else keeps changing it" : "it does not stay", what,
+		LONGEST_BACKOFF_MS / 1000);
 	free(what);
 	bool news = res->state != RES_CONTESTED;
 	res->state = RES_CONTESTED;
@@ -518,8 +523,8 @@ static void contest(struct engine *e, struct res *res)
 	res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
 }
 
-/* One that is only looked at for a plan stays, and is decided about again whenever a neighbour is: it tells them once only, or two of
- * them would wake each other for ever. */
+/* One that is only looked at for a plan stays, and is decided about again whenever a neighbour is: it tells them once
+ * only, or two of them would wake each other for ever. */
 static bool release(struct engine *e, struct res *res, bool again)
 {
 	if (res->want || (again && res->probe))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking at the engine: how a switch came out, what each resource is like, what another generation would change, and the
- * engine's check of itself. */
+/* Looking at the engine: how a switch came out, what each resource is like, what another generation would change, and
+ * the engine's check of itself. */
 #include "core/engine-internal.h"
 
 static bool undecided(const struct res *r)
@@ -8,8 +8,8 @@ static bool undecided(const struct res *r)
 	return r->op || r->queued || (!r->known && !r->observe_failed);
 }
 
-/* The end of something that an earlier revision decided on: nothing irreversible begins before this one is final, and a guest may
- * take its time to shut down. */
+/* The end of something that an earlier revision decided on: nothing irreversible begins before this one is final, and a
+ * guest may take its time to shut down. */
 static bool is_older_end(const struct res *r)
 {
 	return r->op && r->op->verb == OP_REMOVE && (r->class->flags & CLASS_REMOVE_IRREVERSIBLE);
@@ -20,7 +20,8 @@ enum { LONG_MS = 10 * 1000 };
 /* Copying an image may take an hour: that it has been begun is enough for an apply to stand. */
 static bool is_long(const struct engine *e, const struct res *r)
 {
-	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) && e->host.now_ms(e->host.ctx) - r->op->started_ms >= LONG_MS;
+	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) &&
+	       e->host.now_ms(e->host.ctx) - r->op->started_ms >= LONG_MS;
 }
 
 static enum engine_outcome outcome_of(const struct engine *e, const struct res *r)
@@ -133,8 +134,8 @@ static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void 
 		return;
 	}
 	if (!r->obs.exists) {
-		bool creatable = !(w->class->flags & CLASS_INHERENT) &&
-				 (!w->class->creatable || w->class->creatable(w->spec));
+		bool creatable =
+			!(w->class->flags & CLASS_INHERENT) && (!w->class->creatable || w->class->creatable(w->spec));
 		step.verb = OP_CREATE;
 		step.note = creatable || w->n_needs ? NULL : "does not exist, and is not weft's to make";
 		fn(ctx, &step);
@@ -238,7 +239,8 @@ static void probe_end(struct engine *e, const struct probe *probe)
 	}
 }
 
-/* An operation may still aim at the probed generation's specs (one that was re-observed): such a generation stays until it is done. */
+/* An operation may still aim at the probed generation's specs (one that was re-observed): such a generation stays until
+ * it is done. */
 static bool probe_in_use(const struct engine *e, const struct probe *probe)
 {
 	for (size_t i = 0; i < e->n_nodes; i++) {
@@ -273,8 +275,7 @@ void probe_check(struct engine *e)
 
 static void check_failed(const struct res *r, const char *what)
 {
-	fprintf(stderr, "engine: %s/%s: %s (state %s)\n", r->class->name, r->key, what,
-		resource_state_names[r->state]);
+	fprintf(stderr, "engine: %s/%s: %s (state %s)\n", r->class->name, r->key, what, resource_state_names[r->state]);
 	abort();
 }
 

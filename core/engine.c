@@ -82,8 +82,9 @@ void engine_load_record(struct engine *e, const struct engine_record *record)
 	r->baseline_spec = spec;
 	const json_t *name;
 	size_t i;
-	json_array_foreach (json_object_get(record->baseline, "rows"), i, name) {
-		const struct field *row = json_is_string(name) ? table_field(class->table, json_string_value(name)) : NULL;
+	json_array_foreach(json_object_get(record->baseline, "rows"), i, name) {
+		const struct field *row =
+			json_is_string(name) ? table_field(class->table, json_string_value(name)) : NULL;
 		if (row)
 			r->taken |= (uint64_t)1 << (row - class->table->fields);
 	}
@@ -101,8 +102,8 @@ static void add_generation(struct engine *e, struct generation *gen)
 static bool same_want(const struct want *a, const struct want *b)
 {
 	const struct table *table = a->class->table;
-	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt && !table_diff(table, a->spec, b->spec) &&
-	       !table_diff(table, b->spec, a->spec);
+	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt &&
+	       !table_diff(table, a->spec, b->spec) && !table_diff(table, b->spec, a->spec);
 }
 
 static void add_poll(struct engine *e, const struct resource_class *class)
@@ -264,7 +265,8 @@ static bool forget_olds(struct engine *e)
 	return true;
 }
 
-/* Generations that nothing points into any more are freed once everything has come to rest; but for what leaves, which may never do so. */
+/* Generations that nothing points into any more are freed once everything has come to rest; but for what leaves, which
+ * may never do so. */
 static void collect_generations(struct engine *e)
 {
 	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes || e->queue || !forget_olds(e))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine: makes the host equal to the current generation and keeps it so, over the union of what is wanted and what
  * is still there of what was. Written once; knows no class by name. It is driven by level: events mark resources
- * dirty, dirty ones are observed, compared, and handed to their lane. It has one thread, no clock and no loop of its own, so a test can drive it through a
- * million steps: see struct engine_host. */
+ * dirty, dirty ones are observed, compared, and handed to their lane. It has one thread, no clock and no loop of its
+ * own, so a test can drive it through a million steps: see struct engine_host. */
 #ifndef WEFT_CORE_ENGINE_H
 #define WEFT_CORE_ENGINE_H
 
@@ -12,12 +12,12 @@ enum resource_state {
 	RES_UNKNOWN, /* not looked at yet */
 	RES_ABSENT,
 	RES_PRESENT,
-	RES_BUSY,    /* an operation is under way */
-	RES_WAITING, /* for a need, a handover, the revision to be final */
-	RES_REMOVING, /* its removal is held up by what does not cooperate */
-	RES_FAILED,  /* tried again at retry_ms */
+	RES_BUSY,      /* an operation is under way */
+	RES_WAITING,   /* for a need, a handover, the revision to be final */
+	RES_REMOVING,  /* its removal is held up by what does not cooperate */
+	RES_FAILED,    /* tried again at retry_ms */
 	RES_CONTESTED, /* a rival keeps changing it; tried again at retry_ms */
-	RES_FOREIGN, /* exists, is not ours, is not touched */
+	RES_FOREIGN,   /* exists, is not ours, is not touched */
 };
 extern const char *const resource_state_names[];
 
@@ -26,19 +26,29 @@ struct resource_view {
 	const struct resource_class *class;
 	const char *key;
 	enum resource_state state;
-	const struct want *want;  /* NULL: nobody wants it, it is leaving */
-	const void *seen;         /* observed spec; NULL if it does not exist or is unknown */
+	const struct want *want; /* NULL: nobody wants it, it is leaving */
+	const void *seen;        /* observed spec; NULL if it does not exist or is unknown */
 	bool known, exists, made, disruptive, restart_needed;
 	uint64_t incarnation;
-	uint64_t differs;         /* rows that differ now */
-	const char *reason;       /* sentence: the error, what it waits for, what keeps undoing it; NULL */
+	uint64_t differs;   /* rows that differ now */
+	const char *reason; /* sentence: the error, what it waits for, what keeps undoing it; NULL */
 	const char *health, *note;
-	uint64_t retry_ms;        /* of the host's clock */
+	uint64_t retry_ms; /* of the host's clock */
 	unsigned n_repairs;
 };
 
 /* What happened to a resource; becomes events. */
-enum engine_notice_type { NOTICE_CREATED, NOTICE_UPDATED, NOTICE_REMOVED, NOTICE_REPAIRED, NOTICE_FAILED, NOTICE_CONTESTED, NOTICE_FOREIGN, NOTICE_RECOVERED, NOTICE_HEALTH };
+enum engine_notice_type {
+	NOTICE_CREATED,
+	NOTICE_UPDATED,
+	NOTICE_REMOVED,
+	NOTICE_REPAIRED,
+	NOTICE_FAILED,
+	NOTICE_CONTESTED,
+	NOTICE_FOREIGN,
+	NOTICE_RECOVERED,
+	NOTICE_HEALTH
+};
 struct engine_notice {
 	enum engine_notice_type type;
 	const struct resource_class *class;
@@ -50,12 +60,15 @@ struct engine_notice {
 /* A record that must be on disk before operations run; see ENGINE: made, baseline. */
 struct engine_record {
 	const char *class, *key;
-	bool made;         /* we are about to create it, or have */
-	uint64_t incarnation; /* which instance we made, 0 while unknown: with it a lost mark is drift, not somebody else's thing */
-	bool fresh;        /* made by a revision that is not final: taken back with it even where its class keeps things (a volume's bytes) */
-	json_t *baseline;  /* as it was before us, and which rows are ours to give back; NULL if there was nothing or nothing is kept */
-	bool forget;       /* drop the record */
-	bool old_boot;     /* given back by the store: written before the last boot; not read when it is put */
+	bool made;            /* we are about to create it, or have */
+	uint64_t incarnation; /* which instance we made, 0 while unknown: with it a lost mark is drift, not somebody
+				 else's thing */
+	bool fresh; /* made by a revision that is not final: taken back with it even where its class keeps things (a
+		       volume's bytes) */
+	json_t *baseline; /* as it was before us, and which rows are ours to give back; NULL if there was nothing or
+			     nothing is kept */
+	bool forget;      /* drop the record */
+	bool old_boot;    /* given back by the store: written before the last boot; not read when it is put */
 };
 
 struct engine_host {
@@ -77,18 +90,22 @@ struct lane *engine_lane(struct engine *engine, const char *name);
 
 /* What the store knows of a resource from before; call before engine_switch(). */
 void engine_load_record(struct engine *engine, const struct engine_record *record);
-/* Makes a generation current; the one before becomes outgoing, what of it is not wanted any more is removed. With `pending`,
- * irreversible operations wait for engine_final(), and a refusal of a transactional class ends in ENGINE_REFUSED. Takes a reference. */
+/* Makes a generation current; the one before becomes outgoing, what of it is not wanted any more is removed. With
+ * `pending`, irreversible operations wait for engine_final(), and a refusal of a transactional class ends in
+ * ENGINE_REFUSED. Takes a reference. */
 void engine_switch(struct engine *engine, struct generation *gen, bool pending);
-/* Adds resources of an older generation that may still be there (crash recovery): they leave unless the current one wants them. Oldest first. */
+/* Adds resources of an older generation that may still be there (crash recovery): they leave unless the current one
+ * wants them. Oldest first. */
 void engine_leave(struct engine *engine, struct generation *old);
 struct generation *engine_generation(struct engine *engine);
 void engine_final(struct engine *engine);
 /* What is leaving goes without being asked to end by itself (`weft delete --now`). */
 void engine_hurry(struct engine *engine);
-/* Works until nothing is left to do without an answer from outside. Returns the time of the next timer (host clock), UINT64_MAX if none. */
+/* Works until nothing is left to do without an answer from outside. Returns the time of the next timer (host clock),
+ * UINT64_MAX if none. */
 uint64_t engine_run(struct engine *engine);
-/* Of the pending switch: running; settled (transactional ones Present or gone, others tried once or waiting); refused, with the reason. */
+/* Of the pending switch: running; settled (transactional ones Present or gone, others tried once or waiting); refused,
+ * with the reason. */
 enum engine_outcome engine_outcome(struct engine *engine, struct err *why);
 /* Is everything wanted Present and everything else gone? */
 bool engine_converged(struct engine *engine);
@@ -110,8 +127,9 @@ uint64_t engine_activity(const struct engine *engine);
 bool engine_view(struct engine *engine, size_t i, struct resource_view *view);
 bool engine_view_find(struct engine *engine, const char *class, const char *key, struct resource_view *view);
 
-/* What switching to a generation would do, from what is observed: for diff, dry run, and the question whether it is disruptive. Calls fn for every resource that would
- * change. Resources not yet observed (new ones) are reported with verb OP_OBSERVE unless observed by engine_probe() first. */
+/* What switching to a generation would do, from what is observed: for diff, dry run, and the question whether it is
+ * disruptive. Calls fn for every resource that would change. Resources not yet observed (new ones) are reported with
+ * verb OP_OBSERVE unless observed by engine_probe() first. */
 struct plan_step {
 	const struct resource_class *class;
 	const char *key;
@@ -124,7 +142,8 @@ struct plan_step {
 };
 typedef void plan_fn(void *ctx, const struct plan_step *step);
 void engine_plan(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);
-/* Observes every resource of a generation without wanting any, then calls done (from engine_run()). Takes a reference. */
+/* Observes every resource of a generation without wanting any, then calls done (from engine_run()). Takes a
+ * reference. */
 typedef void engine_done_fn(void *ctx);
 void engine_probe(struct engine *engine, struct generation *gen, engine_done_fn *done, void *ctx);
 

@@ -12,8 +12,8 @@ struct env env;
 
 enum { ID_LEN = 16, BOOT_ID_LEN = 36, ID_FILE_MAX = 4096 };
 
-/* Makes a directory with its parents; the mode is set whatever the umask is, but an existing directory keeps its own.
- */
+/* Makes a directory with its parents; the mode is set whatever the umask is, but an existing directory keeps its
+ * own. */
 static int make_dir(const char *path, unsigned mode, struct err *err)
 {
 	struct stat st;

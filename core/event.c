@@ -114,8 +114,8 @@ static void write_out(const struct event *event)
 void event_emit(const struct event *event)
 {
 	const struct event *kept = keep(event);
-	/* A follower may emit itself, and with enough of that the slot is used anew: hand out what this event is now.
-	 */
+	/* A follower may emit itself, and with enough of that the slot is used anew: hand out what this event is
+	 * now. */
 	struct event now = *kept;
 	write_out(&now);
 	size_t n = n_followers;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events: what changed, was repaired, failed. Kept in a ring (the last 10,000), handed to followers, written to the journal with fields when
- * there is one. */
+/* Events: what changed, was repaired, failed. Kept in a ring (the last 10,000), handed to followers, written to the
+ * journal with fields when there is one. */
 #ifndef WEFT_CORE_EVENT_H
 #define WEFT_CORE_EVENT_H
 
@@ -9,9 +9,10 @@
 #include "core/util.h"
 
 struct event {
-	uint64_t seq;      /* from 1, set by event_emit() */
-	uint64_t time_ms;  /* wall clock, set by event_emit() when 0 */
-	const char *type;     /* "Applied" "Repaired" "Failed" "Contested" "Created" ...; CamelCase, what `weft events` shows */
+	uint64_t seq;     /* from 1, set by event_emit() */
+	uint64_t time_ms; /* wall clock, set by event_emit() when 0 */
+	const char *
+		type; /* "Applied" "Repaired" "Failed" "Contested" "Created" ...; CamelCase, what `weft events` shows */
 	const char *object;   /* "Network/lan"; NULL if none */
 	const char *resource; /* "link/lan"; NULL if none */
 	const char *text;     /* sentence */

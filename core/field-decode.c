@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From nodes to structs by their tables. Decoding never stops at the first fault: each unknown, repeated, missing or
- * ill-typed field is queued with its position and what to do about it, and the rest is read all the same. See field.h.
- */
+ * ill-typed field is queued with its position and what to do about it, and the rest is read all the same. See
+ * field.h. */
 #include "core/field-internal.h"
 
 enum { SHOWN_BYTES = 48 };

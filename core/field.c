@@ -201,8 +201,8 @@ struct ref_walk {
 
 static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len);
 
-/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a position.
- */
+/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a
+ * position. */
 static void walk_value(struct ref_walk *walk, const struct field *row, const void *value, size_t len, long index)
 {
 	int n = snprintf(walk->path + len, REF_PATH - len, index < 0 ? "%s%s" : "%s%s[%ld]", len ? "." : "", row->name,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Field tables. A kind's spec, a resource's spec and every map inside them is a C struct that begins with
  * `uint64_t present` (bit i: row i was set) and is described by a table of rows. Decoding, defaults, error positions,
- * JSON and YAML output, the comparison of desired with observed, `weft explain`, the reference pages and the JSON Schema
- * all come from the rows; no kind has a parser of its own. Tables are counted, at most 64 rows each.
+ * JSON and YAML output, the comparison of desired with observed, `weft explain`, the reference pages and the JSON
+ * Schema all come from the rows; no kind has a parser of its own. Tables are counted, at most 64 rows each.
  *
  *     struct dns_spec { uint64_t present; const char *domain; struct list upstream; };
  *     static const struct field dns_rows[] = {
@@ -23,27 +23,30 @@ enum field_shape {
 	FIELD_SCALAR,
 	FIELD_LIST,    /* struct list of scalars; a single scalar is accepted for a list of one */
 	FIELD_STRUCT,  /* an embedded struct */
-	FIELD_STRUCTS, /* struct list of structs; a scalar item sets the first row of its struct (names or maps with a name) */
+	FIELD_STRUCTS, /* struct list of structs; a scalar item sets the first row of its struct (names or maps with a
+			  name) */
 	FIELD_VARIANT, /* void *: a struct whose table choose() finds from the struct around it */
 };
 
 enum field_flag {
 	FIELD_REQUIRED = 1 << 0,
 	/* What a difference asks for (resource tables). None of the three: it is changed live by update(). */
-	FIELD_RECREATE = 1 << 1, /* remove, then create: disruptive */
-	FIELD_RESTART = 1 << 2,  /* waits for the next cold start of what carries it: RestartNeeded, not drift */
-	FIELD_REFUSE = 1 << 3,   /* can never change: a refusal that names it */
-	FIELD_GROWS = 1 << 4,    /* observed >= desired counts as equal */
-	FIELD_STATUS = 1 << 5,   /* observed only, shown, never compared */
-	FIELD_SECRET = 1 << 6,   /* shown as "***", in no log, event or output */
+	FIELD_RECREATE = 1 << 1,  /* remove, then create: disruptive */
+	FIELD_RESTART = 1 << 2,   /* waits for the next cold start of what carries it: RestartNeeded, not drift */
+	FIELD_REFUSE = 1 << 3,    /* can never change: a refusal that names it */
+	FIELD_GROWS = 1 << 4,     /* observed >= desired counts as equal */
+	FIELD_STATUS = 1 << 5,    /* observed only, shown, never compared */
+	FIELD_SECRET = 1 << 6,    /* shown as "***", in no log, event or output */
 	FIELD_UNORDERED = 1 << 7, /* a list compared as a set */
-	FIELD_UNION = 1 << 8,    /* two objects that want one resource: their lists are joined (without repeats) instead of conflicting */
+	FIELD_UNION = 1 << 8, /* two objects that want one resource: their lists are joined (without repeats) instead of
+				 conflicting */
 	FIELD_IRREVERSIBLE = 1 << 9, /* a change of it runs only after the revision is final */
-	FIELD_LONG = 1 << 10,    /* long text: shown shortened in tables */
-	FIELD_WEAK = 1 << 11,    /* desired only for creation: a later difference is left alone */
+	FIELD_LONG = 1 << 10,        /* long text: shown shortened in tables */
+	FIELD_WEAK = 1 << 11,        /* desired only for creation: a later difference is left alone */
 };
 
-/* How a row travels in a netlink attribute, where that is all there is to it. NL_CENTI: ms as 1/100 s, the clock_t of bridges. */
+/* How a row travels in a netlink attribute, where that is all there is to it. NL_CENTI: ms as 1/100 s, the clock_t of
+ * bridges. */
 enum nl_form { NL_NONE, NL_U8, NL_U16, NL_U32, NL_U64, NL_BE16, NL_BE32, NL_STRING, NL_MAC, NL_IP, NL_FLAG, NL_CENTI };
 
 enum { FIELD_LIST_MAX = 1024 };
@@ -52,8 +55,8 @@ struct field {
 	const char *name; /* camelCase, as in YAML */
 	enum field_shape shape;
 	unsigned flags;
-	const struct scalar *scalar; /* SCALAR, LIST */
-	const struct table *table;   /* STRUCT, STRUCTS */
+	const struct scalar *scalar;                       /* SCALAR, LIST */
+	const struct table *table;                         /* STRUCT, STRUCTS */
 	const struct table *(*choose)(const void *around); /* VARIANT; NULL result: the row must be absent */
 	size_t offset;
 	uint64_t min, max;        /* numbers: bounds when max > 0; strings: longest; lists: longest list is list_max */
@@ -61,11 +64,11 @@ struct field {
 	const char *def;          /* default, as text read by the scalar's parse(); its presence bit stays clear */
 	const char *const *names; /* scalar_enum */
 	size_t n_names;
-	const char *ref;          /* names an object of this kind; "*" any */
-	const char *singular;     /* a second spelling for lists of one: "remote" for "remotes" */
-	const char *doc;          /* one line, a sentence */
-	const char *example;      /* as a person writes it; of a list one item, or "[a, b]" */
-	uint16_t nl;              /* netlink attribute type */
+	const char *ref;      /* names an object of this kind; "*" any */
+	const char *singular; /* a second spelling for lists of one: "remote" for "remotes" */
+	const char *doc;      /* one line, a sentence */
+	const char *example;  /* as a person writes it; of a list one item, or "[a, b]" */
+	uint16_t nl;          /* netlink attribute type */
 	enum nl_form nl_form;
 };
 
@@ -126,9 +129,9 @@ const struct field *table_field_path(const struct table *table, const char *path
 /* Text that the row accepts: its example, else one out of its default, choices, bounds or type; NULL for maps. */
 const char *field_example(const struct field *row, struct arena *arena);
 
-/* Decodes a map into a struct (zeroed by the callee, table->size bytes): sets defaults, presence bits and lists in `arena`. Queues a diagnostic for
- * every unknown, missing, repeated, ill-typed or out-of-range field and goes on. `node` may be NULL or NODE_NULL: an empty map at `where`.
- * Returns true if nothing was queued. */
+/* Decodes a map into a struct (zeroed by the callee, table->size bytes): sets defaults, presence bits and lists in
+ * `arena`. Queues a diagnostic for every unknown, missing, repeated, ill-typed or out-of-range field and goes on.
+ * `node` may be NULL or NODE_NULL: an empty map at `where`. Returns true if nothing was queued. */
 struct decode_into {
 	void *spec;
 	struct arena *arena;
@@ -154,15 +157,16 @@ struct set_into {
 };
 int table_set_text(const struct set_into *into, const char *path, const char *text, struct err *err);
 void *table_copy(const struct table *table, const void *spec, struct arena *arena); /* deep */
-/* Which present rows of `want` differ from `seen`; STATUS and WEAK rows never do, GROWS by >=. `seen` rows that are absent differ. Nested structs and variants: by
- * their own present rows. */
+/* Which present rows of `want` differ from `seen`; STATUS and WEAK rows never do, GROWS by >=. `seen` rows that are
+ * absent differ. Nested structs and variants: by their own present rows. */
 uint64_t table_diff(const struct table *table, const void *want, const void *seen);
-/* Adds rows of `from` that `into` lacks; UNION lists are joined. Returns the mask of rows that conflict (present in both and different); those
- * stay as in `into`. */
+/* Adds rows of `from` that `into` lacks; UNION lists are joined. Returns the mask of rows that conflict (present in
+ * both and different); those stay as in `into`. */
 uint64_t table_merge(const struct table *table, void *into, const void *from, struct arena *arena);
 /* The OR of the flags of the rows in mask. */
 unsigned table_flags(const struct table *table, uint64_t mask);
-/* One row's value as short text for events and diffs ("1400", "[eth0, eth1]"); secrets as ***; "none" when absent. In `arena`. */
+/* One row's value as short text for events and diffs ("1400", "[eth0, eth1]"); secrets as ***; "none" when absent. In
+ * `arena`. */
 const char *table_row_text(const struct table *table, const void *spec, size_t row, struct arena *arena);
 /* Calls fn for each object reference in a spec: (kind, name, path such as "disks[0].volume"). */
 typedef void table_ref_fn(void *ctx, const char *kind, const char *name, const char *path);

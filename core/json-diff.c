@@ -16,14 +16,15 @@ static json_t *value_text(const json_t *value)
 
 static void add_change(json_t *out, const char *path, const json_t *from, const json_t *to)
 {
-	json_array_append_new(out, json_pack("{s:s, s:o, s:o}", "field", path, "from", value_text(from), "to", value_text(to)));
+	json_array_append_new(
+		out, json_pack("{s:s, s:o, s:o}", "field", path, "from", value_text(from), "to", value_text(to)));
 }
 
 static void object_changes(json_t *out, const char *path, const json_t *from, const json_t *to)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach ((json_t *)to, key, value) {
+	json_object_foreach((json_t *)to, key, value) {
 		cleanup_free char *below = xprintf("%s%s%s", path, *path ? "." : "", key);
 		json_changes(out, below, json_object_get(from, key), value);
 	}

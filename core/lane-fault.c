@@ -27,13 +27,14 @@ int lane_fault_setup(const char *text, struct err *err)
 	}
 	unsigned long extra = 0;
 	int n = sscanf(text, "%7[a-z]:%lu:%lu", verb, &at, &extra);
-	fault = n < 2 || at == 0      ? FAULT_NONE
+	fault = n < 2 || at == 0       ? FAULT_NONE
 		: streq(verb, "stop")  ? FAULT_STOP
 		: streq(verb, "fail")  ? FAULT_FAIL
 		: streq(verb, "delay") ? FAULT_DELAY
 				       : FAULT_NONE;
 	if (fault == FAULT_NONE || (fault == FAULT_DELAY && n < 3))
-		return err_set(err, EINVAL, "--fault takes count, stop:N, fail:N[:ERRNO] or delay:N:MS, not '%s'", text);
+		return err_set(err, EINVAL, "--fault takes count, stop:N, fail:N[:ERRNO] or delay:N:MS, not '%s'",
+			       text);
 	if (fault == FAULT_FAIL && n == 3)
 		fail_code = (int)extra;
 	delay_ms = (unsigned)extra;
@@ -60,7 +61,8 @@ static int on_delay(sd_event_source *source, uint64_t usec, void *ctx)
 static void tell(const struct op *op, const char *what)
 {
 	static const char *const verbs[] = {"observe", "create", "update", "remove"};
-	fprintf(stderr, "weftd: fault: operation %lu, %s %s/%s%s\n", count, verbs[op->verb], op->class->name, op->key, what);
+	fprintf(stderr, "weftd: fault: operation %lu, %s %s/%s%s\n", count, verbs[op->verb], op->class->name, op->key,
+		what);
 }
 
 static void submit(struct lane *lane, struct op *op)
@@ -85,7 +87,8 @@ static void submit(struct lane *lane, struct op *op)
 	tell(op, "");
 	sd_event_source *timer;
 	if (hit && fault == FAULT_DELAY &&
-	    sd_event_add_time_relative(env.loop, &timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, op) >= 0)
+	    sd_event_add_time_relative(env.loop, &timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, op) >=
+		    0)
 		return;
 	to_inner(f, op);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting long-lived helpers (QEMU, dnsmasq, ...) so that they outlive the daemon: the small program weft-launch gets argv,
- * descriptors, files to open and a user over a socket, drops privileges, detaches and execs. (A transient systemd unit cannot be
- * given descriptors by systemd 252.) The helper is nobody's child: it is watched by pidfd, and its identity is pid plus start
- * time. */
+/* Starting long-lived helpers (QEMU, dnsmasq, ...) so that they outlive the daemon: the small program weft-launch gets
+ * argv, descriptors, files to open and a user over a socket, drops privileges, detaches and execs. (A transient systemd
+ * unit cannot be given descriptors by systemd 252.) The helper is nobody's child: it is watched by pidfd, and its
+ * identity is pid plus start time. */
 #ifndef WEFT_CORE_LAUNCH_H
 #define WEFT_CORE_LAUNCH_H
 
@@ -13,24 +13,26 @@ struct process_id {
 	uint64_t start; /* field 22 of /proc/PID/stat, in clock ticks */
 };
 struct launch_file {
-	const char *path; /* opened by the launcher as root, before privileges drop, so that a dead server blocks only it; NULL: pass fd */
+	const char *path; /* opened by the launcher as root, before privileges drop, so that a dead server blocks only
+			     it; NULL: pass fd */
 	int open_flags;   /* O_RDONLY, O_RDWR ... */
 	int fd;           /* passed as it is when path is NULL; borrowed */
 	bool memfd;       /* copy the file into a sealed memfd and pass that (kernel, initrd, dtb) */
 	int target_fd;    /* the number it has in the program */
 };
 struct launch_spec {
-	const char *name;     /* unit name without suffix: "weft-guest-web" */
+	const char *name; /* unit name without suffix: "weft-guest-web" */
 	const char *const *argv;
-	const char *user;     /* NULL: root. Supplementary groups by name, comma separated, in `groups` (may be NULL) */
+	const char *user; /* NULL: root. Supplementary groups by name, comma separated, in `groups` (may be NULL) */
 	const char *groups;
 	const char *log_path; /* stdout and stderr are appended here; NULL: /dev/null */
 	const struct launch_file *files;
 	size_t n_files;
 	unsigned deadline_ms; /* for exec to have happened; 0: 10 s */
-	bool keep_net_admin;  /* dnsmasq: ambient CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE for a non-root user */
+	bool keep_net_admin; /* dnsmasq: ambient CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE for a non-root user */
 };
-/* done: err NULL and the process's identity, or what went wrong (exec's errno, a file that would not open). Called later, once. */
+/* done: err NULL and the process's identity, or what went wrong (exec's errno, a file that would not open). Called
+ * later, once. */
 typedef void launch_done_fn(void *ctx, const struct process_id *id, const struct err *err);
 int launch(const struct launch_spec *spec, launch_done_fn *done, void *ctx, struct err *err);
 
@@ -40,8 +42,8 @@ int process_start_time(int pid, uint64_t *ret);
 /* A pidfd of this very process, or -ESRCH. */
 int process_open(const struct process_id *id);
 int process_signal(const struct process_id *id, int signal);
-/* Tells once when it has ended (works for processes that are not children: sd_event_add_io on a pidfd). The handle is freed by process_unwatch, and before fn is called; NULL with ESRCH
- * when it has ended already. */
+/* Tells once when it has ended (works for processes that are not children: sd_event_add_io on a pidfd). The handle is
+ * freed by process_unwatch, and before fn is called; NULL with ESRCH when it has ended already. */
 struct process_watch;
 typedef void process_exit_fn(void *ctx, const struct process_id *id);
 struct process_watch *process_watch(const struct process_id *id, process_exit_fn *fn, void *ctx, struct err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lowering of a whole configuration: names are unique, references lead somewhere and in no circle, every object's check()
- * and lower() runs, in reference order. What is refused takes along what refers to it; in lenient mode the rest
+/* Lowering of a whole configuration: names are unique, references lead somewhere and in no circle, every object's
+ * check() and lower() runs, in reference order. What is refused takes along what refers to it; in lenient mode the rest
  * is lowered without them. */
 #include "core/lower-internal.h"
 
@@ -12,7 +12,7 @@ struct run {
 	struct generation *gen;
 	const struct lower_input *input;
 	struct diags *diags;
-	struct diags aside; /* of what may be refused in silence */
+	struct diags aside;          /* of what may be refused in silence */
 	struct configuration config; /* in reference order after sort() */
 	/* By slot in the configuration's index. */
 	bool *out; /* refused, or refers to something refused */
@@ -153,7 +153,8 @@ static void sort_target(struct run *run, const struct object *from, const struct
 	diag_related(diags, d, object_pos(to, "metadata.name"), "the circle closes here");
 }
 
-/* Depth is bounded by the number of kinds that refer to each other, which is small, but for circles, which end at once. */
+/* Depth is bounded by the number of kinds that refer to each other, which is small, but for circles, which end at
+ * once. */
 static void sort_object(struct run *run, const struct object *object)
 {
 	size_t at = slot_of(run, object);
@@ -212,8 +213,9 @@ static void take_along(struct run *run, const struct object *from, const struct 
 		return;
 	run->out[slot_of(run, from)] = true;
 	if (is_tolerated(run, to) && !is_tolerated(run, from) && !run->input->lenient)
-		diag_add(run->diags, object_pos(from, "metadata.name"), "%s '%s' refers to %s '%s', which is refused itself",
-			 from->kind->name, from->name, to->kind->name, to->name);
+		diag_add(run->diags, object_pos(from, "metadata.name"),
+			 "%s '%s' refers to %s '%s', which is refused itself", from->kind->name, from->name,
+			 to->kind->name, to->name);
 }
 
 /* Lowers what is not out. Returns false when an object was refused on the way, which is then out. */
@@ -241,7 +243,8 @@ static bool lower_round(struct run *run)
 	return clean;
 }
 
-/* Whoever set the first row of all says what the thing is (a link's kind); others only add to it. The mark names him. */
+/* Whoever set the first row of all says what the thing is (a link's kind); others only add to it. The mark names
+ * him. */
 static void main_owner_first(struct want *w)
 {
 	size_t row = 0;

@@ -114,7 +114,8 @@ void choices_init(struct choices *choices, const struct lower_input *input, stru
 	for (size_t i = 0; i < input->n_allocs; i++) {
 		const struct alloc_row *row = &input->allocs[i];
 		strmap_put(&choices->kept_texts, text_key(arena, row->space, row->text), (void *)row->object);
-		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot), (void *)row->text);
+		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot),
+			   (void *)row->text);
 	}
 }
 
@@ -220,7 +221,8 @@ static bool propose_link_name(void *ctx, unsigned attempt, char *buf, size_t siz
 const char *alloc_link_name(struct lowering *l, const char *slot, const char *preferred)
 {
 	for (size_t i = 0; kind_at(i); i++)
-		if ((kind_at(i)->flags & KIND_NAME_IS_IFNAME) && configuration_find(l->config, kind_at(i)->name, preferred))
+		if ((kind_at(i)->flags & KIND_NAME_IS_IFNAME) &&
+		    configuration_find(l->config, kind_at(i)->name, preferred))
 			preferred = arena_printf(l->gen->arena, "%s (a link of that name exists)", preferred);
 	return alloc(l, "link", slot, propose_link_name, (void *)preferred);
 }

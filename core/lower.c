@@ -27,11 +27,11 @@ static void report_conflict(struct lowering *l, const struct want *want, const v
 	const struct table *table = want->class->table;
 	const struct want_origin *first = &want->origins[row];
 	struct arena *arena = l->gen->arena;
-	struct diag *d = diag_add(l->diags, object_pos(l->object, l->path), "%s '%s': %s is to be %s here, %s by %s '%s'",
-				  want->class->name, want->key, table->fields[row].name,
-				  table_row_text(table, spec, row, arena), table_row_text(table, want->spec, row, arena),
-				  first->object ? first->object->kind->name : "?",
-				  first->object ? first->object->name : "?");
+	struct diag *d =
+		diag_add(l->diags, object_pos(l->object, l->path), "%s '%s': %s is to be %s here, %s by %s '%s'",
+			 want->class->name, want->key, table->fields[row].name, table_row_text(table, spec, row, arena),
+			 table_row_text(table, want->spec, row, arena), first->object ? first->object->kind->name : "?",
+			 first->object ? first->object->name : "?");
 	if (first->object)
 		diag_related(l->diags, d, object_pos(first->object, first->path), "the other one is here");
 	diag_hint(l->diags, d, "make both the same, or leave it out of one of them");
@@ -84,7 +84,8 @@ void want_set(struct lowering *l, struct want *w, const char *row, const char *f
 	}
 }
 
-/* A struct for one row. What a variant holds depends on rows around it, so those wanted so far are lent to it; they are not present. */
+/* A struct for one row. What a variant holds depends on rows around it, so those wanted so far are lent to it; they are
+ * not present. */
 static void *single_row(struct lowering *l, const struct want *w, const char *path)
 {
 	const struct table *table = w->class->table;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lowering: from decoded objects to the full set of wanted resources with their edges, called a generation. Pure: it reads
- * objects, facts and allocations, records which it read, and touches nothing. Objects are lowered in reference order, so
- * what an object refers to is lowered before it. */
+/* Lowering: from decoded objects to the full set of wanted resources with their edges, called a generation. Pure: it
+ * reads objects, facts and allocations, records which it read, and touches nothing. Objects are lowered in reference
+ * order, so what an object refers to is lowered before it. */
 #ifndef WEFT_CORE_LOWER_H
 #define WEFT_CORE_LOWER_H
 
@@ -20,23 +20,24 @@ struct want_origin {
 struct want {
 	const struct resource_class *class;
 	const char *key;
-	void *spec; /* class->table's struct */
+	void *spec;                   /* class->table's struct */
 	const struct object **owners; /* the objects that want it; the first gives the mark */
 	size_t n_owners, cap_owners;
 	struct want **needs; /* create after these are Present; remove before they go */
 	size_t n_needs, cap_needs;
 	struct want **handovers; /* the removal of this waits for these to be Present */
 	size_t n_handovers, cap_handovers;
-	struct want *carrier; /* a cold start of the carrier takes this along */
-	bool adopt;           /* may be taken over although somebody else made it */
-	const char *mark;     /* set when lowering ends */
+	struct want *carrier;        /* a cold start of the carrier takes this along */
+	bool adopt;                  /* may be taken over although somebody else made it */
+	const char *mark;            /* set when lowering ends */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
-	size_t index;         /* in the generation */
+	size_t index;                /* in the generation */
 };
 
-/* Wants a resource: copies `spec` (may be NULL: set rows afterwards with want_set). Wanting the same id twice merges row by row; rows that differ are
- * a conflict that names both manifests. Never returns NULL. */
-struct want *want(struct lowering *l, const struct resource_class *class, const void *spec, const char *key_fmt, ...) printf_like(4, 5);
+/* Wants a resource: copies `spec` (may be NULL: set rows afterwards with want_set). Wanting the same id twice merges
+ * row by row; rows that differ are a conflict that names both manifests. Never returns NULL. */
+struct want *want(struct lowering *l, const struct resource_class *class, const void *spec, const char *key_fmt, ...)
+	printf_like(4, 5);
 /* Sets one row by name from text (see table_set_text); a fault is a programming error and aborts. */
 void want_set(struct lowering *l, struct want *want, const char *row, const char *fmt, ...) printf_like(4, 5);
 /* A resource already wanted by an object lowered before; NULL if there is none. */
@@ -45,7 +46,8 @@ void needs(struct lowering *l, struct want *a, struct want *b);    /* a needs b;
 void handover(struct lowering *l, struct want *x, struct want *y); /* x's removal waits for y */
 void carried(struct lowering *l, struct want *x, struct want *y);  /* x rides in y's cold start */
 
-/* Rows wanted from here on came from this path of the object ("spec.bridge"): conflicts then point at it. NULL: the object. */
+/* Rows wanted from here on came from this path of the object ("spec.bridge"): conflicts then point at it. NULL: the
+ * object. */
 void lower_at(struct lowering *l, const char *path);
 /* Refuses the object: queues a diagnostic at a path of its document (NULL: its name). */
 struct diag *lower_refuse(struct lowering *l, const char *path, const char *fmt, ...) printf_like(3, 4);
@@ -65,35 +67,48 @@ const char *lower_override(struct lowering *l);
 /* Facts: what lowering may know of the host, by key. Text, or NULL if the host has no such thing. Recorded as read. */
 const char *fact(struct lowering *l, const char *key_fmt, ...) printf_like(2, 3);
 bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...) printf_like(3, 4);
-/* Who answers facts whose key begins with prefix ("link/", "program/"). `ret` is malloc'ed; return 0, -ENOENT (no such thing) or -errno. */
+/* Who answers facts whose key begins with prefix ("link/", "program/"). `ret` is malloc'ed; return 0, -ENOENT (no such
+ * thing) or -errno. */
 typedef int fact_fn(void *ctx, const char *key, char **ret);
 void fact_register(const char *prefix, fact_fn *fn, void *ctx);
 /* Asks now, outside lowering. 0, -ENOENT or -errno; `ret` is malloc'ed. */
 int fact_read(const char *key, char **ret);
-/* Tells the one listener that facts may have another value now; the key may end in '*'. On the main thread, outside lowering. */
+/* Tells the one listener that facts may have another value now; the key may end in '*'. On the main thread, outside
+ * lowering. */
 void fact_changed(const char *key);
 typedef void fact_changed_fn(void *ctx, const char *key);
 void fact_listen(fact_changed_fn *fn, void *ctx); /* NULL: nobody */
 
-/* Allocations: choices that must not change once made. Kept under (object, slot); no two objects hold one text in a space.
- * propose() writes the attempt-th candidate (from 0) into buf and returns false when it has none left. NULL if none was free (refuse then). */
+/* Allocations: choices that must not change once made. Kept under (object, slot); no two objects hold one text in a
+ * space. propose() writes the attempt-th candidate (from 0) into buf and returns false when it has none left. NULL if
+ * none was free (refuse then). */
 typedef bool alloc_propose_fn(void *ctx, unsigned attempt, char *buf, size_t size);
 const char *alloc(struct lowering *l, const char *space, const char *slot, alloc_propose_fn *propose, void *ctx);
-/* Takes a text that the manifest fixes, so that no allocation gets it; false if another object holds it: `ret_holder` is then "Kind/name". */
+/* Takes a text that the manifest fixes, so that no allocation gets it; false if another object holds it: `ret_holder`
+ * is then "Kind/name". */
 bool alloc_fixed(struct lowering *l, const char *space, const char *slot, const char *text, const char **ret_holder);
-/* What the configuration before had under a slot of this object, NULL if nothing: for fields that must not change while the thing exists. */
+/* What the configuration before had under a slot of this object, NULL if nothing: for fields that must not change while
+ * the thing exists. */
 const char *alloc_kept(struct lowering *l, const char *space, const char *slot);
-/* The two allocations everybody needs. A locally administered MAC 52:54:00:... derived from host id, object, slot; a link name: "preferred" if it
- * fits 15 characters and is free, else a short one. */
+/* The two allocations everybody needs. A locally administered MAC 52:54:00:... derived from host id, object, slot; a
+ * link name: "preferred" if it fits 15 characters and is free, else a short one. */
 const char *alloc_mac(struct lowering *l, const char *slot);
 const char *alloc_link_name(struct lowering *l, const char *slot, const char *preferred);
 /* A stable 64-bit number out of the host's random id and a text (SipHash): for MACs of bridges and the like. */
 uint64_t host_hash(const char *text);
 
 /* A configuration with everything lowered. */
-struct fact_row { const char *key, *value; const struct object *reader; };
-struct alloc_row { const char *object, *space, *slot, *text; };
-struct override_row { const char *object, *text, *who; uint64_t when_ms; };
+struct fact_row {
+	const char *key, *value;
+	const struct object *reader;
+};
+struct alloc_row {
+	const char *object, *space, *slot, *text;
+};
+struct override_row {
+	const char *object, *text, *who;
+	uint64_t when_ms;
+};
 struct generation {
 	struct arena *arena; /* owns everything below */
 	struct object **objects;
@@ -130,8 +145,8 @@ struct lower_input {
 	size_t n_tolerated;
 	bool lenient; /* leave refused objects, and what refers to them, out instead of failing */
 };
-/* Checks references and cycles, runs check() and lower() of every object, finds conflicts. Everything wrong is queued in diags. Returns 0, or -EINVAL when the
- * configuration is refused. */
+/* Checks references and cycles, runs check() and lower() of every object, finds conflicts. Everything wrong is queued
+ * in diags. Returns 0, or -EINVAL when the configuration is refused. */
 int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags);
 
 #endif

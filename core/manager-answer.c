@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the manager answers at once, as JSON: plans, objects with their status, resources, history. The shapes are in manager.h. */
+/* What the manager answers at once, as JSON: plans, objects with their status, resources, history. The shapes are in
+ * manager.h. */
 #include "core/manager-internal.h"
 
 #include <time.h>
@@ -62,11 +63,10 @@ static void add_step(void *ctx, const struct plan_step *step)
 			   : step->disruptive     ? "has to be made anew: what uses it is interrupted for a moment"
 						  : NULL;
 	plan->disruptive |= step->disruptive;
-	json_array_append_new(plan->steps,
-			      json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb], "resource", id,
-					"object", text_json(owner), "changes", changes_json(step),
-					"disruptive", step->disruptive, "restartNeeded", step->restart_needed, "note",
-					text_json(note)));
+	json_array_append_new(plan->steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
+						     "resource", id, "object", text_json(owner), "changes",
+						     changes_json(step), "disruptive", step->disruptive,
+						     "restartNeeded", step->restart_needed, "note", text_json(note)));
 }
 
 json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n)
@@ -82,10 +82,10 @@ json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disrup
 
 static void add_revision(void *ctx, const struct revision_row *row)
 {
-	json_t *entry = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "revision", (json_int_t)row->rev, "state",
-				  revision_state_names[row->state], "time", time_json(row->time_ms), "who",
-				  text_json(row->who), "what", text_json(row->what), "set", text_json(row->set), "message",
-				  text_json(row->message));
+	json_t *entry =
+		json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "revision", (json_int_t)row->rev, "state",
+			  revision_state_names[row->state], "time", time_json(row->time_ms), "who", text_json(row->who),
+			  "what", text_json(row->what), "set", text_json(row->set), "message", text_json(row->message));
 	if (row->confirm_by_ms)
 		json_object_set_new(entry, "confirmBy", time_json(row->confirm_by_ms));
 	json_array_append_new(ctx, entry);
@@ -121,8 +121,9 @@ static json_t *conditions_json(const struct status *s)
 	if (s->contested)
 		json_array_append_new(list, condition("Contested", true, "Rival", s->message, 0));
 	if (s->restart_needed)
-		json_array_append_new(list, condition("RestartNeeded", true, "Changed",
-						      "what changed takes effect at the next start; restart it when it suits", 0));
+		json_array_append_new(
+			list, condition("RestartNeeded", true, "Changed",
+					"what changed takes effect at the next start; restart it when it suits", 0));
 	return list;
 }
 
@@ -181,8 +182,8 @@ static void add_override(struct manager *m, json_t *status, const char *id)
 	for (size_t i = 0; i < n; i++)
 		if (streq(rows[i].object, id))
 			json_object_set_new(status, "override",
-					    json_pack("{s:s, s:o, s:o}", "text", rows[i].text, "who", text_json(rows[i].who),
-						      "when", time_json(rows[i].when_ms)));
+					    json_pack("{s:s, s:o, s:o}", "text", rows[i].text, "who",
+						      text_json(rows[i].who), "when", time_json(rows[i].when_ms)));
 }
 
 static json_t *status_json(struct manager *m, const struct object *object, bool whole)
@@ -271,8 +272,8 @@ json_t *manager_resources(struct manager *m)
 
 json_t *manager_status(struct manager *m)
 {
-	json_t *status = json_pack("{s:s, s:s, s:I, s:b}", "version", WEFT_VERSION, "instance", env.instance, "revision",
-				   (json_int_t)m->final_rev, "converged", engine_converged(m->engine));
+	json_t *status = json_pack("{s:s, s:s, s:I, s:b}", "version", WEFT_VERSION, "instance", env.instance,
+				   "revision", (json_int_t)m->final_rev, "converged", engine_converged(m->engine));
 	if (m->job && m->job->row.rev) {
 		json_t *pending = json_pack("{s:I, s:s}", "revision", (json_int_t)m->job->row.rev, "state",
 					    m->job->phase == PHASE_CONFIRMING ? "unconfirmed" : "applying");

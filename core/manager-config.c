@@ -113,8 +113,8 @@ static void touch(struct job *job, const struct object *object, const char *chan
 		list = json_array();
 		json_object_set_new(job->answer, "objects", list);
 	}
-	json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "kind", object->kind->name, "name", object->name, "change",
-					      change));
+	json_array_append_new(
+		list, json_pack("{s:s, s:s, s:s}", "kind", object->kind->name, "name", object->name, "change", change));
 	if (!streq(change, "unchanged"))
 		job->changes = true;
 }
@@ -130,9 +130,9 @@ static bool same_content(const struct object *a, const struct object *b)
 
 static void refuse_other_set(struct build *b, const struct object *o, const struct object *before)
 {
-	struct diag *d = diag_add(&b->job->diags, object_pos(o, "metadata.name"),
-				  "%s '%s' belongs to the set '%s', not '%s'", o->kind->name, o->name, before->set,
-				  o->set);
+	struct diag *d =
+		diag_add(&b->job->diags, object_pos(o, "metadata.name"), "%s '%s' belongs to the set '%s', not '%s'",
+			 o->kind->name, o->name, before->set, o->set);
 	diag_hint(&b->job->diags, d, "apply it with --set %s, or delete it there first", before->set);
 }
 
@@ -222,8 +222,8 @@ static void refuse_referenced(void *ctx, const char *kind, const char *name, con
 	if (!to || !doomed(b, to))
 		return;
 	struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
-				  "%s '%s' cannot be deleted: %s '%s' of the set '%s' refers to it (spec.%s)", to->kind->name,
-				  to->name, s->from->kind->name, s->from->name, s->from->set, path);
+				  "%s '%s' cannot be deleted: %s '%s' of the set '%s' refers to it (spec.%s)",
+				  to->kind->name, to->name, s->from->kind->name, s->from->name, s->from->set, path);
 	diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
 	if (b->job->type == JOB_FILES) {
 		spare(b, to);
@@ -298,7 +298,8 @@ struct before {
 	uint64_t final, found;
 };
 
-/* The final revision before the current one, passing over orders to single objects, which stay whatever the revision. */
+/* The final revision before the current one, passing over orders to single objects, which stay whatever the
+ * revision. */
 static void find_before(void *ctx, const struct revision_row *row)
 {
 	struct before *b = ctx;
@@ -393,7 +394,7 @@ static bool was_changed(const struct job *job, const char *id)
 {
 	json_t *entry;
 	size_t i;
-	json_array_foreach (json_object_get(job->answer, "objects"), i, entry) {
+	json_array_foreach(json_object_get(job->answer, "objects"), i, entry) {
 		cleanup_free char *other = xprintf("%s/%s", json_string_value(json_object_get(entry, "kind")),
 						   json_string_value(json_object_get(entry, "name")));
 		if (streq(other, id))
@@ -488,9 +489,9 @@ static void keep_choices(struct generation *gen, const struct generation *before
 		if (!refused)
 			continue;
 		arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
-		gen->allocs[gen->n_allocs++] = (struct alloc_row){
-			arena_strdup(gen->arena, a->object), arena_strdup(gen->arena, a->space),
-			arena_strdup(gen->arena, a->slot), arena_strdup(gen->arena, a->text)};
+		gen->allocs[gen->n_allocs++] =
+			(struct alloc_row){arena_strdup(gen->arena, a->object), arena_strdup(gen->arena, a->space),
+					   arena_strdup(gen->arena, a->slot), arena_strdup(gen->arena, a->text)};
 	}
 }
 
@@ -513,7 +514,12 @@ int config_build(struct manager *m, struct job *job)
 {
 	job->gen = generation_new(NULL);
 	struct arena *arena = job->gen->arena;
-	struct build b = {.m = m, .job = job, .arena = arena, .stored = strmap_in(arena), .new = strmap_in(arena), .doomed = strmap_in(arena)};
+	struct build b = {.m = m,
+			  .job = job,
+			  .arena = arena,
+			  .stored = strmap_in(arena),
+			  .new = strmap_in(arena),
+			  .doomed = strmap_in(arena)};
 	for (size_t i = 0; i < m->final->n_objects; i++)
 		strmap_put(&b.stored, id_in(arena, m->final->objects[i]), m->final->objects[i]);
 	job->diags.arena = job->gen->arena;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The set `system`: the files of /etc/weft, applied with prune at boot and reload, object by object. A file with errors keeps its last
- * content. */
+/* The set `system`: the files of /etc/weft, applied with prune at boot and reload, object by object. A file with errors
+ * keeps its last content. */
 #include "core/manager-internal.h"
 
 #include <dirent.h>
@@ -81,8 +81,9 @@ void files_load(struct manager *m)
 		return;
 	}
 	if (n > MAX_FILES) {
-		event_text("Refused", NULL, true, "%s has more than %d files, so none is read; put several objects in one",
-			   env.etc_dir, MAX_FILES);
+		event_text("Refused", NULL, true,
+			   "%s has more than %d files, so none is read; put several objects in one", env.etc_dir,
+			   MAX_FILES);
 		for (int i = 0; i < n; i++)
 			free(entries[i]);
 		free(entries);

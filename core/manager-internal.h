@@ -18,7 +18,15 @@
 
 enum job_type { JOB_APPLY, JOB_DELETE, JOB_ROLLBACK, JOB_OVERRIDE, JOB_RELOWER, JOB_FILES, JOB_DIFF };
 
-enum job_phase { PHASE_QUEUED, PHASE_PROBING, PHASE_APPLYING, PHASE_VERIFYING, PHASE_CONFIRMING, PHASE_UNDOING, PHASE_WAITING };
+enum job_phase {
+	PHASE_QUEUED,
+	PHASE_PROBING,
+	PHASE_APPLYING,
+	PHASE_VERIFYING,
+	PHASE_CONFIRMING,
+	PHASE_UNDOING,
+	PHASE_WAITING
+};
 
 struct job {
 	uint64_t serial; /* no two jobs have the same */
@@ -42,12 +50,12 @@ struct job {
 	struct diags diags;
 	struct generation *gen;
 	struct revision_row row;
-	json_t *answer; /* built up on the way */
+	json_t *answer;       /* built up on the way */
 	const char **touched; /* "Kind/name" of the objects it names */
 	size_t n_touched, cap_touched;
-	bool changes; /* some object differs from what is stored */
-	char *failure; /* why it is taken back */
-	bool taken_back; /* by a person, who now waits for it to be so */
+	bool changes;         /* some object differs from what is stored */
+	char *failure;        /* why it is taken back */
+	bool taken_back;      /* by a person, who now waits for it to be so */
 	uint64_t deadline_ms; /* of the phase, engine's clock */
 	unsigned n_verifies;
 	bool verifying; /* a ping is under way */
@@ -73,10 +81,10 @@ struct manager {
 	sd_event_source *run_source, *timer_source, *job_timer;
 	struct generation *final; /* what is final and wanted (but for a pending job) */
 	uint64_t final_rev;
-	struct job *job;          /* being carried out; a pending confirm holds this place */
+	struct job *job; /* being carried out; a pending confirm holds this place */
 	struct job *queue, **queue_tail;
-	struct job *waiting;      /* final, waiting for Ready */
-	uint64_t *leaving;        /* revisions that may still have something on the host */
+	struct job *waiting; /* final, waiting for Ready */
+	uint64_t *leaving;   /* revisions that may still have something on the host */
 	size_t n_leaving, cap_leaving;
 	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
 	size_t n_statuses;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs: one change of the configuration at a time, from its check over the switch of the engine to final, or back to what was. What is
- * on disk always comes first: the revision before the switch, its being final before anything irreversible. */
+/* Jobs: one change of the configuration at a time, from its check over the switch of the engine to final, or back to
+ * what was. What is on disk always comes first: the revision before the switch, its being final before anything
+ * irreversible. */
 #include "core/manager-internal.h"
 
 #include <time.h>
@@ -10,7 +11,14 @@
 #include "core/event.h"
 #include "core/json-text.h"
 
-enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, VERIFY_TRIES = 10, VERIFY_EVERY_MS = 1000, KEEP_REVISIONS = 50 };
+enum {
+	APPLY_MS = 120 * 1000,
+	UNDO_MS = 20 * 1000,
+	WAIT_MS = 60 * 1000,
+	VERIFY_TRIES = 10,
+	VERIFY_EVERY_MS = 1000,
+	KEEP_REVISIONS = 50
+};
 
 struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx)
 {
@@ -100,7 +108,7 @@ static int clear_changed_overrides(struct manager *m, struct job *job, struct er
 {
 	json_t *entry;
 	size_t i;
-	json_array_foreach (json_object_get(job->answer, "objects"), i, entry) {
+	json_array_foreach(json_object_get(job->answer, "objects"), i, entry) {
 		if (streq(json_string_value(json_object_get(entry, "change")), "unchanged"))
 			continue;
 		cleanup_free char *id = xprintf("%s/%s", json_string_value(json_object_get(entry, "kind")),
@@ -267,7 +275,8 @@ static void verify_start(struct manager *m, struct job *job)
 	job->verifying = true;
 	/* ping -n -q -c 1 -w 1 192.0.2.1 */
 	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
-	child_run(&(struct child_spec){.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
+	child_run(&(struct child_spec){
+		.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
 }
 
 /* Somebody waits for its answer: it cannot stand behind a confirm, which may take its time. */
@@ -278,9 +287,10 @@ static bool is_asked_for(const struct job *job)
 
 static void refuse_unconfirmed(struct manager *m, struct job *job)
 {
-	job_answer(job, "failed",
-		   "revision %llu waits to be confirmed; confirm it (weft confirm) or take it back (weft rollback) first",
-		   (unsigned long long)m->job->row.rev);
+	job_answer(
+		job, "failed",
+		"revision %llu waits to be confirmed; confirm it (weft confirm) or take it back (weft rollback) first",
+		(unsigned long long)m->job->row.rev);
 	job_free(job);
 }
 
@@ -402,9 +412,10 @@ static void probed(void *ctx)
 	} else if (!job->changes && same_wants(job->gen, m->final) && job->type != JOB_OVERRIDE) {
 		answer_unchanged(m, job);
 	} else if (disruptive && !job->confirm_ms && !job->allow_disruption) {
-		job_answer(job, "disruptive",
-			   "this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "
-			   "itself, or with --allow-disruption");
+		job_answer(
+			job, "disruptive",
+			"this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "
+			"itself, or with --allow-disruption");
 		job_end(m, job);
 	} else {
 		begin(m, job);

@@ -10,9 +10,9 @@ static void copy_sources(struct job *job, const struct source *sources, size_t n
 	job->sources = arena_alloc(job->arena, (n + 1) * sizeof(*job->sources));
 	job->n_sources = n;
 	for (size_t i = 0; i < n; i++)
-		job->sources[i] = (struct source){arena_strdup(job->arena, sources[i].name),
-						  arena_strndup(job->arena, sources[i].text, sources[i].size),
-						  sources[i].size};
+		job->sources[i] =
+			(struct source){arena_strdup(job->arena, sources[i].name),
+					arena_strndup(job->arena, sources[i].text, sources[i].size), sources[i].size};
 }
 
 void manager_apply(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx)

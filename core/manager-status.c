@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conditions of objects, out of the states of their resources. Recomputed in one pass after the engine did something, so that
- * each knows since when it is what it is. */
+/* Conditions of objects, out of the states of their resources. Recomputed in one pass after the engine did something,
+ * so that each knows since when it is what it is. */
 #include "core/manager-internal.h"
 #include "core/strmap.h"
 

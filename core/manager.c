@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manager's life: it opens the store, makes the engine and drives it from the event loop, and brings back at start what was
- * final when weftd ended. See manager.h. */
+/* The manager's life: it opens the store, makes the engine and drives it from the event loop, and brings back at start
+ * what was final when weftd ended. See manager.h. */
 #include "core/manager-internal.h"
 
 #include "core/env.h"
@@ -25,9 +25,9 @@ static void engine_wake(void *ctx)
 }
 
 static const char *const notice_types[] = {
-	[NOTICE_CREATED] = "Created",	  [NOTICE_UPDATED] = "Updated", [NOTICE_REMOVED] = "Removed",
-	[NOTICE_REPAIRED] = "Repaired",	  [NOTICE_FAILED] = "Failed",	[NOTICE_CONTESTED] = "Contested",
-	[NOTICE_FOREIGN] = "Foreign",	  [NOTICE_RECOVERED] = "Recovered", [NOTICE_HEALTH] = "Health",
+	[NOTICE_CREATED] = "Created",   [NOTICE_UPDATED] = "Updated",     [NOTICE_REMOVED] = "Removed",
+	[NOTICE_REPAIRED] = "Repaired", [NOTICE_FAILED] = "Failed",       [NOTICE_CONTESTED] = "Contested",
+	[NOTICE_FOREIGN] = "Foreign",   [NOTICE_RECOVERED] = "Recovered", [NOTICE_HEALTH] = "Health",
 };
 
 static void engine_notify(void *ctx, const struct engine_notice *notice)

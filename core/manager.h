@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The manager: what a person can ask for. Turns manifests into a checked generation, a revision in the store, a switch of the engine; waits for it to
- * be final, confirmed, verified, or takes it back. Everything the API and the command line do goes through here; answers are JSON in the shapes below.
+/* The manager: what a person can ask for. Turns manifests into a checked generation, a revision in the store, a switch
+ * of the engine; waits for it to be final, confirmed, verified, or takes it back. Everything the API and the command
+ * line do goes through here; answers are JSON in the shapes below.
  *
  * Answer of apply, delete, rollback:
  *   {"result": "final" | "pending" | "dryRun" | "refused" | "disruptive" | "failed" | "notReady",
@@ -30,21 +31,21 @@ struct manager;
 struct apply_request {
 	const struct source *sources; /* copied; NULL with only_stored */
 	size_t n_sources;
-	const char *set;     /* NULL: "default" */
+	const char *set; /* NULL: "default" */
 	bool prune, dry_run, atomic, allow_disruption;
 	unsigned confirm_ms; /* 0: none */
 	const char *verify;  /* "gateway", an address, or NULL */
 	bool wait;
-	unsigned wait_ms;    /* 0: 60 s when wait */
-	const char *who;     /* "root (uid 0)" */
-	const char *what;    /* the command, for history */
+	unsigned wait_ms; /* 0: 60 s when wait */
+	const char *who;  /* "root (uid 0)" */
+	const char *what; /* the command, for history */
 };
 struct delete_request {
 	const struct source *sources; /* delete -f: the objects named in them */
 	size_t n_sources;
 	const char *const *names; /* or "Kind/name" */
 	size_t n_names;
-	bool now;            /* guests are killed, not asked */
+	bool now; /* guests are killed, not asked */
 	unsigned confirm_ms;
 	bool dry_run, allow_disruption, wait;
 	unsigned wait_ms;

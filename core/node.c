@@ -12,8 +12,7 @@ static struct node *from_object(const json_t *json, struct arena *arena, struct 
 	node->items = arena_alloc(arena, n * sizeof(*node->items));
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)json, key, value)
-	{
+	json_object_foreach((json_t *)json, key, value) {
 		struct node *name = arena_new_of(arena, struct node);
 		*name = (struct node){.type = NODE_SCALAR, .text = arena_strdup(arena, key), .quoted = true};
 		node->keys[node->n] = name;

@@ -13,7 +13,9 @@ const struct weft_port_backend *port_backend_find(const char *name, const char *
 /* What is offered to plugins. */
 extern const struct weft_host plugin_host;
 /* For doctor and tests: name, path and why not (NULL: loaded). NULL name ends. */
-struct plugin_info { const char *name, *path, *why_not; };
+struct plugin_info {
+	const char *name, *path, *why_not;
+};
 bool plugin_at(size_t i, struct plugin_info *ret);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource classes and the operations on them. A resource is one thing the kernel or a daemon would name: a link, an address, a
- * sysctl, a QEMU. Its id is class/key. A class has a field table (desired and observed share the struct) and four verbs, which
- * its lane runs; it knows nothing of manifests, order, retry, rollback or events of others. */
+/* Resource classes and the operations on them. A resource is one thing the kernel or a daemon would name: a link, an
+ * address, a sysctl, a QEMU. Its id is class/key. A class has a field table (desired and observed share the struct) and
+ * four verbs, which its lane runs; it knows nothing of manifests, order, retry, rollback or events of others. */
 #ifndef WEFT_CORE_RESOURCE_H
 #define WEFT_CORE_RESOURCE_H
 
@@ -20,34 +20,39 @@ enum owner {
 
 /* What is there. */
 struct observation {
-	bool valid;           /* was it looked at (a lane may fill this after any verb; the engine then need not ask again) */
+	bool valid; /* was it looked at (a lane may fill this after any verb; the engine then need not ask again) */
 	bool exists;
 	enum owner owner;
 	uint64_t incarnation; /* which instance this is: ifindex, pid with start time, inode; 0 if it has none */
-	uint64_t bound;       /* incarnation of its first need that it is bound to, as seen; 0: cannot be told (then what the engine itself bound it to counts) */
-	void *spec;           /* the class's struct, in `arena`; STATUS rows included; NULL if it does not exist */
-	struct arena *arena;  /* owned by the observation */
-	const char *health;   /* in `arena`: NULL when it does its work, else a sentence that says what is wrong and what to do (object becomes Degraded) */
-	const char *note;     /* in `arena`: something worth showing ("powered off by the guest"); NULL if none */
+	uint64_t bound; /* incarnation of its first need that it is bound to, as seen; 0: cannot be told (then what the
+			   engine itself bound it to counts) */
+	void *spec;     /* the class's struct, in `arena`; STATUS rows included; NULL if it does not exist */
+	struct arena *arena; /* owned by the observation */
+	const char *health;  /* in `arena`: NULL when it does its work, else a sentence that says what is wrong and what
+				to do (object becomes Degraded) */
+	const char *note;    /* in `arena`: something worth showing ("powered off by the guest"); NULL if none */
 };
 void observation_done(struct observation *obs);
 /* Starts one: valid, with an arena and a zeroed spec of the class. Sets exists. Returns the spec. */
 struct resource_class;
 void *observation_begin(struct observation *obs, const struct resource_class *class, bool exists);
 
-/* One verb on one resource. Made and freed by the engine (or by a test); between submit and op_complete() it belongs to the lane. Everything it points to stays
- * valid and unchanged until then, so that a lane may work on it on another thread. */
+/* One verb on one resource. Made and freed by the engine (or by a test); between submit and op_complete() it belongs to
+ * the lane. Everything it points to stays valid and unchanged until then, so that a lane may work on it on another
+ * thread. */
 struct op {
 	enum op_verb verb;
 	const struct resource_class *class;
 	const char *key;
-	const void *want;  /* desired spec; NULL when it is to go */
-	const void *was;   /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
-	bool hurry;        /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
-	const void *seen;  /* spec of the last observation; NULL if there is none or it does not exist */
-	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and it is looked at again) */
-	uint64_t rows;     /* OP_UPDATE: the rows that differ */
-	const char *mark;  /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of what nobody wants */
+	const void *want;     /* desired spec; NULL when it is to go */
+	const void *was;      /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
+	bool hurry;           /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
+	const void *seen;     /* spec of the last observation; NULL if there is none or it does not exist */
+	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and
+				 it is looked at again) */
+	uint64_t rows;        /* OP_UPDATE: the rows that differ */
+	const char *mark; /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of
+			     what nobody wants */
 	/* Results. err.code 0: done. */
 	struct err err;
 	struct observation obs;
@@ -85,11 +90,13 @@ enum rebind {
 
 enum class_flag {
 	CLASS_TRANSACTIONAL = 1 << 0, /* links, addresses, routes, rules, sysctls: a refusal rolls the apply back */
-	CLASS_INHERENT = 1 << 1,      /* always there; never created or removed: giving it up restores the baseline (sysctls) */
-	CLASS_PERSISTENT = 1 << 2,    /* outlives a reboot (files, volumes) */
-	CLASS_KEEP = 1 << 3,          /* giving it up never calls remove() unless its spec says so by class->disposable */
+	CLASS_INHERENT =
+		1 << 1, /* always there; never created or removed: giving it up restores the baseline (sysctls) */
+	CLASS_PERSISTENT = 1 << 2, /* outlives a reboot (files, volumes) */
+	CLASS_KEEP = 1 << 3,       /* giving it up never calls remove() unless its spec says so by class->disposable */
 	CLASS_REMOVE_IRREVERSIBLE = 1 << 4, /* remove() runs only after the revision is final (stopping a guest) */
-	CLASS_PRECIOUS = 1 << 5,      /* what was there and is gone is not made anew: an empty one in its place would hide the loss (a disk) */
+	CLASS_PRECIOUS = 1 << 5, /* what was there and is gone is not made anew: an empty one in its place would hide
+				    the loss (a disk) */
 };
 
 struct resource_class {
@@ -103,8 +110,8 @@ struct resource_class {
 	const struct errno_rule *rules;
 	size_t n_rules;
 	unsigned period_ms; /* observed anew this often; 0: events suffice */
-	/* May this spec be created by us? NULL: always. A link without a kind, for example, is somebody else's and waited for;
-	 * the sentence then says so ("link eth9 does not exist"). */
+	/* May this spec be created by us? NULL: always. A link without a kind, for example, is somebody else's and
+	 * waited for; the sentence then says so ("link eth9 does not exist"). */
 	bool (*creatable)(const void *spec);
 	/* CLASS_KEEP: may giving it up remove it? */
 	bool (*disposable)(const void *spec);
@@ -114,8 +121,8 @@ const struct resource_class *class_find(const char *name);
 const struct resource_class *class_at(size_t i); /* NULL ends */
 int class_register(const struct resource_class *class, struct err *err);
 
-/* A lane carries operations to one part of the host and gathers what is ready. All functions are called on the engine's thread and
- * never block. */
+/* A lane carries operations to one part of the host and gathers what is ready. All functions are called on the engine's
+ * thread and never block. */
 struct lane_ops {
 	/* Takes an operation; it is given back by op_complete(), perhaps from within. */
 	void (*submit)(struct lane *lane, struct op *op);
@@ -128,7 +135,8 @@ struct lane_ops {
 struct lane {
 	const char *name;
 	const struct lane_ops *ops;
-	struct engine *engine; /* set by engine_add_lane(); NULL when a test drives the lane: engine_dirty() then does nothing */
+	struct engine *engine; /* set by engine_add_lane(); NULL when a test drives the lane: engine_dirty() then does
+				  nothing */
 };
 
 /* Gives an operation back to the engine (on the engine's thread); results are in it. */

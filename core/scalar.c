@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scalar types without units: booleans, whole numbers, choices, strings, names and paths. Their parse() says what
- * was expected, in the words of the row where it has some. See value.h; scalar-unit.c and scalar-net.c have the others.
- */
+ * was expected, in the words of the row where it has some. See value.h; scalar-unit.c and scalar-net.c have the
+ * others. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -174,8 +174,8 @@ static bool is_label(const char *text)
 }
 
 /* What the kernel takes for a link's name, less what other programs' configuration takes for something else: a leading
- * '-' is an option, a trailing '+' or a '*' a wildcard, quotes and commas end a word. Returns what is wrong, or NULL.
- */
+ * '-' is an option, a trailing '+' or a '*' a wildcard, quotes and commas end a word. Returns what is wrong, or
+ * NULL. */
 static const char *ifname_fault(const char *text)
 {
 	size_t size = strlen(text);

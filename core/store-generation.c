@@ -313,12 +313,12 @@ static int decode_rest(const struct table *table, const json_t *json, struct are
 	struct err err;
 	json_t *rest = json_object(), *value;
 	const char *key;
-	json_object_foreach ((json_t *)json, key, value) {
+	json_object_foreach((json_t *)json, key, value) {
 		if (table_field(table, key))
 			json_object_set(rest, key, value);
 	}
 	int r = table_from_json(table, rest, arena, spec, &err);
-	json_object_foreach ((json_t *)json, key, value) {
+	json_object_foreach((json_t *)json, key, value) {
 		json_t *trial = r < 0 ? json_copy(rest) : NULL;
 		if (trial && json_object_del(trial, key) == 0)
 			r = table_from_json(table, trial, arena, spec, &err);
@@ -362,7 +362,7 @@ static struct want *decode_want(struct reader *reader, const json_t *line)
 	want->adopt = json_is_true(json_object_get(line, "adopt"));
 	const json_t *number;
 	size_t i;
-	json_array_foreach (json_object_get(line, "owners"), i, number) {
+	json_array_foreach(json_object_get(line, "owners"), i, number) {
 		const struct object *owner = object_at(reader, number);
 		if (!owner)
 			continue;
@@ -396,12 +396,12 @@ static void link_edges(const struct reader *reader, struct want *want, const jso
 	struct arena *arena = reader->gen->arena;
 	const json_t *number;
 	size_t i;
-	json_array_foreach (json_object_get(line, "needs"), i, number) {
+	json_array_foreach(json_object_get(line, "needs"), i, number) {
 		arena_grow(arena, want->needs, want->n_needs, want->cap_needs);
 		if (want_at(reader, number))
 			want->needs[want->n_needs++] = want_at(reader, number);
 	}
-	json_array_foreach (json_object_get(line, "handovers"), i, number) {
+	json_array_foreach(json_object_get(line, "handovers"), i, number) {
 		arena_grow(arena, want->handovers, want->n_handovers, want->cap_handovers);
 		if (want_at(reader, number))
 			want->handovers[want->n_handovers++] = want_at(reader, number);

@@ -36,11 +36,10 @@ int store_put_records(struct store *store, const struct engine_record *records, 
 	int r = store_begin(store, err);
 	if (r < 0)
 		return r;
-	r = store_prepare(
-		store,
-		"INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id, incarnation, fresh)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-		&put, err);
+	r = store_prepare(store,
+			  "INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id, incarnation, fresh)"
+			  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			  &put, err);
 	if (r == 0)
 		r = store_prepare(store, "DELETE FROM record WHERE class = ?1 AND key = ?2", &drop, err);
 	for (size_t i = 0; i < n && r == 0; i++)
@@ -65,7 +64,8 @@ static json_t *read_baseline(const char *text, const char *class, const char *ke
 int store_each_record(struct store *store, store_record_fn *fn, void *ctx, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
-	int r = store_prepare(store, "SELECT class, key, made, baseline, boot_id, incarnation, fresh FROM record"
+	int r = store_prepare(store,
+			      "SELECT class, key, made, baseline, boot_id, incarnation, fresh FROM record"
 			      " ORDER BY class, key",
 			      &stmt, err);
 	while (r == 0 && (r = store_next(store, stmt, err)) == 1) {

@@ -106,8 +106,10 @@ int store_final_revision(struct store *store, uint64_t *ret, struct err *err)
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
-	int r = store_prepare(store, "SELECT lines, (SELECT state FROM revision WHERE rev = ?1) = 'final'"
-			      " FROM generation WHERE rev = ?1", &stmt, err);
+	int r = store_prepare(store,
+			      "SELECT lines, (SELECT state FROM revision WHERE rev = ?1) = 'final'"
+			      " FROM generation WHERE rev = ?1",
+			      &stmt, err);
 	if (r < 0)
 		return r;
 	store_bind_u64(stmt, 1, rev);

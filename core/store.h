@@ -33,7 +33,8 @@ void store_abort(struct store *store);
 int store_put_revision(struct store *store, struct revision_row *row, const struct generation *gen, struct err *err);
 /* Writes what may change of a stored row: state, confirm_by_ms and message. */
 int store_update_revision(struct store *store, const struct revision_row *row, struct err *err);
-/* The newest final one, 0 if there is none: which must not be mistaken for one that cannot be read, since then nothing would be wanted. */
+/* The newest final one, 0 if there is none: which must not be mistaken for one that cannot be read, since then nothing
+ * would be wanted. */
 int store_final_revision(struct store *store, uint64_t *ret, struct err *err);
 /* Reads a stored generation back without lowering; its objects are decoded from the stored manifests. */
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err);
@@ -53,8 +54,8 @@ int store_put_override(struct store *store, const char *object, const char *text
 		       struct err *err); /* text NULL: clear */
 int store_get_overrides(struct store *store, struct arena *arena, struct override_row **ret, size_t *ret_n,
 			struct err *err);
-/* Small values by key: hashes of refused files and the like. NULL: delete. `ret` is malloc'ed, NULL if there is none.
- */
+/* Small values by key: hashes of refused files and the like. NULL: delete. `ret` is malloc'ed, NULL if there is
+ * none. */
 int store_put_value(struct store *store, const char *key, const char *text, struct err *err);
 int store_get_value(struct store *store, const char *key, char **ret, struct err *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A map from text to pointers, in an arena: for finding things by name where there may be thousands. Entries are not removed. */
+/* A map from text to pointers, in an arena: for finding things by name where there may be thousands. Entries are not
+ * removed. */
 #ifndef WEFT_CORE_STRMAP_H
 #define WEFT_CORE_STRMAP_H
 
@@ -10,7 +11,7 @@ struct strmap {
 	struct strmap_entry {
 		const char *key;
 		void *value;
-	} *entries;
+	} * entries;
 	size_t n, size;
 };
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define cleanup(f) __attribute__((cleanup(f)))
+#define cleanup(f)             __attribute__((cleanup(f)))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
 /* clang-format off */
@@ -24,11 +24,11 @@
 /* clang-format on */
 
 /* Moves a pointer out of a variable with a cleanup attribute. */
-#define take_ptr(p)                      \
-	({                               \
+#define take_ptr(p)                         \
+	({                                  \
 		__typeof__(p) taken_ = (p); \
-		(p) = NULL;              \
-		taken_;                  \
+		(p) = NULL;                 \
+		taken_;                     \
 	})
 
 /* Moves a descriptor out of a variable with a cleanup attribute; file descriptors start at -1. */
@@ -53,8 +53,8 @@ static inline void fclosep(FILE **f)
 	if (*f)
 		fclose(*f);
 }
-#define cleanup_free cleanup(freep)
-#define cleanup_close cleanup(closep)
+#define cleanup_free   cleanup(freep)
+#define cleanup_close  cleanup(closep)
 #define cleanup_fclose cleanup(fclosep)
 
 /* These abort when memory runs out; memory from xcalloc and xgrow is zeroed. */

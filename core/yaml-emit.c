@@ -16,8 +16,8 @@ static void indent(FILE *out, unsigned depth)
 		fputs("  ", out);
 }
 
-/* Words that some version of YAML reads as a boolean or null. Special numbers (.inf, .nan) begin with what is no start.
- */
+/* Words that some version of YAML reads as a boolean or null. Special numbers (.inf, .nan) begin with what is no
+ * start. */
 static bool is_word_of_yaml(const char *text)
 {
 	static const char *const words[] = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
@@ -194,16 +194,14 @@ static void write_inside(FILE *out, const json_t *json, unsigned depth)
 	json_t *value;
 	size_t i;
 	bool first = true;
-	json_object_foreach((json_t *)json, key, value)
-	{
+	json_object_foreach((json_t *)json, key, value) {
 		if (!first)
 			indent(out, depth);
 		first = false;
 		write_key(out, key, depth);
 		write_value(out, value, depth);
 	}
-	json_array_foreach((json_t *)json, i, value)
-	{
+	json_array_foreach((json_t *)json, i, value) {
 		if (i > 0)
 			indent(out, depth);
 		fputs("- ", out);

@@ -59,8 +59,8 @@ static bool explain_start(struct fault *fault)
 	return true;
 }
 
-/* "mode nat" and then "mtu: 1400" are one text to libyaml, with a stray ':'. If the line above stands in the same column and has no ':', that
- * is where one is missing. */
+/* "mode nat" and then "mtu: 1400" are one text to libyaml, with a stray ':'. If the line above stands in the same
+ * column and has no ':', that is where one is missing. */
 static bool explain_line_above(struct fault *fault)
 {
 	const char *above;
@@ -71,7 +71,8 @@ static bool explain_line_above(struct fault *fault)
 		return false;
 	while (above_indent < size && above[above_indent] == ' ')
 		above_indent++;
-	if (above_indent == size || above_indent != indent || strchr("#-\"'", above[indent]) || memchr(above, ':', size))
+	if (above_indent == size || above_indent != indent || strchr("#-\"'", above[indent]) ||
+	    memchr(above, ':', size))
 		return false;
 	pos.column = (unsigned)indent + 1;
 	pos.width = (unsigned)utf8_count(above + indent, size - indent);
@@ -115,8 +116,8 @@ static bool explain_block_key(struct fault *fault)
 	return true;
 }
 
-/* A list in brackets that is not closed usually swallowed the next line, so that the fault shows up far from its cause.
- */
+/* A list in brackets that is not closed usually swallowed the next line, so that the fault shows up far from its
+ * cause. */
 static bool explain_flow(struct fault *fault)
 {
 	bool list = strstr(fault->context, "sequence") != NULL;

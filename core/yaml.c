@@ -431,8 +431,8 @@ struct node **yaml_parse(const struct source *source, struct arena *arena, struc
 		yaml_parser_set_input_string(&r.yaml, (const unsigned char *)at, (size_t)(end - at));
 		whole = read_documents(&r, &docs);
 		yaml_parser_delete(&r.yaml);
-		/* With the queue full, the faults of further documents would only be counted, and each costs a parser.
-		 */
+		/* With the queue full, the faults of further documents would only be counted, and each costs a
+		 * parser. */
 		whole = whole || r.full || diags->n_total >= DIAGS_MAX;
 		unsigned least = r.stopped > r.begun ? r.stopped : r.begun + 1;
 		whole = whole || !next_document(end, least, &at, &r.base_line);

@@ -31,8 +31,7 @@ void instance_dirty(struct instance *instance)
 	const char *tap;
 	json_t *fds;
 	engine_dirty(the_engine, "qemu", instance->name);
-	json_object_foreach(json_object_get(instance->record, "taps"), tap, fds)
-	{
+	json_object_foreach(json_object_get(instance->record, "taps"), tap, fds) {
 		cleanup_free char *key = xprintf("%s/%s", instance->name, tap);
 		engine_dirty(the_engine, "tap-attach", key);
 	}

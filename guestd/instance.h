@@ -69,8 +69,8 @@ void instance_run_deferred(struct instance *instance);
 /* How it is ended, each step when the one before was to no avail. */
 enum end_step { END_ASK, END_QUIT, END_TERM, END_KILL };
 /* Ends its living process, from a step on (asking takes at most ask_ms). fn is called once its process has ended, or
- * with ETIMEDOUT when not even SIGKILL ends it. One that is being ended already is so from the later of both steps on.
- */
+ * with ETIMEDOUT when not even SIGKILL ends it. One that is being ended already is so from the later of both steps
+ * on. */
 void instance_end(struct instance *instance, enum end_step step, uint64_t ask_ms, instance_ended_fn *fn, void *ctx);
 /* The wait is over for this one, and fn is not called any more; false if it did not wait. If the guest was only asked
  * so far, and nobody else waits, no more is done. */

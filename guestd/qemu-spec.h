@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What one QEMU is: the spec of class qemu, desired and observed alike. Guests lower into it, argv.c turns it into a
- * command line, record.c keeps the one a QEMU was started with. Rows that a running QEMU cannot change wait for its next
- * cold start. */
+ * command line, record.c keeps the one a QEMU was started with. Rows that a running QEMU cannot change wait for its
+ * next cold start. */
 #ifndef WEFT_GUESTD_QEMU_SPEC_H
 #define WEFT_GUESTD_QEMU_SPEC_H
 

@@ -188,8 +188,8 @@ int qmp_send(struct qmp *qmp, const struct qmp_command *command, qmp_reply_fn *f
 				    .next = qmp->pending};
 	qmp->pending = pending;
 	qmp->n_pending++;
-	if (sd_event_add_time_relative(env.loop, &pending->deadline, CLOCK_MONOTONIC, (uint64_t)command->deadline_ms * 1000,
-				       0, on_overdue, pending) < 0)
+	if (sd_event_add_time_relative(env.loop, &pending->deadline, CLOCK_MONOTONIC,
+				       (uint64_t)command->deadline_ms * 1000, 0, on_overdue, pending) < 0)
 		abort(); /* out of memory */
 	if (!qmp->ready && !streq(command->name, "qmp_capabilities")) {
 		append(&qmp->held, &qmp->n_held, &qmp->cap_held, text, size + 1);
@@ -309,7 +309,8 @@ int qmp_open(const char *path, const struct qmp_handler *handler, void *ctx, str
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_errno(err, errno, "connecting to '%s'", path);
 	struct qmp *qmp = xcalloc(1, sizeof(*qmp));
-	*qmp = (struct qmp){.handler = handler, .ctx = ctx, .fd = fd, .refs = 1, .parser = {.fn = on_message, .ctx = qmp}};
+	*qmp = (struct qmp){
+		.handler = handler, .ctx = ctx, .fd = fd, .refs = 1, .parser = {.fn = on_message, .ctx = qmp}};
 	int r = sd_event_add_io(env.loop, &qmp->io, fd, EPOLLIN, on_io, qmp);
 	if (r < 0) {
 		free(qmp);

@@ -37,8 +37,8 @@ int qmp_open(const char *path, const struct qmp_handler *handler, void *ctx, str
 /* Ends it; commands that wait get ECANCELED before it returns; the handler is not called any more. Returns NULL. */
 struct qmp *qmp_close(struct qmp *qmp);
 
-/* `result` is the command's "return", borrowed; NULL with an error: what QEMU said, ETIMEDOUT, ECONNRESET, ECANCELED.
- */
+/* `result` is the command's "return", borrowed; NULL with an error: what QEMU said, ETIMEDOUT, ECONNRESET,
+ * ECANCELED. */
 typedef void qmp_reply_fn(void *ctx, const json_t *result, const struct err *err);
 struct qmp_command {
 	const char *name;

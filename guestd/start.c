@@ -226,7 +226,8 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 		fail(start, &start->err);
 		return;
 	}
-	const struct qmp_command command = {start->spec->state == RUN_RUNNING ? "cont" : "query-status", NULL, START_MS};
+	const struct qmp_command command = {start->spec->state == RUN_RUNNING ? "cont" : "query-status", NULL,
+					    START_MS};
 	if (qmp_send(instance->qmp, &command, on_running, start) < 0)
 		abort(); /* nothing was sent before it */
 }

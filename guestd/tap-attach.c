@@ -120,8 +120,9 @@ static bool has_feature(const json_t *features, const char *name)
 {
 	size_t i;
 	json_t *item;
-	json_array_foreach(features, i,
-			   item) if (json_is_string(item) && str_starts(json_string_value(item), name)) return true;
+	json_array_foreach(features, i, item)
+		if (json_is_string(item) && str_starts(json_string_value(item), name))
+			return true;
 	return false;
 }
 

@@ -9,8 +9,8 @@
 /* Opens `queues` descriptors of a tap that exists and is persistent; 0 or -errno, and then none is open. */
 int tap_open(const char *name, uint32_t queues, int *fds, struct err *err);
 
-/* Is this descriptor of that process attached to the link `name` that exists now? 0 or -errno when it cannot be told.
- */
+/* Is this descriptor of that process attached to the link `name` that exists now? 0 or -errno when it cannot be
+ * told. */
 int tap_attached(const struct process_id *id, int fd, const char *name, bool *ret);
 
 struct tap_modes {

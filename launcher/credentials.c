@@ -45,8 +45,8 @@ static bool is_net(int capability)
 	return false;
 }
 
-/* Nothing that is executed from here on can gain what is not kept. Ends at the first number this kernel does not know.
- */
+/* Nothing that is executed from here on can gain what is not kept. Ends at the first number this kernel does not
+ * know. */
 static void limit_bounding_set(bool keep_net)
 {
 	for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)

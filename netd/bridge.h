@@ -9,8 +9,8 @@ extern const struct kind netd_bridge_kind, netd_tap_kind;
 
 /* The Bridge whose `ports` name this link; NULL if none does. */
 const struct object *netd_bridge_of_port(struct lowering *l, const char *port);
-/* The MTU that a port without one of its own takes over from what it joins; 0 when the switch is nobody's object here.
- */
+/* The MTU that a port without one of its own takes over from what it joins; 0 when the switch is nobody's object
+ * here. */
 uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name);
 
 #endif

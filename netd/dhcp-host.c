@@ -28,8 +28,8 @@ uint64_t dhcp_host_all_rows(void)
 
 /* # {"names": ["web"], ...}
  * 52:54:00:00:20:01,192.168.150.10,[fd42:150::10],web
- * The first line is the spec, to be read back; without a MAC, an id that no client has keeps the addresses from others.
- */
+ * The first line is the spec, to be read back; without a MAC, an id that no client has keeps the addresses from
+ * others. */
 char *dhcp_host_text(const char *name, const struct dhcp_host_spec *spec)
 {
 	json_t *json = table_to_json(&netd_dhcp_host_table, spec, 0);

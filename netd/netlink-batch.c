@@ -163,7 +163,8 @@ struct dump_end {
 
 static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn *fn, void *ctx, struct dump_end *end)
 {
-	for (const struct nlmsghdr *m = (void *)batch->answer; netlink_message_ok(m, size); m = mnl_nlmsg_next(m, &size)) {
+	for (const struct nlmsghdr *m = (void *)batch->answer; netlink_message_ok(m, size);
+	     m = mnl_nlmsg_next(m, &size)) {
 		if (m->nlmsg_seq != batch->first)
 			continue;
 		end->interrupted |= (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0;

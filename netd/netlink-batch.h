@@ -36,8 +36,8 @@ struct netlink_batch {
 int netlink_batch_open(struct netlink_batch *batch, struct err *err);
 void netlink_batch_close(struct netlink_batch *batch);
 
-/* Is there room for so many more messages? The messages of one operation go in one sendmsg, so its encoder asks once.
- */
+/* Is there room for so many more messages? The messages of one operation go in one sendmsg, so its encoder asks
+ * once. */
 bool netlink_batch_has_room(const struct netlink_batch *batch, size_t n_messages);
 /* Begins a message for an operation (which may be NULL: nobody minds its failure). After the header and the attributes
  * were put, end it. */
@@ -47,7 +47,8 @@ void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message);
  * said>". */
 void netlink_batch_send(struct netlink_batch *batch);
 
-/* Reads one datagram of answers into the operations; true when the acknowledgement of the last message was among them. */
+/* Reads one datagram of answers into the operations; true when the acknowledgement of the last message was among
+ * them. */
 bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size);
 
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */

@@ -62,8 +62,8 @@ struct netlink_cache {
 /* Subscribes and reads everything. `buffer_bytes`: of the event socket; 0: the usual. */
 int netlink_cache_open(struct netlink_cache *cache, struct netlink_batch *batch, int buffer_bytes, struct err *err);
 void netlink_cache_close(struct netlink_cache *cache);
-/* Takes all events that are there; after an overflow, everything is read anew through `batch` and all is marked dirty.
- */
+/* Takes all events that are there; after an overflow, everything is read anew through `batch` and all is marked
+ * dirty. */
 int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err);
 
 struct netlink_link *netlink_link_by_name(const struct netlink_cache *cache, const char *name);

@@ -114,11 +114,11 @@ static bool set_alias(struct netlink_link *link, const char *alias)
 	return true;
 }
 
-#define SET(field, value)                                                                                              \
-	do {                                                                                                           \
-		__typeof__(field) value_ = (value);                                                                    \
-		changed |= (field) != value_;                                                                          \
-		(field) = value_;                                                                                      \
+#define SET(field, value)                           \
+	do {                                        \
+		__typeof__(field) value_ = (value); \
+		changed |= (field) != value_;       \
+		(field) = value_;                   \
 	} while (0)
 
 /* Takes all of a RTM_NEWLINK into the link; says whether something differs from before. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a Network offers to whatever attaches to it. Guests call this in their lower(); everything that a port needs on the network's
- * side (its tap by the port backend, its DHCP reservation, its policy) is wanted here, so that guests know no kind of network. */
+/* What a Network offers to whatever attaches to it. Guests call this in their lower(); everything that a port needs on
+ * the network's side (its tap by the port backend, its DHCP reservation, its policy) is wanted here, so that guests
+ * know no kind of network. */
 #ifndef WEFT_NETD_NETWORK_H
 #define WEFT_NETD_NETWORK_H
 
@@ -15,7 +16,7 @@ struct netd_port {
 	const char *owner;   /* user that opens the tap: "weft-qemu" */
 	struct list ips;     /* struct ip: what the manifest fixes for this interface */
 	uint32_t queues;
-	const char *path;    /* "spec.interfaces[0]", for refusals */
+	const char *path; /* "spec.interfaces[0]", for refusals */
 };
 /* Wants the port; returns its tap's want, NULL after a refusal. */
 struct want *netd_port_want(struct lowering *l, const struct netd_port *port);

@@ -152,8 +152,7 @@ static enum match_is any_fits(const struct value *value, const json_t *right)
 		list = right;
 	if (!list)
 		return one_fits(value, right);
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		/* Elements with a comment, a counter or a timeout are wrapped. */
 		const json_t *inner = json_object_get(json_object_get(item, "elem"), "val");
 		enum match_is one = one_fits(value, inner ? inner : item);

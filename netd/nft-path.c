@@ -87,10 +87,12 @@ int nft_ruleset_parse(const char *text, size_t size, struct nft_ruleset **ret, s
 	*ruleset = (struct nft_ruleset){.arena = arena, .json = json};
 	struct chain *last = NULL;
 	size_t i;
-	json_array_foreach(items, i, item) if (json_object_get(item, "chain"))
-		add_chain(ruleset, json_object_get(item, "chain"));
-	json_array_foreach(items, i, item) if (json_object_get(item, "rule"))
-		add_rule(ruleset, json_object_get(item, "rule"), &last);
+	json_array_foreach(items, i, item)
+		if (json_object_get(item, "chain"))
+			add_chain(ruleset, json_object_get(item, "chain"));
+	json_array_foreach(items, i, item)
+		if (json_object_get(item, "rule"))
+			add_rule(ruleset, json_object_get(item, "rule"), &last);
 	*ret = ruleset;
 	return 0;
 }
@@ -130,8 +132,7 @@ static enum verdict follow_map(struct walk *walk, const json_t *map, struct matc
 		match_and(match, MATCH_MAYBE, true);
 		return VERDICT_NONE;
 	}
-	json_array_foreach(set, i, element)
-	{
+	json_array_foreach(set, i, element) {
 		struct match one = match_value(walk->packet, json_object_get(map, "key"), json_array_get(element, 0));
 		if (one.is == MATCH_YES && match->is == MATCH_YES) {
 			match_and(match, one.is, one.mentions);
@@ -150,8 +151,7 @@ static enum verdict walk_rule(struct walk *walk, const json_t *expr, bool maybe,
 	bool stops = false, unsure = maybe;
 	size_t i;
 	json_t *statement;
-	json_array_foreach(expr, i, statement)
-	{
+	json_array_foreach(expr, i, statement) {
 		json_t *map = json_object_get(statement, "vmap");
 		match_statement(walk->packet, statement, &match);
 		if (match.is == MATCH_NO)

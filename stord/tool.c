@@ -9,8 +9,8 @@
 const char *const image_formats[2] = {"raw", "qcow2"};
 const char *const image_preallocations[3] = {"off", "metadata", "falloc"};
 
-/* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line kept.
- */
+/* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line
+ * kept. */
 static const char *reason_of(char *errs)
 {
 	size_t len = strlen(errs);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pages of docs/reference/: one for each kind, one for the command line, an index; and the JSON Schema beside them.
- */
+/* The pages of docs/reference/: one for each kind, one for the command line, an index; and the JSON Schema beside
+ * them. */
 #include "docs/generator/reference.h"
 
 static const char made[] = "<!-- Made of the tables in the code; not to be edited. WEFT_REGENERATE=1 ctest -R "

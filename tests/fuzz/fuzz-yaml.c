@@ -35,8 +35,8 @@ static void check_places(const struct diags *diags, const struct source *source)
 	}
 }
 
-/* A root that is null would be an empty document: it is never handed out, so each document is written and comes back.
- */
+/* A root that is null would be an empty document: it is never handed out, so each document is written and comes
+ * back. */
 static void check_written(struct node **docs, size_t n, struct arena *arena)
 {
 	json_t *all = json_array();

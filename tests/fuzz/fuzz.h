@@ -20,8 +20,8 @@ void fuzz_setup(void);
 /* The temporary directory; removed at exit. */
 const char *fuzz_directory(void);
 
-/* Takes the next part of an input: up to a NUL byte, or all that is left. Freed by the caller; *ret_size may be NULL.
- */
+/* Takes the next part of an input: up to a NUL byte, or all that is left. Freed by the caller; *ret_size may be
+ * NULL. */
 char *fuzz_part(const uint8_t **data, size_t *size, size_t *ret_size);
 
 #endif

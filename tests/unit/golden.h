@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Golden files: whole outputs kept under tests/golden and compared. WEFT_REGENERATE=1 writes them anew; the change is then reviewed
- * as a diff. */
+/* Golden files: whole outputs kept under tests/golden and compared. WEFT_REGENERATE=1 writes them anew; the change is
+ * then reviewed as a diff. */
 #ifndef WEFT_TESTS_GOLDEN_H
 #define WEFT_TESTS_GOLDEN_H
 

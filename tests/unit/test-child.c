@@ -60,10 +60,10 @@ static uint64_t run(struct seen *seen, struct child_spec spec)
 	assert_int_equal(seen->n_calls, 0);
 	return wait_for(seen);
 }
-#define ARGV(...)                                                                                                      \
-	.argv = (const char *const[])                                                                                  \
-	{                                                                                                              \
-		__VA_ARGS__, NULL                                                                                      \
+#define ARGV(...)                     \
+	.argv = (const char *const[]) \
+	{                             \
+		__VA_ARGS__, NULL     \
 	}
 
 static void test_output_and_status(void **state)

@@ -54,8 +54,11 @@ static void *value_of(struct cli *cli, const char *name)
 static void test_options_stand_anywhere(void **state)
 {
 	static const char *const lines[] = {
-		"--socket /s -o wide get net lan -w", "get -owide net --socket=/s lan --watch", "get net lan -wo wide --socket /s",
-		"-wowide --socket /s get net lan",    "get --output=wide --watch --socket /s -- net lan",
+		"--socket /s -o wide get net lan -w",
+		"get -owide net --socket=/s lan --watch",
+		"get net lan -wo wide --socket /s",
+		"-wowide --socket /s get net lan",
+		"get --output=wide --watch --socket /s -- net lan",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		struct cli cli;
@@ -92,9 +95,21 @@ static void test_times_and_lists(void **state)
 static void test_wrong_usage_is_refused(void **state)
 {
 	static const char *const lines[] = {
-		"",		   "appyl",		  "apply --confrim 60s", "apply --confirm", "apply --confirm 60", "apply --confirm 0",
-		"get -o yml net",  "get",		  "status more",	 "--nonsense",	    "get --watch=1 net",  "apply --wait=x -f a",
-		"help nothing",    "apply --confirm 25h", "get net -x",
+		"",
+		"appyl",
+		"apply --confrim 60s",
+		"apply --confirm",
+		"apply --confirm 60",
+		"apply --confirm 0",
+		"get -o yml net",
+		"get",
+		"status more",
+		"--nonsense",
+		"get --watch=1 net",
+		"apply --wait=x -f a",
+		"help nothing",
+		"apply --confirm 25h",
+		"get net -x",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
 		struct cli cli;
@@ -114,8 +129,8 @@ static void check_options_agree(const struct verb *verb, const struct cli_option
 	}
 }
 
-/* Each verb has a line of its own in help, and an option that several have takes an argument in all of them or in none: it may
- * stand before the verb. */
+/* Each verb has a line of its own in help, and an option that several have takes an argument in all of them or in none:
+ * it may stand before the verb. */
 static void test_verbs_agree(void **state)
 {
 	for (size_t i = 0; verbs[i]; i++) {
@@ -162,9 +177,10 @@ static void test_tables_fit(void **state)
 	struct text_table *table = guests();
 	assert_int_equal(text_table_rows(table), 2);
 	cleanup_free char *whole = text_table_render(table, &(struct terminal){0});
-	assert_string_equal(whole, "NAME      READY  NOTE\n"
-				   "web       True   -\n"
-				   "d\u00e4tabase  False  waits for \\x1b[2Jvolume/local/data, which is not there yet\n");
+	assert_string_equal(whole,
+			    "NAME      READY  NOTE\n"
+			    "web       True   -\n"
+			    "d\u00e4tabase  False  waits for \\x1b[2Jvolume/local/data, which is not there yet\n");
 	for (unsigned width = 28; width < 90; width++) {
 		cleanup_free char *text = text_table_render(table, &(struct terminal){.width = width, .utf8 = true});
 		assert_true(longest_line(text) <= width);
@@ -196,9 +212,9 @@ static void test_values_in_one_line(void **state)
 	}
 }
 
-static const char object_text[] =
-	"{\"kind\":\"Guest\",\"metadata\":{\"name\":\"web\"},\"spec\":{\"cpu\":{\"count\":2}},\"status\":{\"conditions\":[{\"type\":"
-	"\"Ready\",\"status\":\"True\"}],\"details\":{\"qemu\":{\"runState\":\"running\"}}}}";
+static const char object_text[] = "{\"kind\":\"Guest\",\"metadata\":{\"name\":\"web\"},\"spec\":{\"cpu\":{\"count\":2}}"
+				  ",\"status\":{\"conditions\":[{\"type\":"
+				  "\"Ready\",\"status\":\"True\"}],\"details\":{\"qemu\":{\"runState\":\"running\"}}}}";
 
 static void test_columns_come_from_the_kind(void **state)
 {
@@ -218,9 +234,12 @@ static void test_columns_come_from_the_kind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_options_stand_anywhere), cmocka_unit_test(test_times_and_lists),
-		cmocka_unit_test(test_wrong_usage_is_refused), cmocka_unit_test(test_verbs_agree),
-		cmocka_unit_test(test_tables_fit),	       cmocka_unit_test(test_values_in_one_line),
+		cmocka_unit_test(test_options_stand_anywhere),
+		cmocka_unit_test(test_times_and_lists),
+		cmocka_unit_test(test_wrong_usage_is_refused),
+		cmocka_unit_test(test_verbs_agree),
+		cmocka_unit_test(test_tables_fit),
+		cmocka_unit_test(test_values_in_one_line),
 		cmocka_unit_test(test_columns_come_from_the_kind),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's model test: random configurations over a toy host, with failing operations, crashes, rivals, irreversible steps and
- * applies that are confirmed, refused or taken back, all from a seed. When the noise stops, the host must equal the current
- * generation, and nothing foreign was touched (the toy host aborts on that by itself).
+/* The engine's model test: random configurations over a toy host, with failing operations, crashes, rivals,
+ * irreversible steps and applies that are confirmed, refused or taken back, all from a seed. When the noise stops, the
+ * host must equal the current generation, and nothing foreign was touched (the toy host aborts on that by itself).
  *
  *     test-engine-model [STEPS [SEED]]      the defaults: a million steps, a seed from the clock */
 #include "toy.h"
@@ -106,7 +106,8 @@ static void start_engine(struct world *w)
 static struct want *add(struct generation *gen, enum toy_class class, size_t name, const struct toy_spec *spec)
 {
 	char key[] = {'n', (char)('0' + name), '\0'};
-	struct want *w = generation_add(gen, toy_classes[class], key, table_copy(toy_classes[class]->table, spec, gen->arena));
+	struct want *w =
+		generation_add(gen, toy_classes[class], key, table_copy(toy_classes[class]->table, spec, gen->arena));
 	w->mark = "mark";
 	return w;
 }
@@ -179,7 +180,8 @@ static struct generation *random_generation(struct world *w)
 		struct toy_spec setting = {.present = 1, .mtu = 5 + (uint32_t)toy_random(h, 2)};
 		if (toy_random(h, 2))
 			add(gen, TOY_SETTING, i, &setting);
-		struct toy_spec volume = {.present = 0x24, .size = 1 + (uint32_t)toy_random(h, 3), .reclaim = toy_random(h, 2)};
+		struct toy_spec volume = {
+			.present = 0x24, .size = 1 + (uint32_t)toy_random(h, 3), .reclaim = toy_random(h, 2)};
 		if (toy_random(h, 2))
 			add(gen, TOY_VOLUME, i, &volume);
 	}
@@ -380,7 +382,8 @@ static void check_wanted(const struct world *w, const struct want *want, const s
 {
 	const struct toy_spec *spec = want->spec;
 	bool same = t->exists && (!(spec->present & 1) || t->mtu == spec->mtu) &&
-		    (!(spec->present & 2) || t->type == spec->type) && (!(spec->present & 4) || t->size >= spec->size) &&
+		    (!(spec->present & 2) || t->type == spec->type) &&
+		    (!(spec->present & 4) || t->size >= spec->size) &&
 		    (!(spec->present & 16) || streq(t->master, spec->master));
 	bool binds = want->class == toy_classes[TOY_ATTACH] || want->class == toy_classes[TOY_HELPER];
 	if (binds && t->bound != w->host.things[TOY_LINK][want->key[1] - '0'].incarnation)
@@ -460,8 +463,10 @@ static unsigned long play(uint64_t seed, unsigned long steps)
 	generation_unref(w.final);
 	generation_unref(w.applying);
 	free(w.host.ops);
-	printf("seed %llu: %lu steps, %lu operations, %lu applies (%lu refused, %lu taken back), %lu crashes, %lu probes, %lu cancelled, %lu silences\n",
-	       (unsigned long long)seed, n, w.host.n_done, w.n_applied, w.n_refused, w.n_undone, w.n_crashes, w.n_probed, w.host.n_cancels, w.n_rounds);
+	printf("seed %llu: %lu steps, %lu operations, %lu applies (%lu refused, %lu taken back), %lu crashes, %lu "
+	       "probes, %lu cancelled, %lu silences\n",
+	       (unsigned long long)seed, n, w.host.n_done, w.n_applied, w.n_refused, w.n_undone, w.n_crashes,
+	       w.n_probed, w.host.n_cancels, w.n_rounds);
 	return n;
 }
 

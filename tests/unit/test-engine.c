@@ -134,7 +134,8 @@ static unsigned run_for(struct world *w, uint64_t ms)
 
 static void add(struct generation *gen, enum toy_class class, const struct toy_spec *spec)
 {
-	struct want *w = generation_add(gen, toy_classes[class], "n0", table_copy(toy_classes[class]->table, spec, gen->arena));
+	struct want *w =
+		generation_add(gen, toy_classes[class], "n0", table_copy(toy_classes[class]->table, spec, gen->arena));
 	w->mark = "mark";
 }
 
@@ -402,7 +403,8 @@ static void test_long_work_lets_an_apply_stand(void **state)
 	while (!w->host.n_ops || w->host.ops[0]->verb == OP_OBSERVE || w->host.n_ops > 1) {
 		engine_run(w->engine);
 		size_t i = 0;
-		while (i + 1 < w->host.n_ops && w->host.ops[i]->class == toy_classes[TOY_VOLUME] && w->host.ops[i]->verb == OP_CREATE)
+		while (i + 1 < w->host.n_ops && w->host.ops[i]->class == toy_classes[TOY_VOLUME] &&
+		       w->host.ops[i]->verb == OP_CREATE)
 			i++;
 		toy_do(&w->host, i);
 		engine_run(w->engine);

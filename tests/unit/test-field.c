@@ -129,7 +129,8 @@ static struct toy *decode(struct fixture *f, const char *text)
 	struct node **docs = yaml_parse(source, f->arena, &f->diags, &n);
 	struct pos where = {source, 1, 1, 1};
 	assert_int_equal(f->diags.n, 0);
-	bool fine = table_decode(&toy_table, n ? docs[0] : NULL, where, &(struct decode_into){toy, f->arena, &f->diags});
+	bool fine =
+		table_decode(&toy_table, n ? docs[0] : NULL, where, &(struct decode_into){toy, f->arena, &f->diags});
 	assert_int_equal(fine, f->diags.n == 0);
 	return toy;
 }

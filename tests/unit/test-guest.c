@@ -46,12 +46,12 @@ static void lower_text(struct lowered *lowered, const char *name, const char *te
 		lower_all(gen, &input, &lowered->diags);
 }
 
-#define HEAD                                                                                                           \
-	"apiVersion: weft/v1\nkind: Network\nmetadata: {name: lan}\nspec: {mode: isolated, addresses: "                \
-	"[10.9.0.1/24]}\n---\n"                                                                                        \
-	"apiVersion: weft/v1\nkind: Network\nmetadata: {name: dmz}\nspec: {mode: isolated, addresses: "                \
+#define HEAD                                                                                            \
+	"apiVersion: weft/v1\nkind: Network\nmetadata: {name: lan}\nspec: {mode: isolated, addresses: " \
+	"[10.9.0.1/24]}\n---\n"                                                                         \
+	"apiVersion: weft/v1\nkind: Network\nmetadata: {name: dmz}\nspec: {mode: isolated, addresses: " \
 	"[10.8.0.1/24]}\n---\n"
-#define GUEST(spec)                                                                                                    \
+#define GUEST(spec) \
 	HEAD "apiVersion: weft/v1\nkind: Guest\nmetadata: {name: web}\nspec: {memory: {size: 64MiB}, " spec "}\n"
 
 static const char *alloc_of(const struct generation *gen, const char *space, const char *slot)

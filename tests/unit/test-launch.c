@@ -54,10 +54,10 @@ static struct seen start(struct launch_spec spec)
 	wait_until(&seen.n_calls);
 	return seen;
 }
-#define ARGV(...)                                                                                                      \
-	.argv = (const char *const[])                                                                                  \
-	{                                                                                                              \
-		__VA_ARGS__, NULL                                                                                      \
+#define ARGV(...)                     \
+	.argv = (const char *const[]) \
+	{                             \
+		__VA_ARGS__, NULL     \
 	}
 
 static char *path_of(const char *name)

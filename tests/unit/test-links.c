@@ -56,10 +56,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()                                                                                                   \
-	do {                                                                                                           \
-		if (!engine)                                                                                           \
-			skip();                                                                                        \
+#define NEEDS_ROOT()            \
+	do {                    \
+		if (!engine)    \
+			skip(); \
 	} while (0)
 
 static struct generation *lower_text(const char *text)
@@ -216,7 +216,8 @@ static void test_what_is_taken_over_is_not_destroyed(void **state)
 	assert_int_equal(settle(), ENGINE_REFUSED);
 	assert_non_null(strstr(refusal, "can only be had by making it anew, and it is not weft's"));
 	apply("");
-	shell("ip -d link show br7 | grep -q veth && ip -d link show tap7 | grep -q 'tun type tap' && ! ip link | grep -q alias");
+	shell("ip -d link show br7 | grep -q veth && ip -d link show tap7 | grep -q 'tun type tap' && ! ip link | grep "
+	      "-q alias");
 	apply(TAP("tap7", "adopt: true, mtu: 1400"));
 	shell("ip link show tap7 | grep -q 'mtu 1400'");
 	apply("");

@@ -75,10 +75,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()                                                                                                   \
-	do {                                                                                                           \
-		if (!lane)                                                                                             \
-			skip();                                                                                        \
+#define NEEDS_ROOT()            \
+	do {                    \
+		if (!lane)      \
+			skip(); \
 	} while (0)
 
 static size_t n_waiting;

@@ -202,8 +202,8 @@ static void part(struct server *server, struct client *client)
 	rmdir(server->dir);
 }
 
-#define GREETING                                                                                                       \
-	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, "         \
+#define GREETING                                                                                               \
+	"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"\"}, " \
 	"\"capabilities\": []}}\r\n"
 
 static void test_a_conversation(void **state)
@@ -211,7 +211,9 @@ static void test_a_conversation(void **state)
 	struct server server;
 	struct client client = {0};
 	meet(&server, &client);
-	assert_int_equal(qmp_send(client.qmp, &(struct qmp_command){"first", json_pack("{s:i}", "a", 1), 1000}, on_reply, &client), 0);
+	assert_int_equal(qmp_send(client.qmp, &(struct qmp_command){"first", json_pack("{s:i}", "a", 1), 1000},
+				  on_reply, &client),
+			 0);
 	rest(20);
 	assert_string_equal(heard_by(&server), ""); /* not before the greeting */
 	say(&server, GREETING);

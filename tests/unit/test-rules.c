@@ -188,12 +188,12 @@ static void check_equal(const struct op *op)
 	assert_int_equal(table_diff(&rules_table, op->want, op->obs.spec), 0);
 }
 
-#define POST_RULES                                                                                                     \
-	"-s 192.168.150.0/24 ! -o lan -j MASQUERADE\n"                                                                 \
+#define POST_RULES                                     \
+	"-s 192.168.150.0/24 ! -o lan -j MASQUERADE\n" \
 	"-s 192.168.150.0/24 -o lan -m conntrack --ctstate DNAT -j MASQUERADE\n"
 
-/* Two families, two tables, in one round; idempotent; only the chain that differs is written anew; all gone afterwards.
- */
+/* Two families, two tables, in one round; idempotent; only the chain that differs is written anew; all gone
+ * afterwards. */
 static void test_life(void **state)
 {
 	struct rig *rig = rig_of(state);

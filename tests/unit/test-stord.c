@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools and volumes on real directories with the real qemu-img: their verbs as the lane runs them, without the engine.
- */
+/* Pools and volumes on real directories with the real qemu-img: their verbs as the lane runs them, without the
+ * engine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -616,7 +616,8 @@ static void test_nested_failure_gives_up_all(void **state)
 	store_close(store);
 }
 
-/* Nothing final is another thing than nothing that can be read: then weftd must not start, or it would remove everything. */
+/* Nothing final is another thing than nothing that can be read: then weftd must not start, or it would remove
+ * everything. */
 static void test_unreadable_is_not_empty(void **state)
 {
 	struct store *store = open_store();
@@ -645,8 +646,7 @@ int main(void)
 		TEST(test_newer_schema_is_refused),     TEST(test_foreign_files_are_refused),
 		TEST(test_damaged_lines_are_left_out),  TEST(test_spec_of_another_time_stays_wanted),
 		TEST(test_damaged_pages_are_an_error),  TEST(test_full_disk_is_an_error),
-		TEST(test_nested_failure_gives_up_all),
-		TEST(test_unreadable_is_not_empty),
+		TEST(test_nested_failure_gives_up_all), TEST(test_unreadable_is_not_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

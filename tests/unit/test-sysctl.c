@@ -44,10 +44,10 @@ static int stop(void **state)
 	return 0;
 }
 
-#define NEEDS_ROOT()                                                                                                   \
-	do {                                                                                                           \
-		if (!lane)                                                                                             \
-			skip();                                                                                        \
+#define NEEDS_ROOT()            \
+	do {                    \
+		if (!lane)      \
+			skip(); \
 	} while (0)
 
 static void op_done(struct op *op)

@@ -199,7 +199,8 @@ static void check_defaults(const struct table *table)
 	struct diags diags = {.arena = arena};
 	struct pos nowhere = {0};
 	void *spec = arena_alloc(arena, table->size);
-	table_decode(table, NULL, nowhere, &(struct decode_into){spec, arena, &diags}); /* aborts at a default that cannot be read */
+	table_decode(table, NULL, nowhere,
+		     &(struct decode_into){spec, arena, &diags}); /* aborts at a default that cannot be read */
 	assert_int_equal(*present_of(spec), 0);
 }
 

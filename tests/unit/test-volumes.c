@@ -24,7 +24,8 @@ static struct generation *current, *refused;
 static struct diags diags;
 static bool woken;
 
-#define POOL "apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: "\
+#define POOL                                                                                 \
+	"apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: " \
 	"images}\n---\n"
 #define VOLUME(fields) "apiVersion: weft/v1\nkind: Volume\nmetadata: {name: web}\nspec: {pool: local, " fields "}\n"
 

@@ -5,10 +5,12 @@
 static const struct field rows[] = {
 	F_U32("mtu", struct toy_spec, mtu, .doc = "Changed live.", .example = "1"),
 	F_U32("type", struct toy_spec, type, .flags = FIELD_RECREATE, .doc = "Needs re-creation.", .example = "1"),
-	F_U32("size", struct toy_spec, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE, .doc = "Grows.", .example = "1"),
+	F_U32("size", struct toy_spec, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE, .doc = "Grows.",
+	      .example = "1"),
 	F_U32("model", struct toy_spec, model, .flags = FIELD_RESTART, .doc = "Waits.", .example = "1"),
 	F_STRING("master", struct toy_spec, master, .doc = "Master.", .example = "n1"),
-	F_BOOL("reclaim", struct toy_spec, reclaim, .flags = FIELD_WEAK, .doc = "May it be deleted.", .example = "true"),
+	F_BOOL("reclaim", struct toy_spec, reclaim, .flags = FIELD_WEAK, .doc = "May it be deleted.",
+	       .example = "true"),
 };
 static const struct table table = TABLE("Toy", struct toy_spec, rows);
 
@@ -22,16 +24,27 @@ static bool may_delete(const void *spec)
 	return ((const struct toy_spec *)spec)->reclaim;
 }
 
-static const struct resource_class link_class = {.name = "link", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL, .creatable = has_type};
-static const struct resource_class addr_class = {.name = "addr", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL};
-static const struct resource_class setting_class = {.name = "setting", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL | CLASS_INHERENT};
-static const struct resource_class proc_class = {.name = "proc", .table = &table, .lane = "toy", .flags = CLASS_REMOVE_IRREVERSIBLE};
-static const struct resource_class attach_class = {.name = "attach", .table = &table, .lane = "toy", .rebind = REBIND_UPDATE};
-static const struct resource_class volume_class = {.name = "volume", .table = &table, .lane = "toy", .flags = CLASS_KEEP | CLASS_PERSISTENT | CLASS_REMOVE_IRREVERSIBLE, .disposable = may_delete};
+static const struct resource_class link_class = {
+	.name = "link", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL, .creatable = has_type};
+static const struct resource_class addr_class = {
+	.name = "addr", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL};
+static const struct resource_class setting_class = {
+	.name = "setting", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL | CLASS_INHERENT};
+static const struct resource_class proc_class = {
+	.name = "proc", .table = &table, .lane = "toy", .flags = CLASS_REMOVE_IRREVERSIBLE};
+static const struct resource_class attach_class = {
+	.name = "attach", .table = &table, .lane = "toy", .rebind = REBIND_UPDATE};
+static const struct resource_class volume_class = {.name = "volume",
+						   .table = &table,
+						   .lane = "toy",
+						   .flags = CLASS_KEEP | CLASS_PERSISTENT | CLASS_REMOVE_IRREVERSIBLE,
+						   .disposable = may_delete};
 
-static const struct resource_class helper_class = {.name = "helper", .table = &table, .lane = "toy", .rebind = REBIND_RECREATE};
+static const struct resource_class helper_class = {
+	.name = "helper", .table = &table, .lane = "toy", .rebind = REBIND_RECREATE};
 
-const struct resource_class *const toy_classes[TOY_CLASSES] = {&link_class, &addr_class, &setting_class, &proc_class, &attach_class, &volume_class, &helper_class};
+const struct resource_class *const toy_classes[TOY_CLASSES] = {
+	&link_class, &addr_class, &setting_class, &proc_class, &attach_class, &volume_class, &helper_class};
 
 /* xorshift64*: the same everywhere for the same seed. */
 uint64_t toy_random(struct toy_host *host, uint64_t below)
@@ -102,7 +115,8 @@ static void observe(struct toy_host *host, struct op *op)
 	op->obs.owner = !marks || part ? OWNER_UNKNOWN : t->marked ? OWNER_OURS : OWNER_FOREIGN;
 	op->obs.incarnation = t->incarnation;
 	op->obs.bound = class == TOY_ATTACH || class == TOY_HELPER ? t->bound : 0;
-	*spec = (struct toy_spec){0x1f, t->mtu, t->type, t->size, t->model, arena_strdup(op->obs.arena, t->master), false};
+	*spec = (struct toy_spec){0x1f, t->mtu, t->type, t->size, t->model, arena_strdup(op->obs.arena, t->master),
+				  false};
 }
 
 static void write_rows(struct toy_thing *t, const struct toy_spec *spec, uint64_t rows_mask)

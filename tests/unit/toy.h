@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A toy host for the engine's model test: a few classes that have the habits of real ones (things that vanish with
- * what they hang on, settings that are always there, files that stay, processes that cannot be brought back), a lane that may
- * fail, and rivals. */
+ * what they hang on, settings that are always there, files that stay, processes that cannot be brought back), a lane
+ * that may fail, and rivals. */
 #ifndef WEFT_TESTS_TOY_H
 #define WEFT_TESTS_TOY_H
 
@@ -12,26 +12,26 @@ enum toy_class { TOY_LINK, TOY_ADDR, TOY_SETTING, TOY_PROC, TOY_ATTACH, TOY_VOLU
 
 struct toy_spec {
 	uint64_t present;
-	uint32_t mtu;      /* changed live */
-	uint32_t type;     /* needs re-creation */
-	uint32_t size;     /* grows only */
-	uint32_t model;    /* waits for a restart */
+	uint32_t mtu;       /* changed live */
+	uint32_t type;      /* needs re-creation */
+	uint32_t size;      /* grows only */
+	uint32_t model;     /* waits for a restart */
 	const char *master; /* a link's master: cleared when that goes */
 	bool reclaim;
 };
 
 struct toy_thing {
 	bool exists;
-	bool foreign;       /* made by somebody else */
-	bool marked;        /* carries our mark */
-	bool touched;       /* ours wrote to it since it was last let go */
-	bool fresh;         /* made by us under a revision that is not final */
+	bool foreign; /* made by somebody else */
+	bool marked;  /* carries our mark */
+	bool touched; /* ours wrote to it since it was last let go */
+	bool fresh;   /* made by us under a revision that is not final */
 	uint64_t incarnation;
-	uint64_t bound;     /* TOY_ATTACH: instance of the link it hangs on */
+	uint64_t bound; /* TOY_ATTACH: instance of the link it hangs on */
 	uint32_t mtu, type, size, model;
 	char master[8];
 	uint32_t before_mtu; /* as it was before we touched it */
-	bool kept;          /* a volume that was let go with its bytes */
+	bool kept;           /* a volume that was let go with its bytes */
 };
 
 struct toy_host {
