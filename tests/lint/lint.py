@@ -19,6 +19,7 @@ FILE_LINES, FILE_LINES_WARN = 800, 500
 FUNCTION_LINES, FUNCTION_LINES_WARN = 100, 60
 NESTING = 3
 PARAMETERS = 5
+COLUMNS = 120  # of C; a tab is eight
 
 # What a directory may include from: arrows point down only. Single headers are named where a whole directory would be too much: programs
 # that only talk to weftd take from core/ what knows nothing of a daemon.
@@ -230,6 +231,10 @@ def check_python(report, path, text):
 
 def check_source(report, path, lines):
     report.limit(path, 1, len(lines), FILE_LINES_WARN, FILE_LINES, "lines")
+    for i, line in enumerate(lines):
+        width = len(line.expandtabs(8))
+        if path.endswith((".c", ".h")) and width > COLUMNS:
+            report.fault(path, i + 1, f"columns: {width}, at most {COLUMNS}; clang-format wraps them")
 
 
 def check_directories(report, paths):
