@@ -231,8 +231,10 @@ static void look_at_module(struct doctor *d, const struct doctor_module *row)
 	switch (state) {
 	case MODULE_MISSING:
 		doctor_find(d, row->missing, name,
-			    "use a kernel that has it: distributions put it into the kernel's own or its \"extra\" "
-			    "modules package",
+			    row->missing == FINDING_OK
+				    ? NULL
+				    : "use a kernel that has it: distributions put it into the kernel's own or its "
+				      "\"extra\" modules package",
 			    "this kernel has none; %s", row->why);
 		break;
 	case MODULE_LOADABLE:
