@@ -426,6 +426,11 @@ static void start(struct manager *m, struct job *job)
 {
 	m->job = job;
 	int r = config_build(m, job);
+	if (r < 0 && job->type == JOB_ROLLBACK && !job->rev) {
+		job_answer(job, "failed", "%s", job->diags.items[0]->text); /* there is nothing to go back to */
+		job_end(m, job);
+		return;
+	}
 	if (r < 0) {
 		answer_refused(m, job);
 		return;
