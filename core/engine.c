@@ -28,6 +28,8 @@ struct engine *engine_free(struct engine *e)
 		res_free(e, e->nodes[e->n_nodes - 1]);
 	for (size_t i = 0; i < e->n_gens; i++)
 		generation_unref(e->gens[i]);
+	for (size_t i = 0; i < e->n_probes; i++)
+		generation_unref(e->probes[i].gen);
 	for (size_t i = 0; i < e->n_forgets; i++)
 		free((char *)e->forgets[i].key);
 	free(e->forgets);
