@@ -32,6 +32,8 @@ static void look_at_kvm(struct doctor *d)
 	}
 	if (access("/dev/kvm", F_OK) == 0 && !host_cpu_extension())
 		remedy = "the node alone does nothing: see 'processor'; until then guests run by emulation (TCG)";
+	else if (access("/dev/kvm", R_OK | W_OK) < 0 && errno == EACCES && geteuid() != 0)
+		remedy = "ask as root, who alone can see whether it works";
 	else if (access("/dev/kvm", F_OK) == 0)
 		remedy = "chgrp kvm /dev/kvm && chmod 0660 /dev/kvm; a rule of udev's makes that last";
 	doctor_find(d, FINDING_WARN, "/dev/kvm", remedy, "%s", reason);

@@ -48,6 +48,14 @@ def test_it_looks_without_a_daemon_too_and_leaves_nothing(make_host):
     assert "weftd does not run" in text and "start it, as root" in text
 
 
+def test_without_root_nothing_is_said_to_be_missing_that_cannot_be_seen(make_host):
+    host = make_host(start=False)
+    line = host.run("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", BUILD / "weftd", "--doctor", "--root", host.root)
+    found = {f["name"]: f for f in map(json.loads, line.splitlines())}
+    assert found["module tun"]["level"] == "ok"
+    assert found["/dev/net/tun"]["level"] == ("ok" if os.stat("/dev/net/tun").st_mode & 0o006 == 0o006 else "warn")
+
+
 def test_settings_are_those_of_the_namespace(host):
     host.run("sysctl", "-w", "net.ipv4.conf.all.rp_filter=1")
     found, _ = findings(host)
