@@ -310,8 +310,14 @@ static void lower_sysctls(const struct side *side)
 	const struct netd_firewall_plan *plan = side->plan;
 	bool six = side->family == FAMILY_IPV6;
 	char key[128];
-	if (!side->closed)
-		want_row(side->l, "forwarding", family_names[side->family], "enabled", "true");
+	if (!side->closed) {
+		/* The host's switch, and the bridge's own, which somebody may throw by itself. */
+		struct want *host = want_row(side->l, "forwarding", family_names[side->family], "enabled", "true");
+		snprintf(key, sizeof(key), "net/%s/conf/%s/forwarding", family_names[side->family], plan->bridge);
+		struct want *own = want_row(side->l, "sysctl", key, "value", "1");
+		needs(side->l, own, want_find(side->l, "link", plan->bridge));
+		needs(side->l, own, host);
+	}
 	if (!six && side->n_forwards) {
 		snprintf(key, sizeof(key), "net/ipv4/conf/%s/route_localnet", plan->bridge);
 		needs(side->l, want_row(side->l, "sysctl", key, "value", "1"),

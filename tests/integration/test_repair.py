@@ -79,6 +79,7 @@ def test_promise_05_addresses(host):
 def test_sysctls(host):
     break_it(host, "sysctl", "-qw", "net.ipv4.ip_forward=0", resource="forwarding/ipv4")
     break_it(host, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0", resource="forwarding/ipv6")
+    break_it(host, "sysctl", "-qw", "net.ipv4.conf.lan.forwarding=0", resource="sysctl/net/ipv4/conf/lan/forwarding")
 
 
 def test_promise_18_dnsmasq(host):
