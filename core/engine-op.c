@@ -407,8 +407,8 @@ static const void *spec_to_give_back(struct res *res, uint64_t rows)
 	return spec;
 }
 
-/* For whom it is looked at. What is leaving is looked at for itself, whoever asks: whether it is ours does not depend on a
- * plan that would have it as somebody else's. */
+/* For whom it is looked at. What is leaving is looked at for itself, whoever asks: whether it is ours does not depend
+ * on a plan that would have it as somebody else's. */
 static const struct want *spec_owner(const struct res *res)
 {
 	bool leaving = res->old || res->made || res->baseline;
