@@ -14,35 +14,12 @@ struct builder {
 	unsigned hues;
 };
 
-static const char *text_of(const json_t *node, const char *path)
-{
-	const char *text = json_text(node, path);
-	return text ? text : "";
-}
-
-static bool is_resource(const json_t *node, const char *class)
-{
-	return streq(json_text(node, "class"), class);
-}
-
-static const json_t *find_object(const struct builder *b, const char *label)
-{
-	const json_t *object;
-	size_t i;
-	json_array_foreach(b->objects, i, object) {
-		cleanup_free char *one = object_label(object);
-		if (streq(one, label))
-			return object;
-	}
-	return NULL;
-}
-
 static const json_t *find_link(const struct builder *b, const char *name)
 {
 	const json_t *node;
 	size_t i;
 	json_array_foreach(b->nodes, i, node)
-		if (is_resource(node, "link") && streq(json_text(node, "key"), name))
+		if (node_is(node, "link") && streq(json_text(node, "key"), name))
 			return node;
 	return NULL;
 }
@@ -125,8 +102,8 @@ static void add_addresses(struct builder *b, struct graph_card *card, const char
 	const json_t *node;
 	size_t i, size = strlen(link);
 	json_array_foreach(b->nodes, i, node) {
-		const char *key = text_of(node, "key");
-		if (is_resource(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
+		const char *key = node_text(node, "key");
+		if (node_is(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
 			add_row(card, key + size + 1, "");
 	}
 }
@@ -137,8 +114,8 @@ static void add_forwards(struct graph_card *card, const json_t *object)
 	size_t i, n = json_array_size(forwards);
 	json_array_foreach(forwards, i, forward) {
 		const char *proto = json_text(forward, "proto");
-		cleanup_free char *detail = xprintf("\u2192 %s", text_of(forward, "to"));
-		cleanup_free char *listen = xprintf("%s %s", proto ? proto : "tcp", text_of(forward, "listen"));
+		cleanup_free char *detail = xprintf("\u2192 %s", node_text(forward, "to"));
+		cleanup_free char *listen = xprintf("%s %s", proto ? proto : "tcp", node_text(forward, "listen"));
 		if (i < FORWARDS_SHOWN)
 			add_row(card, listen, detail);
 	}
@@ -150,32 +127,32 @@ static void add_forwards(struct graph_card *card, const json_t *object)
 static unsigned depth_of(const struct builder *b, const json_t *link)
 {
 	unsigned depth = 0;
-	for (; link && *text_of(link, "spec.master") && depth < DEPTH_MAX; depth++)
-		link = find_link(b, text_of(link, "spec.master"));
+	for (; link && *node_text(link, "spec.master") && depth < DEPTH_MAX; depth++)
+		link = find_link(b, node_text(link, "spec.master"));
 	return depth;
 }
 
 /* A port whose other end is a guest is drawn as a wire; `ret_guest` is the guest's label. */
 static bool is_guests_port(const struct builder *b, const json_t *link, const char **ret_guest)
 {
-	cleanup_free char *master = xprintf("link/%s", text_of(link, "spec.master"));
-	const char *owner = owner_of(b, text_of(link, "id"), master);
+	cleanup_free char *master = xprintf("link/%s", node_text(link, "spec.master"));
+	const char *owner = owner_of(b, node_text(link, "id"), master);
 	*ret_guest = owner;
 	return owner && str_starts(owner, "Guest/");
 }
 
 static void add_link(struct builder *b, const json_t *link)
 {
-	const char *name = text_of(link, "key"), *id = text_of(link, "id"), *guest;
+	const char *name = node_text(link, "key"), *id = node_text(link, "id"), *guest;
 	unsigned depth = depth_of(b, link);
 	if (depth > 0 && is_guests_port(b, link, &guest))
 		return;
-	cleanup_free char *master = xprintf("link/%s", text_of(link, "spec.master"));
+	cleanup_free char *master = xprintf("link/%s", node_text(link, "spec.master"));
 	const char *owner = owner_of(b, id, depth ? master : NULL), *mode = NULL;
-	const json_t *object = owner ? find_object(b, owner) : NULL;
+	const json_t *object = owner ? object_find(b->objects, owner) : NULL;
 	struct graph_card *card = add_card(b, depth ? CARD_PORT : CARD_LINK, id);
 	mode = object ? json_text(object, "spec.mode") : NULL;
-	const char *kind = object ? text_of(object, "kind") : json_text(link, "spec.kind");
+	const char *kind = object ? node_text(object, "kind") : json_text(link, "spec.kind");
 	card->over = xprintf("%s%s%s", kind ? kind : "link", mode ? ", " : "", mode ? mode : "");
 	card->title = xstrdup(name);
 	card->state = state_of(object);
@@ -192,12 +169,12 @@ static void add_links(struct builder *b)
 	const char *guest;
 	size_t i;
 	json_array_foreach(b->nodes, i, node) {
-		unsigned depth = is_resource(node, "link") ? depth_of(b, node) : 0;
+		unsigned depth = node_is(node, "link") ? depth_of(b, node) : 0;
 		if (depth > b->depth && !is_guests_port(b, node, &guest))
 			b->depth = depth;
 	}
 	json_array_foreach(b->nodes, i, node)
-		if (is_resource(node, "link"))
+		if (node_is(node, "link"))
 			add_link(b, node);
 }
 
@@ -206,8 +183,8 @@ static void wire_ports(struct builder *b)
 	const json_t *node;
 	size_t i, from, to;
 	json_array_foreach(b->nodes, i, node) {
-		cleanup_free char *master = xprintf("link/%s", text_of(node, "spec.master"));
-		if (is_resource(node, "link") && find_card(b, text_of(node, "id"), &from) && find_card(b, master, &to))
+		cleanup_free char *master = xprintf("link/%s", node_text(node, "spec.master"));
+		if (node_is(node, "link") && find_card(b, node_text(node, "id"), &from) && find_card(b, master, &to))
 			add_wire(b, (struct graph_wire){.from = from,
 							.to = to,
 							.from_row = ROW_NONE,
@@ -220,19 +197,19 @@ static void wire_ports(struct builder *b)
 
 static void add_pool(struct builder *b, const json_t *pool)
 {
-	const char *name = text_of(pool, "key"), *owner = owner_of(b, text_of(pool, "id"), NULL);
-	struct graph_card *card = add_card(b, CARD_POOL, text_of(pool, "id"));
-	card->over = xprintf("Pool, %s", text_of(pool, "spec.type"));
+	const char *name = node_text(pool, "key"), *owner = owner_of(b, node_text(pool, "id"), NULL);
+	struct graph_card *card = add_card(b, CARD_POOL, node_text(pool, "id"));
+	card->over = xprintf("Pool, %s", node_text(pool, "spec.type"));
 	card->title = xstrdup(name);
-	card->state = state_of(owner ? find_object(b, owner) : NULL);
+	card->state = state_of(owner ? object_find(b->objects, owner) : NULL);
 	card->column = b->depth + 2;
 	const json_t *node;
 	size_t i, size = strlen(name);
 	json_array_foreach(b->nodes, i, node) {
-		const char *key = text_of(node, "key");
-		if (!is_resource(node, "volume") || strncmp(key, name, size) != 0 || key[size] != '/')
+		const char *key = node_text(node, "key");
+		if (!node_is(node, "volume") || strncmp(key, name, size) != 0 || key[size] != '/')
 			continue;
-		cleanup_free char *detail = xprintf("%s %s", text_of(node, "spec.size"), text_of(node, "spec.format"));
+		cleanup_free char *detail = xprintf("%s %s", node_text(node, "spec.size"), node_text(node, "spec.format"));
 		add_row(card, key + size + 1, detail);
 	}
 }
@@ -261,10 +238,10 @@ static char *lease_text(const struct builder *b, const char *guest, const char *
 	size_t i;
 	char *text = xstrdup("");
 	json_array_foreach(b->leases, i, lease) {
-		cleanup_free char *network = xprintf("Network/%s", text_of(lease, "network"));
+		cleanup_free char *network = xprintf("Network/%s", node_text(lease, "network"));
 		if (!streq(json_text(lease, "guest"), guest) || !has_edge(b, "wants", network, master))
 			continue;
-		char *longer = xprintf("%s%s%s", text, *text ? " " : "", text_of(lease, "ip"));
+		char *longer = xprintf("%s%s%s", text, *text ? " " : "", node_text(lease, "ip"));
 		free(text);
 		text = longer;
 	}
@@ -277,12 +254,12 @@ static void add_guest_ports(struct builder *b, size_t index, const char *label)
 	const char *owner;
 	size_t i, from;
 	json_array_foreach(b->nodes, i, link) {
-		if (!is_resource(link, "link") || !*text_of(link, "spec.master") || !is_guests_port(b, link, &owner) ||
+		if (!node_is(link, "link") || !*node_text(link, "spec.master") || !is_guests_port(b, link, &owner) ||
 		    !streq(owner, label))
 			continue;
-		cleanup_free char *master = xprintf("link/%s", text_of(link, "spec.master"));
+		cleanup_free char *master = xprintf("link/%s", node_text(link, "spec.master"));
 		cleanup_free char *leases = lease_text(b, label + strlen("Guest/"), master);
-		int row = add_row(&b->graph->cards[index], text_of(link, "key"), leases);
+		int row = add_row(&b->graph->cards[index], node_text(link, "key"), leases);
 		if (find_card(b, master, &from))
 			add_wire(b, (struct graph_wire){.from = from,
 							.from_row = ROW_NONE,
@@ -298,7 +275,7 @@ static void add_guest_disks(struct builder *b, size_t index, const char *label)
 	size_t i, to;
 	int to_row;
 	json_array_foreach(b->edges, i, edge) {
-		const char *volume = text_of(edge, "to");
+		const char *volume = node_text(edge, "to");
 		if (!streq(json_text(edge, "type"), "reference") || !streq(json_text(edge, "from"), label) ||
 		    !str_starts(volume, "Volume/"))
 			continue;
@@ -336,11 +313,11 @@ static void add_other(struct builder *b, const json_t *object)
 		return;
 	json_array_foreach(b->edges, i, edge)
 		if (streq(json_text(edge, "type"), "wants") && streq(json_text(edge, "from"), label) &&
-		    find_card(b, text_of(edge, "to"), &card))
+		    find_card(b, node_text(edge, "to"), &card))
 			return;
 	struct graph_card *other = add_card(b, CARD_OTHER, label);
-	other->over = xstrdup(text_of(object, "kind"));
-	other->title = xstrdup(text_of(object, "metadata.name"));
+	other->over = xstrdup(node_text(object, "kind"));
+	other->title = xstrdup(node_text(object, "metadata.name"));
 	other->state = state_of(object);
 	other->column = b->depth + 3;
 	if (note)
@@ -362,7 +339,7 @@ struct graph *graph_new(const json_t *topology, const json_t *objects, const jso
 	add_links(&b);
 	wire_ports(&b);
 	json_array_foreach(b.nodes, i, node)
-		if (is_resource(node, "pool"))
+		if (node_is(node, "pool"))
 			add_pool(&b, node);
 	json_array_foreach(objects, i, object)
 		if (streq(json_text(object, "kind"), "Guest"))

@@ -201,3 +201,26 @@ char *time_local(const char *text)
 	strftime(shown, sizeof(shown), same ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &tm);
 	return xstrdup(shown);
 }
+
+const json_t *object_find(const json_t *objects, const char *label)
+{
+	const json_t *object;
+	size_t i;
+	json_array_foreach(objects, i, object) {
+		cleanup_free char *one = object_label(object);
+		if (streq(one, label))
+			return object;
+	}
+	return NULL;
+}
+
+const char *node_text(const json_t *node, const char *path)
+{
+	const char *text = json_text(node, path);
+	return text ? text : "";
+}
+
+bool node_is(const json_t *node, const char *class)
+{
+	return streq(json_text(node, "class"), class);
+}

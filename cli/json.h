@@ -16,6 +16,11 @@ char *json_line(const json_t *json);
 
 /* "Network/lan" of an object; freed by the caller. */
 char *object_label(const json_t *object);
+/* The object of that label in a list; NULL if there is none. Borrowed. */
+const json_t *object_find(const json_t *objects, const char *label);
+/* A text of a node of the topology; "" where it has none. Borrowed. */
+const char *node_text(const json_t *node, const char *path);
+bool node_is(const json_t *node, const char *class);
 /* Its condition of a type, NULL if there is none. */
 json_t *object_condition(const json_t *object, const char *type);
 bool object_is_ready(const json_t *object);

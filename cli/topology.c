@@ -62,35 +62,12 @@ static void end_line(struct drawing *d)
 	d->column = 0;
 }
 
-static const char *node_text(const json_t *node, const char *path)
-{
-	const char *text = json_text(node, path);
-	return text ? text : "";
-}
-
-static bool is_resource(const json_t *node, const char *class)
-{
-	return streq(json_text(node, "class"), class);
-}
-
 /* ---- what is said of objects and links ---- */
-
-static const json_t *find_object(const struct drawing *d, const char *label)
-{
-	const json_t *object;
-	size_t i;
-	json_array_foreach(d->objects, i, object) {
-		cleanup_free char *one = object_label(object);
-		if (streq(one, label))
-			return object;
-	}
-	return NULL;
-}
 
 /* "Guest/web", its state where it has one, and what is wrong with it. */
 static void print_object(struct drawing *d, const char *label)
 {
-	const json_t *object = find_object(d, label);
+	const json_t *object = object_find(d->objects, label);
 	cleanup_free char *state = json_line(object ? column_value(object, "status.runState") : NULL);
 	cleanup_free char *note = object ? object_note(object) : NULL;
 	bool ready = object && object_is_ready(object);
@@ -142,7 +119,7 @@ static void print_addresses(struct drawing *d, const char *link)
 	json_array_foreach(d->nodes, i, node) {
 		const char *key = node_text(node, "key");
 		size_t size = strlen(link);
-		if (is_resource(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
+		if (node_is(node, "address") && strncmp(key, link, size) == 0 && key[size] == '/')
 			put(d, STYLE_NOTE, "  %s", key + size + 1);
 	}
 }
@@ -206,7 +183,7 @@ static size_t count_children(const struct drawing *d, child_fn *is_child, const 
 
 static bool is_port(const json_t *node, const char *master)
 {
-	return is_resource(node, "link") && streq(json_text(node, "spec.master"), master);
+	return node_is(node, "link") && streq(json_text(node, "spec.master"), master);
 }
 
 static void draw_ports(struct drawing *d, const char *master)
@@ -242,7 +219,7 @@ static void draw_link(struct drawing *d, const json_t *node)
 	print_owners(d, id, NULL);
 	json_array_foreach(d->edges, i, edge) {
 		if (edge_between(edge, "wants") && streq(json_text(edge, "to"), id))
-			print_spec(d, find_object(d, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
+			print_spec(d, object_find(d->objects, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
 	}
 	print_addresses(d, name);
 	end_line(d);
@@ -254,7 +231,7 @@ static bool is_volume(const json_t *node, const char *pool)
 {
 	const char *key = node_text(node, "key");
 	size_t size = strlen(pool);
-	return is_resource(node, "volume") && strncmp(key, pool, size) == 0 && key[size] == '/';
+	return node_is(node, "volume") && strncmp(key, pool, size) == 0 && key[size] == '/';
 }
 
 /* The objects that refer to one. */
@@ -318,11 +295,11 @@ static void draw(struct drawing *d)
 	const json_t *node;
 	size_t i;
 	json_array_foreach(d->nodes, i, node) {
-		if (is_resource(node, "link") && !*node_text(node, "spec.master"))
+		if (node_is(node, "link") && !*node_text(node, "spec.master"))
 			draw_link(d, node);
 	}
 	json_array_foreach(d->nodes, i, node) {
-		if (is_resource(node, "pool"))
+		if (node_is(node, "pool"))
 			draw_pool(d, node);
 	}
 	draw_rest(d);

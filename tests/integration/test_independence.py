@@ -57,23 +57,6 @@ spec: {pool: p, size: 1MiB, format: raw}
 """
 
 
-def test_pruning_keeps_what_another_set_refers_to(host):
-    host.apply(POOL + "---" + NETWORK, "--set", "base", "--wait=20s")
-    host.apply(VOLUME, "--set", "other", "--wait=20s")
-    done = host.apply(NETWORK, "--set", "base", "--prune", check=False)
-    assert done.status == 2 and "Pool 'p'" in done.err and "Volume 'v'" in done.err and "other" in done.err
-    assert host.ready("pool", "p")
-    host.weft("delete", "volume/v", "--wait=20s")
-    host.apply(NETWORK, "--set", "base", "--prune", "--wait=20s")
-    assert not host.objects("pool")
-
-
-def test_an_object_belongs_to_one_set(host):
-    host.apply(NETWORK, "--set", "base", "--wait=20s")
-    done = host.apply(NETWORK, "--set", "mine", check=False)
-    assert done.status == 2 and "belongs to the set 'base'" in done.err
-
-
 def test_the_files_of_etc_at_boot_and_reload(host):
     etc = host.root / "etc"
     (etc / "a.yaml").write_text(NETWORK)
