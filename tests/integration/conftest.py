@@ -3,7 +3,10 @@
 is read with tools that are not weft's. When the test has passed, the laws that hold for every state are checked: diff is empty; a new
 weftd changes nothing; deleting everything leaves the namespace as it was, and the bytes of volumes in place."""
 import contextlib
+import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +64,18 @@ def make_host(request, tmp_path):
 @pytest.fixture
 def host(make_host):
     return make_host()
+
+
+@pytest.fixture
+def open_host(request):
+    """A host that other users can reach: pytest's own directories are closed to them."""
+    directory = Path(tempfile.mkdtemp(prefix="weft-open-"))
+    try:
+        directory.chmod(0o755)
+        with hosts(request, directory) as make:
+            yield make()
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="module")

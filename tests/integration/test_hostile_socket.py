@@ -194,7 +194,8 @@ def test_bodies_at_the_limit_and_above(host):
             s.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
         pytest.fail("300 MiB were taken")
     answers_promptly(host)
-    wait_until(lambda: memory_mib(host) < 150, 10, "the memory of the bodies is given back")
+    if BUILD.name != "asan":  # which keeps what is freed for a while
+        wait_until(lambda: memory_mib(host) < 150, 10, "the memory of the bodies is given back")
     assert revisions(host) == []
 
 
@@ -228,8 +229,6 @@ def test_disconnect_in_mid_apply(make_host, operation, leave):
     leave(s)
     wait_until(lambda: revisions(host) == [(1, "final")], 20)
     assert host.addresses("br1") == {"10.66.1.1/24"} and host.addresses("br2") == {"10.66.2.1/24"}
-    if leave is leave_half_closed:
-        read_until(s, b'"final"')
     answers_promptly(host)
 
 
@@ -247,6 +246,8 @@ def test_disconnect_while_to_be_confirmed(host):
     ask(host, "POST", "/v1/apply", apply_body(bridge("br1", 1, 1400)))
     s = connect(host)
     s.sendall(request_bytes(apply_body(bridge("br1", 1, 1300), confirm="3s")))
+    # A request whose client has gone before it was read is not begun.
+    wait_until(lambda: len(revisions(host)) == 2, 10)
     s.close()
     wait_until(lambda: host.links()["br1"]["mtu"] == 1300, 10)
     wait_until(lambda: host.links()["br1"]["mtu"] == 1400, 15, "nobody confirmed it")
@@ -264,7 +265,7 @@ def temporary_user(name, *options):
 
 
 @pytest.fixture
-def users(tmp_path):
+def users():
     """Names of users: a stranger, a viewer, one whose own group is weft-view, and one who may do everything."""
     if subprocess.run(["getent", "group", "weft", "weft-view"], capture_output=True).returncode:
         pytest.skip("no groups weft and weft-view on this machine: scripts/setup makes them")
@@ -274,23 +275,18 @@ def users(tmp_path):
             "full": ("--groups", "weft")}.items()}
 
 
-@pytest.fixture
-def open_host(host):
-    """A host whose socket others can reach: what stands above it is closed by pytest. With a copy of weft for them."""
-    parents = [p for p in reversed(host.root.parents)][1:] + [host.root]
-    closed = [(p, p.stat().st_mode) for p in parents if not p.stat().st_mode & 0o001]
-    for p, mode in closed:
-        p.chmod(mode | 0o011)
-    shutil.copy(BUILD / "weft", host.root / "weft")
-    (host.root / "weft").chmod(0o755)
-    yield host
-    for p, mode in closed:
-        p.chmod(mode)
+def copy_for_others(host):
+    """weft's command line where others can run it."""
+    path = host.root / "weft"
+    if not path.exists():
+        shutil.copy(BUILD / "weft", path)
+        path.chmod(0o755)
+    return path
 
 
 def weft_as(host, user, *args, input=None):
-    command = ["setpriv", "--reuid", user, "--regid", str(group_of(user)), "--init-groups", host.root / "weft", "--socket",
-               host.root / "run/weft.sock", *args]
+    command = ["setpriv", "--reuid", user, "--regid", str(group_of(user)), "--init-groups", copy_for_others(host),
+               "--socket", host.root / "run/weft.sock", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, input=input, cwd="/")
 
 
