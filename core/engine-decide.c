@@ -118,10 +118,11 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		return;
 	}
 	if ((class->flags & CLASS_PRECIOUS) && (res->made_incarnation || res->baseline)) {
+		const char *note = res->obs.note;
 		wait_for(d, RES_FAILED,
-			 "%s %s was there and is gone; bring it back, or delete its object and apply it again to "
+			 "%s %s was there and is gone%s%s; bring it back, or delete its object and apply it again to "
 			 "get a new one",
-			 class->name, res->key);
+			 class->name, res->key, note ? ": " : "", note ? note : "");
 		return;
 	}
 	if (res->carrier && (res->carrier->state != RES_PRESENT || !res->carrier->known)) {

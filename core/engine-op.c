@@ -359,6 +359,18 @@ static void op_done(struct op *op)
 
 /* ---- starting ---- */
 
+enum { ROW_TEXT = 120 };
+
+/* A list may be long: as much of it as tells what it is about. */
+static char *describe_row(const struct res *res, size_t row, struct arena *arena)
+{
+	const struct table *table = res->class->table;
+	const char *was = table_row_text(table, res->obs.spec, row, arena);
+	const char *want = table_row_text(table, res->want->spec, row, arena);
+	return xprintf("%s was %.*s%s instead of %.*s%s", table->fields[row].name, ROW_TEXT, was,
+		       strlen(was) > ROW_TEXT ? "..." : "", ROW_TEXT, want, strlen(want) > ROW_TEXT ? "..." : "");
+}
+
 static char *describe_loss(const struct res *res, const struct decision *d)
 {
 	const char *by = res->obs.note ? res->obs.note : "";
@@ -370,16 +382,14 @@ static char *describe_loss(const struct res *res, const struct decision *d)
 	for (size_t i = 0; i < res->class->table->n_fields; i++) {
 		if (!(d->differs >> i & 1))
 			continue;
-		char *longer = xprintf("%s%s%s was %s instead of %s", text, *text ? ", " : "",
-				       res->class->table->fields[i].name,
-				       table_row_text(res->class->table, res->obs.spec, i, arena),
-				       table_row_text(res->class->table, res->want->spec, i, arena));
+		cleanup_free char *row = describe_row(res, i, arena);
+		char *longer = xprintf("%s%s%s", text, *text ? ", " : "", row);
 		free(text);
 		text = longer;
 	}
 	arena_free(arena);
-	char *whole = xprintf("%s/%s: %s%s%s", res->class->name, res->key, *text ? text : "was bound to what is gone",
-			      sep, by);
+	char *whole = xprintf("%s/%s: %s%s%s", res->class->name, res->key, by, sep,
+			      *text ? text : "was bound to what is gone");
 	free(text);
 	return whole;
 }
@@ -429,6 +439,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->hurry = res->hurry;
 	op->rows = d->rows;
+	op->made = res->made ? res->made_incarnation : 0;
 	op->incarnation = res->obs.exists ? res->obs.incarnation : 0;
 	bool restoring = d->verb == OP_UPDATE && !res->want;
 	op->mark = w && !restoring ? w->mark : NULL;

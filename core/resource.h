@@ -48,6 +48,7 @@ struct op {
 	const void *was;      /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
 	bool hurry;           /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
 	const void *seen;     /* spec of the last observation; NULL if there is none or it does not exist */
+	uint64_t made;        /* the instance that weft made, whatever its name is now; 0 if it made none */
 	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and
 				 it is looked at again) */
 	uint64_t rows;        /* OP_UPDATE: the rows that differ */

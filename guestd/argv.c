@@ -241,6 +241,8 @@ static void add_nic(struct argv *a, size_t i)
 					  mac_text(&nic->mac, mac));
 	if (nic->queues > 1)
 		device = arena_printf(a->arena, "%s,mq=on,vectors=%u", device, 2 * nic->queues + 2);
+	if (virtio && row_is_set(&qemu_nic_table, nic, "mtu"))
+		device = arena_printf(a->arena, "%s,host_mtu=%u", device, nic->mtu);
 	if (row_is_set(&qemu_nic_table, nic, "bootIndex"))
 		device = arena_printf(a->arena, "%s,bootindex=%u", device, nic->boot_index);
 	else

@@ -286,7 +286,8 @@ static void lower_nic(struct guest_lowering *g, size_t i, struct qemu_nic *out)
 	out->model = nic->model;
 	out->queues = nic->queues;
 	out->port = port_alloc(g, slot);
-	static const char *const always[] = {"tap", "mac", "model", "queues", "port"};
+	out->mtu = netd_port_mtu(g->l, nic->network);
+	static const char *const always[] = {"tap", "mac", "model", "queues", "port", "mtu"};
 	for (size_t k = 0; k < ARRAY_SIZE(always); k++)
 		row_set(&qemu_nic_table, out, always[k]);
 	if ((out->boot_index = boot_index(g->guest, BOOT_NETWORK, i)))

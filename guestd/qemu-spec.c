@@ -39,6 +39,7 @@ static const struct field nic_rows[] = {
 	F_U32("queues", NIC, queues, .doc = "Queue pairs."),
 	F_U32("port", NIC, port, .doc = "PCI port."),
 	F_U32("bootIndex", NIC, boot_index, .doc = "Place in the boot order."),
+	F_U32("mtu", NIC, mtu, .doc = "The link's MTU, which a virtio card tells the guest."),
 };
 const struct table qemu_nic_table = TABLE("qemu.nics", NIC, nic_rows);
 

@@ -44,7 +44,7 @@ struct qemu_nic {
 	const char *tap;
 	struct mac mac;
 	int model;
-	uint32_t queues, port, boot_index;
+	uint32_t queues, port, boot_index, mtu;
 };
 
 struct qemu_spec {

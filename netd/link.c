@@ -2,6 +2,7 @@
 /* See link.h: the table and the verbs of the class. */
 #include "netd/link.h"
 
+#include <limits.h>
 #include <linux/if_link.h>
 
 #include "core/env.h"
@@ -124,12 +125,26 @@ static void explain_master(const struct netlink_cache *cache, struct op *op)
 			((const struct link_spec *)op->want)->master);
 }
 
+/* The link that weft made for this key, if somebody has given it another name. It is left alone where the other name is
+ * one that weft looks after as well. */
+static const struct netlink_link *find_renamed(const struct netlink_cache *cache, const struct op *op)
+{
+	const struct netlink_link *link =
+		op->want && op->made && op->made <= INT_MAX ? netlink_link_by_index(cache, (int)op->made) : NULL;
+	bool elsewhere =
+		link && !streq(link->name, op->key) && !(netlink_watches(cache, link->name) & NETLINK_WATCH_LINK);
+	return elsewhere && link_is_ours(link) && !netlink_link_by_name(cache, op->key) ? link : NULL;
+}
+
 static void observe(struct netlink_cache *cache, struct op *op)
 {
 	explain_master(cache, op);
 	struct netlink_link *link = netlink_link_by_name(cache, op->key);
 	struct link_spec *seen = observation_begin(&op->obs, op->class, link != NULL);
+	const struct netlink_link *renamed = find_renamed(cache, op);
 	netlink_cache_watch(cache, op->key, NETLINK_WATCH_LINK);
+	if (renamed)
+		op->obs.note = arena_printf(op->obs.arena, "it was renamed to '%s'", renamed->name);
 	if (!link)
 		return;
 	link->was_ours |= link_is_ours(link);
@@ -206,8 +221,9 @@ static int put_alias(struct netlink_batch *batch, struct op *op, uint64_t rows, 
 /* What is kept from encode() to settle(). */
 struct making {
 	const struct link_kind *kind;
-	int fd;     /* -1: made by rtnetlink */
-	int master; /* what the message named, 0: nothing */
+	int renamed; /* this link gets its name back, 0: none */
+	int fd;      /* -1: made by rtnetlink */
+	int master;  /* what the message named, 0: nothing */
 };
 
 static void remember(struct op *op, const struct link_kind *kind, int fd, int master)
@@ -248,8 +264,46 @@ static int create_by_message(struct netlink_batch *batch, struct op *op, const s
 	return r < 0 ? r : put_alias(batch, op, kind->follows_mtu ? 1 << LINK_MTU : 0, 0);
 }
 
+static void put_rename(struct netlink_batch *batch, struct op *op, int index)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
+	header->ifi_index = index;
+	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
+	netlink_batch_end(batch, message);
+}
+
+static void put_flags(struct netlink_batch *batch, struct op *op, int index, unsigned flags)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
+	header->ifi_index = index;
+	header->ifi_change = IFF_UP;
+	header->ifi_flags = flags;
+	netlink_batch_end(batch, message);
+}
+
+/* Its other rows, and what lives on it, are looked at afterwards as ever. */
+static int rename_back(struct netlink_batch *batch, struct op *op, const struct netlink_link *link)
+{
+	remember(op, NULL, -1, 0);
+	((struct making *)op->lane_data)->renamed = link->index;
+	put_rename(batch, op, link->index);
+	return 0;
+}
+
+/* Kernels before 6.2 rename only what is down. */
+static void rename_while_down(struct netlink_batch *batch, struct op *op, int index)
+{
+	op->err = (struct err){0};
+	put_flags(batch, op, index, 0);
+	put_rename(batch, op, index);
+	put_flags(batch, op, index, IFF_UP);
+}
+
 static int encode_create(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
 {
+	const struct netlink_link *renamed = find_renamed(cache, op);
 	const struct link_spec *want = op->want;
 	const struct link_kind *kind = has_row(want, LINK_KIND) ? link_kind_find(want->kind) : NULL;
 	int master;
@@ -257,6 +311,8 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
 	if (strlen(op->key) >= IFNAMSIZ)
 		return err_set(&op->err, EINVAL, "'%s' is too long for the name of a link", op->key);
+	if (renamed)
+		return rename_back(batch, op, renamed);
 	if (netlink_link_by_name(cache, op->key))
 		return err_set(&op->err, EEXIST, "there is a link '%s' already", op->key);
 	int r = find_master(cache, want, &master, &op->err);
@@ -295,6 +351,11 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	if (!making)
 		return;
 	op->lane_data = (void *)(intptr_t)making->master; /* for explain_master() */
+	if (making->renamed) {
+		if (op->err.code == EBUSY)
+			rename_while_down(batch, op, making->renamed);
+		return;
+	}
 	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)
 		unmark(batch, op->key);
 	if (making->fd < 0)

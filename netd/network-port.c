@@ -160,6 +160,13 @@ static bool want_client(struct lowering *l, const struct object *network, const 
 	return true;
 }
 
+uint32_t netd_port_mtu(struct lowering *l, const char *network)
+{
+	const struct object *object = lower_find(l, "Network", network);
+	const struct network_spec *spec = object ? object->spec : NULL;
+	return spec && network_has(spec, "mtu") ? spec->mtu : 1500;
+}
+
 struct want *netd_port_want(struct lowering *l, const struct netd_port *port)
 {
 	const struct object *network = lower_find(l, "Network", port->network);
@@ -173,7 +180,6 @@ struct want *netd_port_want(struct lowering *l, const struct netd_port *port)
 		lower_refuse(l, port->path, "Network '%s' needs the port backend 'bridge': %s", port->network, why);
 		return NULL;
 	}
-	const struct network_spec *spec = network->spec;
 	struct want *client = NULL;
 	if (!want_client(l, network, port, &client))
 		return NULL;
@@ -185,7 +191,7 @@ struct want *netd_port_want(struct lowering *l, const struct netd_port *port)
 		.owner = port->owner,
 		.path = port->path,
 		.queues = port->queues,
-		.mtu = network_has(spec, "mtu") ? spec->mtu : 0,
+		.mtu = netd_port_mtu(l, port->network),
 	};
 	struct want *tap = backend->lower_port(&plugin_host, l, &join);
 	if (tap)

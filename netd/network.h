@@ -20,5 +20,7 @@ struct netd_port {
 };
 /* Wants the port; returns its tap's want, NULL after a refusal. */
 struct want *netd_port_want(struct lowering *l, const struct netd_port *port);
+/* The MTU of ports on this network. */
+uint32_t netd_port_mtu(struct lowering *l, const char *network);
 
 #endif

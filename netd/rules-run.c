@@ -81,6 +81,14 @@ static void explain(const struct child_result *result, struct err *err)
 	}
 }
 
+static size_t count_rules(const struct rules_spec *spec)
+{
+	size_t n = spec->chains.n + spec->jumps.n;
+	for (size_t i = 0; i < spec->chains.n; i++)
+		n += list_at(&spec->chains, struct rules_chain, i).rules.n;
+	return n;
+}
+
 static void observe_op(const struct round *round, struct op *op)
 {
 	struct rules_key key;
@@ -97,7 +105,7 @@ static void observe_op(const struct round *round, struct op *op)
 	rules_observe(round->saved[key.family], &key, op->want, &op->obs);
 	const struct rules_spec *want = op->want, *seen = op->obs.spec;
 	const char *rival = op->verb == OP_OBSERVE ? netd_firewall_last_rival() : NULL;
-	if (rival && want && (seen->chains.n < want->chains.n || seen->jumps.n < want->jumps.n))
+	if (rival && want && count_rules(seen) < count_rules(want))
 		op->obs.note = arena_printf(op->obs.arena, "rules were removed by %s", rival);
 }
 

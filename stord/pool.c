@@ -53,13 +53,24 @@ static bool is_local(int fd)
 	return true;
 }
 
+/* Can one wait for it to come by watching where it would be? */
+static bool has_local_parent(const char *path)
+{
+	cleanup_free char *parent = xstrdup(path);
+	*strrchr(parent, '/') = '\0';
+	cleanup_close int fd = open(*parent ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && is_local(fd);
+}
+
 static int look(const struct pool_input *input, struct pool_output *ret)
 {
 	struct stat st;
 	struct statvfs fs;
 	cleanup_close int fd = open(input->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	if (fd < 0 && errno == ENOENT) {
+		ret->local = has_local_parent(input->path);
 		return 0;
+	}
 	if (fd < 0)
 		return say(errno, "directory '%s' cannot be opened: %s", input->path, strerror(errno));
 	if (fstat(fd, &st) < 0 || fstatvfs(fd, &fs) < 0)
@@ -178,8 +189,10 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	op->obs.incarnation = output->inode;
 	op->obs.owner = owner_of(op, output);
 	memory_put_pool(seen->path, output->exists);
-	if (output->exists && output->local)
-		watch_pool(op->lane->engine, op->key, seen->path);
+	if (!output->exists)
+		op->obs.note = arena_printf(op->obs.arena, "there is no directory '%s'", seen->path);
+	if (output->local)
+		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, seen->path);
 	op_complete(op);
 }
 

@@ -54,6 +54,8 @@ void memory_stop(void);
 /* watch.c: inotify on the directories of local pools: an image that appears or vanishes is looked at. Idempotent;
  * watching again what is watched costs nothing. */
 void watch_pool(struct engine *engine, const char *pool, const char *path);
+/* The directory is not there: tells when it comes. */
+void watch_for_pool(struct engine *engine, const char *pool, const char *path);
 void unwatch_pool(const char *pool);
 void watch_stop(void);
 

@@ -62,7 +62,7 @@ def test_applying_the_same_again_makes_no_revision(host):
     ("ip", "link", "set", "br7", "type", "bridge", "stp_state", "1"),
     ("ip", "link", "set", "tap7", "alias", ""),
 ], ids=lambda blow: " ".join(blow[1:]))
-def test_drift_is_repaired(host, blow):
+def test_promise_05_drift_is_repaired(host, blow):
     host.apply(BOTH, "--wait=20s")
     mac = host.links()["br7"]["address"]
     host.run(*blow)
@@ -89,7 +89,7 @@ def test_both_ways_of_saying_port_disagree(host):
     assert "br7" not in host.links()
 
 
-def test_a_foreign_link_is_never_touched(make_host):
+def test_promise_07_a_foreign_link_is_never_touched(make_host):
     host = make_host(before=lambda h: h.run("ip", "link", "add", "br7", "address", "02:00:00:00:00:07", "type", "bridge"))
     done = host.apply(BOTH, check=False)
     assert done.status == 1

@@ -120,7 +120,7 @@ BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration
 
 @pytest.mark.needs("firewalld", "dbus-daemon", "busctl")
 @pytest.mark.no_laws
-def test_firewalld_is_told_and_told_again(make_host, monkeypatch, tmp_path):
+def test_promise_01_firewalld_is_told_and_told_again(make_host, monkeypatch, tmp_path):
     socket = tmp_path / "bus"
     (tmp_path / "bus.conf").write_text(BUS.format(socket))
     (tmp_path / "firewalld").mkdir()

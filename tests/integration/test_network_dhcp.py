@@ -127,7 +127,7 @@ def test_isolated_network_offers_no_way_out(host, plug):
     assert "REFUSED" in client.run("dig", "+time=2", "+tries=1", "@10.201.0.1", "example.org", check=False)
 
 
-def test_mtu_is_told(host, plug):
+def test_promise_24_mtu_is_told(host, plug):
     host.apply(QUIET.replace("spec: {", "spec: {mtu: 1400, "), "--wait=20s")
     client = plug("quiet", "52:54:00:00:00:0b")
     assert client.lease()["mtu"] == "1400"
