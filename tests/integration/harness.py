@@ -211,6 +211,16 @@ class Host:
             found[link["ifname"]] = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"}
         return found[dev] if dev else found
 
+    def wait_quiet(self, seconds=2, timeout=60):
+        """Until links and addresses have been the same for a while: carriers and link-local addresses come after what brings them."""
+        deadline, seen, since = time.monotonic() + timeout, None, 0.0
+        while seen is None or time.monotonic() < since + seconds:
+            now = self.json("ip", "-j", "addr")
+            if now != seen:
+                seen, since = now, time.monotonic()
+            assert time.monotonic() < deadline, f"links and addresses still change after {timeout} s"
+            time.sleep(0.2)
+
     def pids(self):
         """{pid: command line} of all processes in the namespace but weftd and the test's own."""
         mine = {self.daemon.pid} if self.daemon else set()

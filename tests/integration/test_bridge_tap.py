@@ -109,6 +109,7 @@ def test_somebody_elses_link_as_a_port_is_given_back(make_host):
 
 def test_a_new_weftd_after_sigkill_touches_nothing(host):
     host.apply(BOTH, "--wait=20s")
+    host.wait_quiet()
     monitor = host.popen("ip", "monitor", "link", "address", stdout=open(host.scratch / "monitor", "w"))
     host.restart(signal.SIGKILL)
     host.wait_ready("bridge", "br7")
