@@ -187,6 +187,22 @@ class Vm:
         self.qmp.run("cont")
         self.agent.check(f"date -s @{time.time():.3f} >/dev/null", patience=60)
 
+    def reboot(self):
+        """As a person would; ends when it is up again."""
+        before = self.agent.check("cat /proc/sys/kernel/random/boot_id")
+        self.agent.run("systemctl reboot --no-block")
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(LabError):
+                if self.agent.run("cat /proc/sys/kernel/random/boot_id", 5, 10)[1] not in ("", before):
+                    self.boot()
+                    self.mount_share()
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.5)
+        raise LabError(f"the host does not come back from a reboot; its console's last lines:\n{self.last_words()}")
+
     def mount_share(self):
         self.agent.check(MOUNT_SHARE)
 
@@ -228,7 +244,7 @@ class Kit:
         accelerator, cpu = ("kvm", "host") if kvm_works() else ("tcg,thread=multi", "max")
         self.accelerator = accelerator.split(",")[0]
         self.machine = ["qemu-system-x86_64", "-M", "q35", "-accel", accelerator, "-cpu", cpu, "-m", str(MEMORY_MB), "-smp", str(CPUS),
-                        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+                        "-nodefaults", "-no-user-config", "-display", "none"]
 
     def state(self):
         """The directory of the booted state, made if it is not there. It is good for one QEMU, one machine, and this file as it is."""

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""weftd as the service it is: installed by cmake, started by systemd as the host boots, with the files of /etc/weft. Runs outside the lab's host,
+which it boots again; `lab run` calls it."""
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import vm
+from image import SOURCE
+
+BUILD = Path(os.environ.get("WEFT_BUILD", SOURCE / "build/dev"))
+MANIFESTS = """
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: br9}
+spec: {addresses: [10.9.0.1/24], ports: [tap9]}
+---
+apiVersion: weft/v1
+kind: Tap
+metadata: {name: tap9}
+spec: {owner: weft-qemu}
+---
+apiVersion: weft/v1
+kind: Network
+metadata: {name: lan9}
+spec: {mode: nat, addresses: [192.168.99.1/24], dhcp: {range: 192.168.99.100-192.168.99.199}}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A restored host with this build installed in it, and /etc/weft/lab.yaml."""
+    host = vm.Kit(print).restore(tmp_path / "h")
+    try:
+        tree = host.share / "installed"
+        done = subprocess.run(["cmake", "--install", BUILD], env={**os.environ, "DESTDIR": str(tree)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (host.share / "setup").write_bytes((SOURCE / "scripts/setup").read_bytes())
+        (host.share / "lab.yaml").write_text(MANIFESTS)
+        host.agent.check(f"set -e; cp -r {vm.SHARE}/installed/. /; mkdir -p /etc/weft /tmp/s; cp {vm.SHARE}/lab.yaml /etc/weft/; "
+                         f"cp {vm.SHARE}/setup /tmp/s/; bash /tmp/s/setup --users; systemctl daemon-reload; systemctl enable weftd", 120)
+        yield host
+    except BaseException:
+        print(host.last_words())
+        raise
+    finally:
+        if host.process.poll() is None:
+            print(host.agent.run("systemctl status weftd --no-pager -n 60; ip -br addr; systemctl --failed", 20)[1])
+        host.close()
+
+
+def until(lab, command, seconds=60):
+    """The output of a command that has to succeed in the end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status, out = lab.agent.run(command)
+        if status == 0:
+            return out
+        assert time.monotonic() < deadline, f"{command}: {out}"
+        time.sleep(0.5)
+
+
+def fabric(lab):
+    """What must not change while weftd does: links with their numbers, and processes."""
+    until(lab, "weft diff")
+    links = {link["ifname"]: link["ifindex"] for link in json.loads(lab.agent.check("ip -j link"))}
+    return links, lab.agent.check("pgrep -x dnsmasq")
+
+
+def check_made(lab):
+    until(lab, "ip -4 -br addr show br9 | grep -q 10.9.0.1/24 && ip -4 -br addr show lan9 | grep -q 192.168.99.1/24")
+    until(lab, "ip link show tap9 | grep -q 'master br9' && pgrep -x dnsmasq")
+
+
+def test_service_boots_restarts_and_outlives_crashes(lab):
+    lab.agent.check("systemctl start weftd")
+    check_made(lab)
+    lab.reboot()
+    shown = dict(line.split("=") for line in lab.agent.check("systemctl show -p ActiveState,Type,WatchdogUSec,NRestarts weftd").splitlines())
+    assert shown == {"ActiveState": "active", "Type": "notify", "WatchdogUSec": "30s", "NRestarts": "0"}
+    check_made(lab)
+    before, pid = fabric(lab), lab.agent.check("systemctl show -P MainPID weftd")
+    lab.agent.check("systemctl restart weftd")
+    assert fabric(lab) == before, "a restart changes nothing"
+    lab.agent.check("systemctl kill --signal=KILL --kill-whom=main weftd")
+    until(lab, f"systemctl is-active weftd && [ $(systemctl show -P MainPID weftd) != {pid.strip()} ]")
+    assert fabric(lab) == before, "a crash changes nothing"
+    lab.agent.check("systemctl stop weftd")
+    assert lab.agent.check("pgrep -x dnsmasq") == before[1], "what weftd started outlives it"
