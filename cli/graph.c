@@ -209,7 +209,8 @@ static void add_pool(struct builder *b, const json_t *pool)
 		const char *key = node_text(node, "key");
 		if (!node_is(node, "volume") || strncmp(key, name, size) != 0 || key[size] != '/')
 			continue;
-		cleanup_free char *detail = xprintf("%s %s", node_text(node, "spec.size"), node_text(node, "spec.format"));
+		cleanup_free char *detail =
+			xprintf("%s %s", node_text(node, "spec.size"), node_text(node, "spec.format"));
 		add_row(card, key + size + 1, detail);
 	}
 }

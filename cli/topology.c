@@ -219,7 +219,8 @@ static void draw_link(struct drawing *d, const json_t *node)
 	print_owners(d, id, NULL);
 	json_array_foreach(d->edges, i, edge) {
 		if (edge_between(edge, "wants") && streq(json_text(edge, "to"), id))
-			print_spec(d, object_find(d->objects, json_text(edge, "from")), of_network, ARRAY_SIZE(of_network));
+			print_spec(d, object_find(d->objects, json_text(edge, "from")), of_network,
+				   ARRAY_SIZE(of_network));
 	}
 	print_addresses(d, name);
 	end_line(d);
