@@ -80,7 +80,7 @@ BLOWS = {"names and ports": [
     ("ip link set br7 type bridge ageing_time 100", "link/br7", "ageingTime"),
 ], "addresses, settings and rules": [
     ("ip addr del 10.7.0.1/24 dev br7", "address/br7/10.7.0.1/24", "was gone"),
-    ("ip -6 addr flush dev lan scope global", "address/lan/fd42:150::1/64", "was gone"),
+    ("ip -6 addr del fd42:150::1/64 dev lan", "address/lan/fd42:150::1/64", "was gone"),
     ("sysctl -qw net.ipv4.ip_forward=0", "forwarding/ipv4", "enabled was false instead of true"),
     ("sysctl -qw net.ipv6.conf.all.forwarding=0", "forwarding/ipv6", "enabled was false instead of true"),
     ("iptables -F", "rules/ipv4/filter/lan", r"removed by iptables\S* \(pid \d+\)"),
