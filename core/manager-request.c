@@ -55,11 +55,9 @@ void manager_delete(struct manager *m, const struct delete_request *request, man
 void manager_diff(struct manager *m, const struct apply_request *request, manager_done_fn *done, void *ctx)
 {
 	size_t n = request->n_sources;
-	struct job *job = job_new(n ? JOB_DIFF : JOB_RELOWER, done, ctx);
+	struct job *job = job_new(JOB_DIFF, done, ctx);
 	copy_sources(job, request->sources, n);
 	job->dry_run = true;
-	if (!n)
-		job->type = JOB_DIFF;
 	job->set = arena_strdup(job->arena, request->set ? request->set : "default");
 	job->prune = request->prune && n;
 	job_submit(m, job);

@@ -29,7 +29,7 @@
 struct manager;
 
 struct apply_request {
-	const struct source *sources; /* copied; NULL with only_stored */
+	const struct source *sources; /* copied; none for a diff: what is stored is compared */
 	size_t n_sources;
 	const char *set; /* NULL: "default" */
 	bool prune, dry_run, atomic, allow_disruption;
