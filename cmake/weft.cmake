@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # weft_kind(netd bridge)   registers `const struct kind netd_bridge_kind`
 # weft_class(netd link)    registers `const struct resource_class netd_link_class`
+# weft_link_kind(vxlan)    registers `const struct kind netd_vxlan_kind` and `const struct link_kind link_vxlan`
 # The lists are written into registry.c: explicit, since linker sections vanish from static libraries.
 define_property(GLOBAL PROPERTY WEFT_KINDS)
 define_property(GLOBAL PROPERTY WEFT_CLASSES)
+define_property(GLOBAL PROPERTY WEFT_LINK_KINDS)
 function(weft_kind module name)
   string(REPLACE "-" "_" name ${name})
   set_property(GLOBAL APPEND PROPERTY WEFT_KINDS ${module}_${name}_kind)
@@ -11,6 +13,27 @@ endfunction()
 function(weft_class module name)
   string(REPLACE "-" "_" name ${name})
   set_property(GLOBAL APPEND PROPERTY WEFT_CLASSES ${module}_${name}_class)
+endfunction()
+function(weft_link_kind name)
+  weft_kind(netd ${name})
+  string(REPLACE "-" "_" name ${name})
+  set_property(GLOBAL APPEND PROPERTY WEFT_LINK_KINDS link_${name})
+endfunction()
+
+# The list of link kinds, a source of the library `target`.
+function(weft_write_link_kinds target)
+  get_property(kinds GLOBAL PROPERTY WEFT_LINK_KINDS)
+  set(text "/* Written by cmake/weft.cmake. */\n#include \"netd/link.h\"\n\n")
+  foreach(k ${kinds})
+    string(APPEND text "extern const struct link_kind ${k};\n")
+  endforeach()
+  string(APPEND text "\nconst struct link_kind *const link_kinds[] = {\n")
+  foreach(k ${kinds})
+    string(APPEND text "\t&${k},\n")
+  endforeach()
+  string(APPEND text "};\nconst size_t n_link_kinds = ARRAY_SIZE(link_kinds);\n")
+  file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/link-kinds.c CONTENT "${text}")
+  target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/link-kinds.c)
 endfunction()
 
 function(weft_write_registry)

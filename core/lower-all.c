@@ -273,6 +273,8 @@ static void publish(struct run *run)
 	for (size_t i = 0; i < gen->n_wants; i++) {
 		struct want *w = gen->wants[i];
 		main_owner_first(w);
+		if (w->defaults)
+			table_merge(w->class->table, w->spec, w->defaults, gen->arena);
 		w->mark = arena_printf(gen->arena, "weft:%s:%s/%s", env.instance, w->owners[0]->kind->name,
 				       w->owners[0]->name);
 	}

@@ -113,6 +113,22 @@ struct want *want_find(struct lowering *l, const char *class, const char *key)
 	return generation_find(l->gen, class, key);
 }
 
+void want_default(struct lowering *l, struct want *w, const char *row, const char *fmt, ...)
+{
+	const struct table *table = w->class->table;
+	va_list args;
+	va_start(args, fmt);
+	cleanup_free char *text = xvprintf(fmt, args);
+	va_end(args);
+	struct err err = {0};
+	if (!w->defaults)
+		w->defaults = arena_alloc(l->gen->arena, table->size);
+	if (table_set_text(&(struct set_into){table, w->defaults, l->gen->arena}, row, text, &err) < 0) {
+		fprintf(stderr, "weft: %s/%s: %s\n", w->class->name, w->key, err.text);
+		abort();
+	}
+}
+
 static void add_edge(struct lowering *l, struct want ***items, size_t *n, size_t *cap, struct want *to)
 {
 	for (size_t i = 0; i < *n; i++)

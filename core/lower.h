@@ -30,6 +30,7 @@ struct want {
 	struct want *carrier;        /* a cold start of the carrier takes this along */
 	bool adopt;                  /* may be taken over although somebody else made it */
 	const char *mark;            /* set when lowering ends */
+	void *defaults;              /* rows that hold where nobody says otherwise; NULL: none */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
 	size_t index;                /* in the generation */
 };
@@ -40,6 +41,8 @@ struct want *want(struct lowering *l, const struct resource_class *class, const 
 	printf_like(4, 5);
 /* Sets one row by name from text (see table_set_text); a fault is a programming error and aborts. */
 void want_set(struct lowering *l, struct want *want, const char *row, const char *fmt, ...) printf_like(4, 5);
+/* The same for a row that anybody, lowered before or after, may set to something else without a conflict. */
+void want_default(struct lowering *l, struct want *want, const char *row, const char *fmt, ...) printf_like(4, 5);
 /* A resource already wanted by an object lowered before; NULL if there is none. */
 struct want *want_find(struct lowering *l, const char *class, const char *key);
 void needs(struct lowering *l, struct want *a, struct want *b);    /* a needs b; NULL b is ignored */

@@ -4,6 +4,7 @@
  * was. */
 #include "netd/bridge.h"
 
+#include "netd/link-common.h"
 #include "netd/link.h"
 
 struct bridge_port {
@@ -17,14 +18,11 @@ struct bridge_stp {
 	uint32_t priority;
 };
 struct bridge_spec {
-	uint64_t present;
-	struct list ports;     /* struct bridge_port */
-	struct list addresses; /* struct ip_prefix */
-	uint32_t mtu;
-	struct mac mac;
+	struct link_common common;
+	struct list ports; /* struct bridge_port */
 	struct bridge_stp stp;
 	uint64_t ageing_time_ms;
-	bool multicast_snooping, up, adopt;
+	bool multicast_snooping;
 };
 
 static const struct field port_rows[] = {
@@ -48,25 +46,16 @@ static const struct field stp_rows[] = {
 };
 static const struct table stp_table = TABLE("Bridge.stp", struct bridge_stp, stp_rows);
 
-enum { BRIDGE_PORTS, BRIDGE_ADDRESSES, BRIDGE_MTU, BRIDGE_MAC };
 static const struct field bridge_rows[] = {
-	[BRIDGE_PORTS] = F_STRUCTS("ports", struct bridge_spec, ports, port_table, .singular = "port",
-				   .doc = "Links that are its ports: Taps, or links that are there already."),
-	[BRIDGE_ADDRESSES] = F_LIST("addresses", struct bridge_spec, addresses, scalar_prefix, .singular = "address",
-				    .doc = "The host's addresses on it.", .example = "10.7.0.1/24"),
-	[BRIDGE_MTU] = F_U32("mtu", struct bridge_spec, mtu, .min = 68, .max = 65535, .def = "1500",
-			     .doc = "Its MTU; when written, also that of its ports.", .example = "1400"),
-	[BRIDGE_MAC] = F_MAC("mac", struct bridge_spec, mac,
-			     .doc = "Its MAC; else one derived from the host and the name, which ports do not change.",
-			     .example = "52:54:00:07:00:01"),
+	F_STRUCTS("ports", struct bridge_spec, ports, port_table, .singular = "port",
+		  .doc = "Links that are its ports: Taps, or links that are there already."),
 	F_STRUCT("stp", struct bridge_spec, stp, stp_table, .doc = "Spanning tree."),
 	F_DURATION("ageingTime", struct bridge_spec, ageing_time_ms, .def = "5m", .max = 1000000000,
 		   .doc = "Time that a learnt address is kept.", .example = "5m"),
 	F_BOOL("multicastSnooping", struct bridge_spec, multicast_snooping, .def = "true",
 	       .doc = "Whether multicast goes only to ports that asked for it."),
-	F_BOOL("up", struct bridge_spec, up, .def = "true", .doc = "Whether it is up."),
-	F_BOOL("adopt", struct bridge_spec, adopt, .def = "false",
-	       .doc = "Whether a bridge of this name that weft did not make may be taken over."),
+	LINK_MAC_ROW(struct bridge_spec),
+	LINK_COMMON_ROWS(struct bridge_spec),
 };
 static const struct table bridge_table = TABLE("Bridge", struct bridge_spec, bridge_rows);
 
@@ -89,21 +78,6 @@ static void check_ports(const struct check *check, const struct bridge_spec *spe
 			if (!streq(port_name(spec, k), name))
 				continue;
 			check_fault(check, path, "port '%s' is named twice", name);
-			break;
-		}
-	}
-}
-
-static void check_addresses(const struct check *check, const struct bridge_spec *spec)
-{
-	char path[48];
-	for (size_t i = 1; i < spec->addresses.n; i++) {
-		const struct ip_prefix *a = &list_at(&spec->addresses, struct ip_prefix, i);
-		for (size_t k = 0; k < i; k++) {
-			if (!ip_equal(&a->ip, &list_at(&spec->addresses, struct ip_prefix, k).ip))
-				continue;
-			snprintf(path, sizeof(path), "spec.addresses[%zu]", i);
-			check_fault(check, path, "this address is named twice");
 			break;
 		}
 	}
@@ -141,7 +115,7 @@ static void bridge_check(const struct check *check)
 {
 	const struct bridge_spec *spec = check->object->spec;
 	check_ports(check, spec);
-	check_addresses(check, spec);
+	link_common_check(check);
 	check_stp(check, &spec->stp);
 }
 
@@ -163,7 +137,8 @@ uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name)
 	if (!o)
 		o = lower_find(l, "Network", switch_name);
 	const struct field *row = o ? table_field(o->kind->table, "mtu") : NULL;
-	return row && row->scalar == &scalar_u32 ? *(const uint32_t *)((const char *)o->spec + row->offset) : 0;
+	uint32_t mtu = row && row->scalar == &scalar_u32 ? *(const uint32_t *)((const char *)o->spec + row->offset) : 0;
+	return o && !mtu ? 1500 : mtu;
 }
 
 static void set_info(struct lowering *l, struct want *link, const struct bridge_spec *spec)
@@ -177,30 +152,6 @@ static void set_info(struct lowering *l, struct want *link, const struct bridge_
 	want_set(l, link, "info.multicastSnooping", "%s", spec->multicast_snooping ? "true" : "false");
 }
 
-/* Every row is said, also where it is the kernel's default: going back to a manifest without a row must undo it. */
-static struct want *want_link(struct lowering *l, const struct object *object)
-{
-	const struct bridge_spec *spec = object->spec;
-	struct mac mac = has_row(spec, BRIDGE_MAC) ? spec->mac : link_stable_mac(object->name);
-	const char *holder = NULL;
-	char text[IP_TEXT];
-	if (!alloc_fixed(l, "link", "name", object->name, &holder)) {
-		lower_refuse_beside(l, lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder),
-				    holder);
-		return NULL;
-	}
-	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
-	link->adopt = spec->adopt;
-	want_set(l, link, "kind", "bridge");
-	want_set(l, link, "mac", "%s", mac_text(&mac, text));
-	lower_at(l, "spec.mtu");
-	want_set(l, link, "mtu", "%u", spec->mtu);
-	lower_at(l, NULL);
-	want_set(l, link, "up", "%s", spec->up ? "true" : "false");
-	set_info(l, link, spec);
-	return link;
-}
-
 static void want_port(struct lowering *l, const struct object *object, struct want *bridge, size_t i)
 {
 	const struct bridge_spec *spec = object->spec;
@@ -208,11 +159,10 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 	lower_at(l, arena_printf(lower_arena(l), "spec.ports[%zu]", i));
 	struct want *port = want(l, &netd_link_class, NULL, "%s", name);
 	want_set(l, port, "master", "%s", object->name);
-	if (!lower_find(l, "Tap", name))
-		want_set(l, port, "up", "true");
-	if (has_row(spec, BRIDGE_MTU)) {
+	want_default(l, port, "up", "true");
+	if (spec->common.mtu) {
 		lower_at(l, "spec.mtu");
-		want_set(l, port, "mtu", "%u", spec->mtu);
+		want_set(l, port, "mtu", "%u", spec->common.mtu);
 	}
 	needs(l, port, bridge);
 }
@@ -220,17 +170,11 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
-	struct want *link = want_link(l, object);
+	const struct link_common_plan plan = {.kind = "bridge", .own_mac = true, .mtu = 1500};
+	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;
-	for (size_t i = 0; i < spec->addresses.n; i++) {
-		char text[IP_TEXT];
-		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
-		struct want *address = want(l, class_find("address"), NULL, "%s/%s", object->name,
-					    prefix_text(&list_at(&spec->addresses, struct ip_prefix, i), text));
-		address->adopt = spec->adopt;
-		needs(l, address, link);
-	}
+	set_info(l, link, spec);
 	for (size_t i = 0; i < spec->ports.n; i++)
 		want_port(l, object, link, i);
 	lower_at(l, NULL);

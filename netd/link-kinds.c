@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of link kinds. Adding one is a file link-KIND.c and a line here. */
+/* Finding a link kind. The list is written by the build: adding one is a file link-KIND.c and a line in
+ * CMakeLists.txt. */
 #include "core/lower.h"
 #include "netd/link.h"
 
-extern const struct link_kind link_bridge, link_tap;
-
-static const struct link_kind *const kinds[] = {
-	&link_bridge,
-	&link_tap,
-};
-
 const struct link_kind *link_kind_find(const char *name)
 {
-	for (size_t i = 0; name && i < ARRAY_SIZE(kinds); i++)
-		if (streq(kinds[i]->name, name))
-			return kinds[i];
+	for (size_t i = 0; name && i < n_link_kinds; i++)
+		if (streq(link_kinds[i]->name, name))
+			return link_kinds[i];
 	return NULL;
 }
 
 const struct link_kind *link_kind_of(const struct netlink_link *link)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		if (streq(kinds[i]->kernel_name, link->kind) && (!kinds[i]->is || kinds[i]->is(link)))
-			return kinds[i];
+	for (size_t i = 0; i < n_link_kinds; i++)
+		if (streq(link_kinds[i]->kernel_name, link->kind) && (!link_kinds[i]->is || link_kinds[i]->is(link)))
+			return link_kinds[i];
 	return NULL;
 }
 

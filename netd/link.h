@@ -60,6 +60,9 @@ struct link_kind {
 	void (*decode)(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
 		       struct arena *arena);
 };
+/* All of them: written by weft_link_kind() in CMakeLists.txt. */
+extern const struct link_kind *const link_kinds[];
+extern const size_t n_link_kinds;
 const struct link_kind *link_kind_find(const char *name);
 const struct link_kind *link_kind_of(const struct netlink_link *link);
 

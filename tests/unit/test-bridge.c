@@ -83,7 +83,8 @@ static void test_the_contract(void **state)
 				BRIDGE("br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24], mtu: 1400, mac: "
 					      "\"02:00:00:00:00:07\", stp: {enabled: false}"));
 	assert_want(gen, "link", "br7",
-		    "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"info\":{\"stp\":"
+		    "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"master\":\"\","
+		    "\"info\":{\"stp\":"
 		    "false,\"forwardDelay\":\"15s\","
 		    "\"helloTime\":\"2s\",\"maxAge\":\"20s\",\"ageingTime\":\"5m\",\"priority\":32768,"
 		    "\"multicastSnooping\":true}}");

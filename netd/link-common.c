@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See link-common.h. */
+#include "netd/link-common.h"
+
+#include "netd/link.h"
+
+static void check_addresses(const struct check *check, const struct list *addresses)
+{
+	char path[48];
+	for (size_t i = 1; i < addresses->n; i++) {
+		const struct ip_prefix *a = &list_at(addresses, struct ip_prefix, i);
+		for (size_t k = 0; k < i; k++) {
+			if (!ip_equal(&a->ip, &list_at(addresses, struct ip_prefix, k).ip))
+				continue;
+			snprintf(path, sizeof(path), "spec.addresses[%zu]", i);
+			check_fault(check, path, "this address is named twice");
+			break;
+		}
+	}
+}
+
+void link_common_check(const struct check *check)
+{
+	const struct link_common *common = check->object->spec;
+	check_addresses(check, &common->addresses);
+	if (streq(common->bridge, check->object->name))
+		check_fault(check, "spec.bridge", "a link cannot be a port of itself");
+}
+
+void link_names_check(const struct check *check, const char *row, const struct list *names)
+{
+	char path[64];
+	for (size_t i = 0; i < names->n; i++) {
+		const char *name = list_at(names, const char *, i);
+		snprintf(path, sizeof(path), "spec.%s[%zu]", row, i);
+		if (streq(name, check->object->name))
+			check_fault(check, path, "a link cannot be a port of itself");
+		for (size_t k = 0; k < i; k++) {
+			if (!streq(list_at(names, const char *, k), name))
+				continue;
+			check_fault(check, path, "'%s' is named twice", name);
+			break;
+		}
+	}
+}
+
+/* The names of links are one space, whatever kind of object has them. */
+static bool take_name(struct lowering *l, const struct object *object)
+{
+	const char *holder = NULL;
+	if (alloc_fixed(l, "link", "name", object->name, &holder))
+		return true;
+	struct diag *diag = lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder);
+	lower_refuse_beside(l, diag, holder);
+	return false;
+}
+
+/* Whose port it is. Where no manifest says one this is said as well: a port that is taken off a list must leave. */
+static void want_master(struct lowering *l, const struct link_common *common, struct want *link, bool made)
+{
+	if (common->bridge) {
+		lower_at(l, "spec.bridge");
+		want_set(l, link, "master", "%s", common->bridge);
+		needs(l, link, want(l, &netd_link_class, NULL, "%s", common->bridge));
+		lower_at(l, NULL);
+	} else if (made) {
+		want_default(l, link, "master", "%s", "");
+	}
+}
+
+static void want_mtu(struct lowering *l, const struct link_common *common, struct want *link, uint32_t otherwise)
+{
+	uint32_t mtu = common->mtu ? common->mtu : otherwise;
+	if (!mtu)
+		return;
+	lower_at(l, common->mtu ? "spec.mtu" : NULL);
+	want_set(l, link, "mtu", "%u", mtu);
+	lower_at(l, NULL);
+}
+
+static void want_mac(struct lowering *l, const struct object *object, struct want *link, bool own_mac)
+{
+	static const struct mac none;
+	const struct link_common *common = object->spec;
+	bool written = memcmp(&common->mac, &none, sizeof(none)) != 0;
+	struct mac mac = written ? common->mac : link_stable_mac(object->name);
+	char text[IP_TEXT];
+	if (!written && !own_mac)
+		return;
+	lower_at(l, written ? "spec.mac" : NULL);
+	want_set(l, link, "mac", "%s", mac_text(&mac, text));
+	lower_at(l, NULL);
+}
+
+static void want_addresses(struct lowering *l, const struct object *object, struct want *link)
+{
+	const struct link_common *common = object->spec;
+	for (size_t i = 0; i < common->addresses.n; i++) {
+		char text[IP_TEXT];
+		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
+		struct want *address = want(l, class_find("address"), NULL, "%s/%s", object->name,
+					    prefix_text(&list_at(&common->addresses, struct ip_prefix, i), text));
+		address->adopt = common->adopt;
+		needs(l, address, link);
+	}
+	lower_at(l, NULL);
+}
+
+/* Every row is said, also where it is the kernel's default: going back to a manifest without a row must undo it. */
+struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan)
+{
+	const struct link_common *common = object->spec;
+	if (!take_name(l, object))
+		return NULL;
+	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
+	link->adopt = common->adopt;
+	lower_at(l, NULL);
+	if (plan->kind)
+		want_set(l, link, "kind", "%s", plan->kind);
+	want_mac(l, object, link, plan->own_mac);
+	want_mtu(l, common, link, plan->mtu);
+	want_set(l, link, "up", "%s", common->up ? "true" : "false");
+	want_master(l, common, link, plan->kind != NULL);
+	want_addresses(l, object, link);
+	return link;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the manifest of every link has: MTU, MAC, addresses and the like, and what becomes of it. A kind whose objects
+ * are links (KIND_NAME_IS_IFNAME) begins its spec with a struct link_common, and its table has the rows of it among its
+ * own:
+ *
+ *     struct dummy_spec { struct link_common common; bool noisy; };
+ *     static const struct field dummy_rows[] = {
+ *         F_BOOL("noisy", struct dummy_spec, noisy, .doc = "..."),
+ *         LINK_MAC_ROW(struct dummy_spec),
+ *         LINK_BRIDGE_ROW(struct dummy_spec),
+ *         LINK_COMMON_ROWS(struct dummy_spec),
+ *     };
+ *
+ * Then check() calls link_common_check(), and lower() begins with link_common_want(). */
+#ifndef WEFT_NETD_LINK_COMMON_H
+#define WEFT_NETD_LINK_COMMON_H
+
+#include "core/lower.h"
+
+/* What was not written is zero or NULL. */
+struct link_common {
+	uint64_t present; /* the presence bits of the whole spec */
+	uint32_t mtu;
+	struct mac mac;
+	const char *bridge;
+	struct list addresses; /* struct ip_prefix */
+	bool up, adopt;
+};
+
+/* clang-format off */
+/* The rows that every link has. */
+#define LINK_COMMON_ROWS(S) \
+	F_U32("mtu", S, common.mtu, .min = 68, .max = 65535, \
+	      .doc = "Its MTU; else that of what it joins or stands on, less what its own headers take.", \
+	      .example = "1400"), \
+	F_LIST("addresses", S, common.addresses, scalar_prefix, .singular = "address", \
+	       .doc = "The host's addresses on it.", .example = "10.7.0.1/24"), \
+	F_BOOL("up", S, common.up, .def = "true", .doc = "Whether it is up."), \
+	F_BOOL("adopt", S, common.adopt, .def = "false", \
+	       .doc = "Whether a link of this name and kind that weft did not make may be taken over.")
+/* For links that have a MAC which can be chosen. */
+#define LINK_MAC_ROW(S) \
+	F_MAC("mac", S, common.mac, \
+	      .doc = "Its MAC; else one that stays the same on this host.", .example = "52:54:00:07:00:01")
+/* For links that can be ports of a bridge. */
+#define LINK_BRIDGE_ROW(S) \
+	F_IFNAME("bridge", S, common.bridge, .ref = "*", \
+		 .doc = "Bridge that it is a port of; the same can be said by the Bridge's ports.", .example = "br7")
+/* clang-format on */
+
+/* Rules of the rows above. */
+void link_common_check(const struct check *check);
+/* Of a row that lists links (struct list of const char *): none twice, and not the object itself. */
+void link_names_check(const struct check *check, const char *row, const struct list *names);
+
+/* What a kind says of the link that it wants. */
+struct link_common_plan {
+	const char *kind; /* as the class link has it: "vxlan"; NULL: the link is there already, and not ours to make */
+	bool own_mac;     /* without `mac` it has one that is derived from the host and its name */
+	uint32_t mtu;     /* without `mtu`; 0: whatever it has */
+};
+/* Wants the link of the object's name with all of the above, its addresses included; the kind adds its own rows to it.
+ * NULL after a refusal. */
+struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan);
+
+#endif
