@@ -122,11 +122,25 @@ static json_t *row_json(const struct field *row, unsigned depth)
 	return json;
 }
 
+static void add_rows(json_t *rows, const struct table *table, const char *of, unsigned depth)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		for (size_t t = 0; (row->flags & FIELD_BESIDE) && row->choice(t); t++)
+			add_rows(rows, row->choice(t), row->choice(t)->name, depth);
+		if (row->flags & FIELD_BESIDE)
+			continue;
+		json_t *json = row_json(row, depth);
+		if (of)
+			json_object_set_new(json, "of", json_string(of));
+		json_array_append_new(rows, json);
+	}
+}
+
 static json_t *rows_json(const struct table *table, unsigned depth)
 {
 	json_t *rows = json_array();
-	for (size_t i = 0; i < table->n_fields; i++)
-		json_array_append_new(rows, row_json(&table->fields[i], depth));
+	add_rows(rows, table, NULL, depth);
 	return rows;
 }
 

@@ -60,6 +60,7 @@ static void print_facts(const json_t *field)
 	const char *ref = json_text(field, "ref"), *type_name = json_text(field, "type");
 	bool number =
 		type_name && !streq(type_name, "string") && !streq(type_name, "text") && !streq(type_name, "path");
+	print_fact("of:", json_text(field, "of"));
 	print_fact("type:", type);
 	print_fact("", json_text(field, "typeDoc"));
 	if (json_is_true(json_at(field, "required")))
@@ -82,6 +83,8 @@ static void print_field_line(const json_t *field, unsigned indent)
 	print_styled(stdout, STYLE_STRONG, "%*s%s", (int)indent, "", name ? name : "?");
 	print_styled(stdout, STYLE_NOTE, "  <%s>", type);
 	print_styled(stdout, STYLE_WARN, "%s", required ? "  required" : "");
+	if (json_text(field, "of"))
+		print_styled(stdout, STYLE_NOTE, "  (%s)", json_text(field, "of"));
 	putchar('\n');
 	if (doc)
 		print_doc(doc, indent + 4);

@@ -18,6 +18,7 @@ struct map {
 	void *out;
 	struct pos where;
 	const struct node *keys[64]; /* by row: the key that set it */
+	struct node rest;            /* a map of what no row of the table is for; for what stands beside it */
 };
 
 static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where,
@@ -41,7 +42,8 @@ static size_t field_names(const struct table *table, bool singulars, const char 
 {
 	size_t n = 0;
 	for (size_t i = 0; i < table->n_fields; i++) {
-		names[n++] = table->fields[i].name;
+		if (!(table->fields[i].flags & FIELD_BESIDE))
+			names[n++] = table->fields[i].name;
 		if (singulars && table->fields[i].singular)
 			names[n++] = table->fields[i].singular;
 	}
@@ -351,6 +353,11 @@ static void find_rows(const struct decoding *d, struct map *map, const struct no
 	for (size_t i = 0; i < node->n; i++) {
 		const struct node *key = node->keys[i];
 		const struct field *row = table_field(map->table, key->text);
+		if (map->rest.keys && (!row || (row->flags & FIELD_BESIDE))) {
+			map->rest.keys[map->rest.n] = node->keys[i];
+			map->rest.items[map->rest.n++] = node->items[i];
+			continue;
+		}
 		if (!row) {
 			unknown_field(d, map->table, key);
 			continue;
@@ -368,6 +375,32 @@ static void find_rows(const struct decoding *d, struct map *map, const struct no
 	}
 }
 
+static void set_rest_aside(const struct decoding *d, struct map *map, const struct node *node)
+{
+	if (!table_beside(map->table))
+		return;
+	map->rest = (struct node){.type = NODE_MAP,
+				  .pos = map->where,
+				  .keys = arena_alloc(d->arena, (node->n + 1) * sizeof(*node->keys)),
+				  .items = arena_alloc(d->arena, (node->n + 1) * sizeof(*node->items))};
+}
+
+/* Without the field that says which table it is, only what is in none of them is a fault of its own. */
+static void decode_beside(const struct decoding *d, const struct map *map, const struct field *row)
+{
+	const struct table *table = row->choose(map->out);
+	for (size_t i = 0; !table && i < map->rest.n; i++)
+		if (!table_field_anywhere(map->table, map->rest.keys[i]->text))
+			unknown_field(d, map->table, map->rest.keys[i]);
+	if (!table)
+		return;
+	void *inside = arena_alloc(d->arena, table->size);
+	field_set_defaults(table, inside, d->arena);
+	decode_map(d, table, &map->rest, map->where, inside);
+	*(void **)row_value(row, map->out) = inside;
+	*present_of(map->out) |= row_bit(map->table, row);
+}
+
 /* `out` has its defaults. */
 static void decode_map(const struct decoding *d, const struct table *table, const struct node *node, struct pos where,
 		       void *out)
@@ -375,6 +408,7 @@ static void decode_map(const struct decoding *d, const struct table *table, cons
 	struct map map = {.table = table, .out = out, .where = where};
 	const struct node *values[64] = {0};
 	if (node && node->type == NODE_MAP) {
+		set_rest_aside(d, &map, node);
 		find_rows(d, &map, node, values);
 	} else if (node && node->type != NODE_NULL) {
 		struct diag *diag =
@@ -391,6 +425,9 @@ static void decode_map(const struct decoding *d, const struct table *table, cons
 				*present_of(out) |= 1ULL << i;
 		}
 	}
+	const struct field *beside = table_beside(table);
+	if (beside)
+		decode_beside(d, &map, beside);
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
 		if ((row->flags & FIELD_REQUIRED) && !values[i] && (row->shape != FIELD_VARIANT || row->choose(out)))

@@ -75,8 +75,12 @@ json_t *table_to_json(const struct table *table, const void *spec, unsigned emit
 			json_decref(json); /* an unset struct without defaults has nothing to show */
 			continue;
 		}
-		if (json)
+		if (json && (row->flags & FIELD_BESIDE)) {
+			json_object_update_missing(object, json);
+			json_decref(json);
+		} else if (json) {
 			json_object_set_new(object, row->name, json);
+		}
 	}
 	return object;
 }

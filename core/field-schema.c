@@ -122,6 +122,17 @@ static json_t *row_schema(const struct field *row)
 	return schema;
 }
 
+/* What may stand beside the fields of a table, of whichever choice; which of them go together is checked by weft. */
+static void add_beside(const struct field *beside, json_t *properties)
+{
+	const struct table *table;
+	for (size_t i = 0; (table = beside->choice(i)); i++) {
+		json_t *schema = struct_schema(table);
+		json_object_update_missing(properties, json_object_get(schema, "properties"));
+		json_decref(schema);
+	}
+}
+
 static json_t *struct_schema(const struct table *table)
 {
 	json_t *properties = json_object(), *required = json_array(), *spellings = json_array();
@@ -129,6 +140,10 @@ static json_t *struct_schema(const struct table *table)
 		const struct field *row = &table->fields[i];
 		if (row->flags & FIELD_STATUS)
 			continue;
+		if (row->flags & FIELD_BESIDE) {
+			add_beside(row, properties);
+			continue;
+		}
 		json_object_set_new(properties, row->name, row_schema(row));
 		if (row->singular)
 			json_object_set_new(properties, row->singular, row_schema(row));

@@ -21,6 +21,23 @@ const struct field *table_field(const struct table *table, const char *name)
 	return field_by_name(table, name, strlen(name), NULL);
 }
 
+const struct field *table_beside(const struct table *table)
+{
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (table->fields[i].flags & FIELD_BESIDE)
+			return &table->fields[i];
+	return NULL;
+}
+
+const struct field *table_field_anywhere(const struct table *table, const char *name)
+{
+	const struct field *row = table_field(table, name), *beside = row ? NULL : table_beside(table);
+	const struct table *inner;
+	for (size_t i = 0; beside && !row && (inner = beside->choice(i)); i++)
+		row = table_field(inner, name);
+	return row && !(row->flags & FIELD_BESIDE) ? row : NULL;
+}
+
 const struct field *table_field_path(const struct table *table, const char *path)
 {
 	const struct field *row = NULL;
@@ -225,7 +242,9 @@ static void walk_row(struct ref_walk *walk, const struct field *row, const void 
 	} else if (row->shape == FIELD_VARIANT) {
 		const struct table *inner = field_variant(row, spec);
 		struct field named = {.name = row->name, .table = inner};
-		if (inner)
+		if (inner && (row->flags & FIELD_BESIDE))
+			walk_table(walk, inner, *(void *const *)value, len);
+		else if (inner)
 			walk_value(walk, &named, *(void *const *)value, len, -1);
 	} else {
 		const struct list *list = value;

@@ -43,6 +43,8 @@ enum field_flag {
 	FIELD_IRREVERSIBLE = 1 << 9, /* a change of it runs only after the revision is final */
 	FIELD_LONG = 1 << 10,        /* long text: shown shortened in tables */
 	FIELD_WEAK = 1 << 11,        /* desired only for creation: a later difference is left alone */
+	FIELD_BESIDE = 1 << 12, /* VARIANT: its fields stand beside those of the struct around it, not in a map of their
+				   own; present whenever choose() finds a table */
 };
 
 /* How a row travels in a netlink attribute, where that is all there is to it. NL_CENTI: ms as 1/100 s, the clock_t of
@@ -58,6 +60,7 @@ struct field {
 	const struct scalar *scalar;                       /* SCALAR, LIST */
 	const struct table *table;                         /* STRUCT, STRUCTS */
 	const struct table *(*choose)(const void *around); /* VARIANT; NULL result: the row must be absent */
+	const struct table *(*choice)(size_t i);           /* BESIDE: every table that choose() may find; NULL ends */
 	size_t offset;
 	uint64_t min, max;        /* numbers: bounds when max > 0; strings: longest; lists: longest list is list_max */
 	size_t list_max;          /* 0: FIELD_LIST_MAX */
@@ -77,6 +80,7 @@ struct table {
 	size_t size;      /* sizeof the struct */
 	const struct field *fields;
 	size_t n_fields;
+	const char *doc; /* of what may stand beside other fields: a sentence on what it is for; else NULL */
 };
 
 /* clang-format off */
@@ -109,6 +113,7 @@ struct table {
 	{ .name = (n), .shape = FIELD_STRUCT, .table = &(t), .offset = offsetof(S, m), ##__VA_ARGS__ }
 #define F_STRUCTS(n, S, m, t, ...) F_ROW(n, S, m, struct list, FIELD_STRUCTS, .table = &(t), ##__VA_ARGS__)
 #define F_VARIANT(n, S, m, c, ...) F_ROW(n, S, m, void *, FIELD_VARIANT, .choose = (c), ##__VA_ARGS__)
+#define F_BESIDE(n, S, m, c, all, ...) F_VARIANT(n, S, m, c, .choice = (all), .flags = FIELD_BESIDE, ##__VA_ARGS__)
 #define TABLE(n, S, rows) { .name = (n), .size = sizeof(S), .fields = (rows), .n_fields = ARRAY_SIZE(rows) }
 /* clang-format on */
 
@@ -123,6 +128,10 @@ static inline bool is_present(const void *spec, const struct table *table, const
 }
 
 const struct field *table_field(const struct table *table, const char *name); /* NULL if there is none */
+/* The row whose fields stand beside the table's own; NULL if there is none. */
+const struct field *table_beside(const struct table *table);
+/* The table's own row of that name, or the one among what may stand beside it; NULL if there is none. */
+const struct field *table_field_anywhere(const struct table *table, const char *name);
 /* A row by path from this table down: "dhcp.hosts.ip" (no indexes). NULL if there is none. */
 const struct field *table_field_path(const struct table *table, const char *path);
 

@@ -253,7 +253,7 @@ static bool walk_key(struct step *step, const char *name, size_t len)
 		return false;
 	memcpy(key, name, len);
 	key[len] = 0;
-	const struct field *row = step->table ? table_field(step->table, key) : NULL;
+	const struct field *row = step->table ? table_field_anywhere(step->table, key) : NULL;
 	const struct node *child = node_get(step->node, key);
 	if (!child && row && row->singular)
 		child = node_get(step->node, row->singular);

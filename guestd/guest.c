@@ -187,7 +187,7 @@ static bool disk_image(struct guest_lowering *g, const struct guest_disk *disk, 
 	*image = (struct stord_image){
 		.path = file_path(g, disk->file),
 		.format = format_names[disk->format],
-		.block = str_starts(disk->file, "/dev/"),
+		.attach = str_starts(disk->file, "/dev/") ? STORD_BLOCK : STORD_FILE,
 	};
 	return true;
 }
@@ -204,7 +204,7 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	bool cdrom = disk->device == DEVICE_CDROM;
 	out->path = image.path;
 	out->format = streq(image.format, "qcow2") ? FORMAT_QCOW2 : FORMAT_RAW;
-	out->block = image.block;
+	out->block = image.attach == STORD_BLOCK;
 	out->bus = row_is_set(&guest_disk_table, disk, "bus") ? disk->bus : cdrom ? BUS_SATA : BUS_VIRTIO;
 	out->unit = disk_unit(g, out->bus, slot);
 	out->cache = disk->cache;

@@ -14,23 +14,34 @@ void stord_stop(void);
 struct doctor;
 void stord_doctor(struct doctor *d);
 
-/* resource pool/NAME: a directory. */
-enum pool_type { POOL_DIR };
-extern const char *const pool_types[1];
+/* resource pool/NAME: a place for volumes, see pool-type.h. */
 struct pool_state {
 	uint64_t present;
-	int type;
-	const char *path;             /* absolute, normal form */
+	int type;                     /* index of pool_types */
+	const char *place, *source;   /* see struct pool_plan */
+	void *own;                    /* the type's own struct */
 	uint64_t capacity, available; /* bytes; observed */
 };
+/* Its rows, as presence bits. */
+enum {
+	POOL_TYPE = 1 << 0,
+	POOL_PLACE = 1 << 1,
+	POOL_SOURCE = 1 << 2,
+	POOL_OWN = 1 << 3,
+	POOL_CAPACITY = 1 << 4,
+	POOL_AVAILABLE = 1 << 5,
+	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
+};
 
-/* resource volume/POOL/NAME: an image file in it. */
+/* resource volume/POOL/NAME: a volume in it. */
 enum reclaim { RECLAIM_KEEP, RECLAIM_DELETE };
 extern const char *const reclaims[2];
 struct volume_state {
 	uint64_t present;
-	const char *file; /* absolute */
-	int format;       /* enum image_format */
+	int type;          /* of its pool */
+	const char *place; /* file or block device, absolute; or what else its pool type calls it */
+	void *own;         /* what its pool type needs to know beside that; mostly nothing */
+	int format;        /* enum image_format */
 	uint64_t size;
 	int preallocation, reclaim;
 	const char *source, *source_sha256; /* what it began as a copy of; NULL: empty */
@@ -38,16 +49,32 @@ struct volume_state {
 	uint64_t allocated;  /* observed */
 	const char *backing; /* observed */
 };
+enum {
+	VOLUME_TYPE = 1 << 0,
+	VOLUME_PLACE = 1 << 1,
+	VOLUME_OWN = 1 << 2,
+	VOLUME_FORMAT = 1 << 3,
+	VOLUME_SIZE = 1 << 4,
+	VOLUME_PREALLOCATION = 1 << 5,
+	VOLUME_RECLAIM = 1 << 6,
+	VOLUME_SOURCE = 1 << 7,
+	VOLUME_SOURCE_SHA256 = 1 << 8,
+	VOLUME_SOURCE_FORMAT = 1 << 9,
+	VOLUME_ALLOCATED = 1 << 10,
+	VOLUME_BACKING = 1 << 11,
+	VOLUME_WANTED =
+		VOLUME_TYPE | VOLUME_PLACE | VOLUME_FORMAT | VOLUME_SIZE | VOLUME_PREALLOCATION | VOLUME_RECLAIM,
+};
 
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
-/* memory.c: what was last seen, by path; answers the facts "image/PATH" (its size in bytes) and "pool/PATH"
- * ("present"), so that lowering can refuse what would shrink or lose an image that is there. */
-void memory_put_image(const char *path, const struct image_state *state);
+/* memory.c: what was last seen; answers the facts "image/PLACE" (a volume's size in bytes) and "pool/SOURCE"
+ * ("present"), so that lowering can refuse what would shrink or lose what is there. */
+void memory_put_image(const char *place, const struct image_state *state);
 /* The stamp of the last look; zeroed if there was none. */
-struct image_stamp memory_image(const char *path);
-void memory_put_pool(const char *path, bool exists);
-bool memory_has_pool(const char *path);
+struct image_stamp memory_image(const char *place);
+void memory_put_pool(const char *source, bool exists);
+bool memory_has_pool(const char *source);
 void memory_start(void);
 void memory_stop(void);
 

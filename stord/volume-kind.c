@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kind Volume: a disk that outlives its guest. */
 #include "core/env.h"
-#include "stord/stord.h"
+#include "stord/pool-type.h"
 #include "stord/volume.h"
 
 struct source_spec {
@@ -35,8 +35,9 @@ static const struct field volume_spec_rows[] = {
 	      .example = "local"),
 	F_SIZE("size", struct volume_spec, size, .flags = FIELD_REQUIRED, .min = SECTOR, .max = (uint64_t)1 << 60,
 	       .doc = "Size of the disk. It can grow later, and never shrinks.", .example = "20GiB"),
-	F_ENUM("format", struct volume_spec, format, image_formats, .def = "qcow2",
-	       .doc = "How the bytes are laid out in the image."),
+	F_ENUM("format", struct volume_spec, format, image_formats,
+	       .doc = "How the bytes are laid out; qcow2 in pools of files, raw elsewhere, unless it says otherwise.",
+	       .example = "qcow2"),
 	F_ENUM("preallocation", struct volume_spec, preallocation, image_preallocations, .def = "off",
 	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), or all of its space."),
 	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep",
@@ -61,19 +62,20 @@ static void volume_check(const struct check *check)
 		check_fault(check, "spec.source.sha256", "a SHA-256 is 64 hexadecimal digits");
 	if (spec->size % SECTOR)
 		check_fault(check, "spec.size", "a disk is a whole number of sectors of %d bytes", SECTOR);
-	if (spec->format == IMAGE_RAW && spec->preallocation == PREALLOCATION_METADATA)
+	if (is_present(spec, &volume_spec_table, table_field(&volume_spec_table, "format")) &&
+	    spec->format == IMAGE_RAW && spec->preallocation == PREALLOCATION_METADATA)
 		check_fault(check, "spec.preallocation", "a raw image has no tables to preallocate; use off or falloc");
 }
 
 /* An image that was made stays where and what it is: a manifest that says otherwise would leave it behind and begin
  * with an empty one. */
-static bool stays_in_place(struct lowering *l, const char *file)
+static bool stays_in_place(struct lowering *l, const char *place)
 {
-	const char *kept = alloc_kept(l, "volume-file", "file");
-	if (!kept || streq(kept, file) || !fact(l, "image/%s", kept))
+	const char *kept = alloc_kept(l, "volume-place", "place");
+	if (!kept || streq(kept, place) || !fact(l, "image/%s", kept))
 		return true;
-	const char *name = strrchr(file, '/');
-	bool same_pool = strncmp(kept, file, (size_t)(name - file) + 1) == 0;
+	const char *name = strrchr(place, '/');
+	bool same_pool = strncmp(kept, place, (size_t)(name - place) + 1) == 0;
 	if (same_pool)
 		lower_refuse(l, "spec.format",
 			     "the format of a Volume cannot be changed, its image is '%s': make another Volume and "
@@ -88,12 +90,12 @@ static bool stays_in_place(struct lowering *l, const char *file)
 }
 
 /* Compared with what is there, too: a size that was never reached may be taken back. */
-static bool never_shrinks(struct lowering *l, const char *file, uint64_t size)
+static bool never_shrinks(struct lowering *l, const char *place, uint64_t size)
 {
 	const char *kept = alloc_kept(l, "volume-size", "size");
 	const char *space = kept ? strrchr(kept, ' ') : NULL;
 	uint64_t there;
-	if (!space || strtoull(space, NULL, 10) <= size || !fact_u64(l, &there, "image/%s", file) || there <= size)
+	if (!space || strtoull(space, NULL, 10) <= size || !fact_u64(l, &there, "image/%s", place) || there <= size)
 		return true;
 	lower_refuse(l, "spec.size",
 		     "a volume never shrinks, and this one has %s: write that, or make a smaller Volume and copy what "
@@ -102,36 +104,55 @@ static bool never_shrinks(struct lowering *l, const char *file, uint64_t size)
 	return false;
 }
 
+/* What its pool makes of it: layout and place. */
+static bool place_volume(struct lowering *l, const struct object *object, const struct pool_state *pool,
+			 struct volume_state *state)
+{
+	const struct volume_spec *spec = object->spec;
+	const struct pool_type *type = pool_type_at(pool->type);
+	const struct volume_verbs *volumes = type->volumes;
+	if (!volumes) {
+		lower_refuse(l, "spec.pool", "a Pool of type %s holds no volumes that a manifest could make",
+			     type->name);
+		return false;
+	}
+	bool said = is_present(spec, &volume_spec_table, table_field(&volume_spec_table, "format"));
+	state->type = pool->type;
+	state->format = said ? spec->format : (int)volumes->format;
+	if (!(volumes->formats >> state->format & 1)) {
+		lower_refuse(l, "spec.format", "volumes in a Pool of type %s are %s; leave the format out", type->name,
+			     image_formats[volumes->format]);
+		return false;
+	}
+	return volumes->address(l, pool, object->name, state);
+}
+
 static void volume_lower(struct lowering *l, const struct object *object)
 {
 	const struct volume_spec *spec = object->spec;
+	struct arena *arena = lower_arena(l);
 	struct want *pool = want_find(l, "pool", spec->pool);
-	if (!pool) {
+	struct volume_state state = {.present = VOLUME_WANTED};
+	if (!pool)
 		lower_refuse(l, "spec.pool", "Pool '%s' was refused", spec->pool);
+	if (!pool || !place_volume(l, object, pool->spec, &state))
 		return;
-	}
-	const struct pool_state *directory = pool->spec;
-	const char *file =
-		arena_printf(lower_arena(l), "%s/%s.%s", directory->path, object->name, image_formats[spec->format]);
-	const char *size = arena_printf(lower_arena(l), "%s %llu", file, (unsigned long long)spec->size);
-	if (!stays_in_place(l, file) || !never_shrinks(l, file, spec->size))
+	if (!stays_in_place(l, state.place) || !never_shrinks(l, state.place, spec->size))
 		return;
-	alloc_fixed(l, "volume-file", "file", file, NULL);
-	alloc_fixed(l, "volume-size", "size", size, NULL);
-	const char *source = spec->source.file;
-	if (source && source[0] != '/')
-		source = arena_printf(lower_arena(l), "%s/files/%s", env.state_dir, source);
-	struct volume_state state = {
-		.present = source ? (spec->source.sha256 ? 0xff : 0xbf) : 0x1f,
-		.source = source,
-		.source_sha256 = spec->source.sha256,
-		.source_format = spec->source.format,
-		.file = file,
-		.format = spec->format,
-		.size = spec->size,
-		.preallocation = spec->preallocation,
-		.reclaim = spec->reclaim,
-	};
+	alloc_fixed(l, "volume-place", "place", state.place, NULL);
+	alloc_fixed(l, "volume-size", "size",
+		    arena_printf(arena, "%s %llu", state.place, (unsigned long long)spec->size), NULL);
+	state.source = spec->source.file;
+	if (state.source && state.source[0] != '/')
+		state.source = arena_printf(arena, "%s/files/%s", env.state_dir, state.source);
+	state.source_sha256 = spec->source.sha256;
+	state.source_format = spec->source.format;
+	if (state.source)
+		state.present |=
+			VOLUME_SOURCE | VOLUME_SOURCE_FORMAT | (state.source_sha256 ? VOLUME_SOURCE_SHA256 : 0);
+	state.size = spec->size;
+	state.preallocation = spec->preallocation;
+	state.reclaim = spec->reclaim;
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
 	needs(l, volume, pool);
@@ -148,7 +169,12 @@ bool stord_volume_image(struct lowering *l, const char *volume, const char *path
 		return false;
 	}
 	const struct volume_state *state = want->spec;
-	*ret = (struct stord_image){.want = want, .path = state->file, .format = image_formats[state->format]};
+	*ret = (struct stord_image){
+		.want = want,
+		.path = state->place,
+		.format = image_formats[state->format],
+		.attach = pool_type_at(state->type)->volumes->attach,
+	};
 	return true;
 }
 

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource volume/POOL/NAME: an image file. Its mark says whose it is, so an image that was detached is taken up again,
- * and any other file under the name is left alone. It grows and never shrinks; it is deleted only if its spec says
- * reclaim: delete. */
+/* Resource volume/POOL/NAME: a disk in a pool. Its mark says whose it is, so a volume that was detached is taken up
+ * again, and anything else under the name is left alone. It grows and never shrinks; it is deleted only if its spec
+ * says reclaim: delete. How all that is done is the business of its pool's type (struct volume_verbs), in a child. */
 #include "core/env.h"
 #include "core/lane-async.h"
-#include "stord/stord.h"
+#include "stord/pool-type.h"
 #include "stord/volume.h"
 
 const char *const reclaims[2] = {"keep", "delete"};
 
 static const struct field volume_rows[] = {
-	F_PATH("file", struct volume_state, file, .flags = FIELD_REFUSE, .doc = "The image, absolute.",
-	       .example = "/var/lib/weft/images/web.qcow2"),
+	F_ENUM("type", struct volume_state, type, pool_types, .flags = FIELD_REFUSE, .doc = "What carries its pool."),
+	F_STRING("place", struct volume_state, place, .flags = FIELD_REFUSE,
+		 .doc = "Where it is: the image or the device, absolute.", .example = "/var/lib/weft/images/web.qcow2"),
+	F_VARIANT("own", struct volume_state, own, pool_type_volume_table, .flags = FIELD_WEAK,
+		  .doc = "What its pool's type knows of it."),
 	F_ENUM("format", struct volume_state, format, image_formats, .flags = FIELD_REFUSE,
 	       .doc = "How the bytes are laid out."),
 	F_SIZE("size", struct volume_state, size, .flags = FIELD_GROWS | FIELD_IRREVERSIBLE,
@@ -30,56 +33,44 @@ static const struct field volume_rows[] = {
 	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "The image it is based on."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
-enum { ROW_FILE = 1 << 0, ROW_FORMAT = 1 << 1, ROW_SIZE = 1 << 2, ROW_ALLOCATED = 1 << 8, ROW_BACKING = 1 << 9 };
 
 enum { LOOK_MS = 20 * 1000, CHANGE_MS = 290 * 1000, COPY_MS = 3590 * 1000, LANE_MS = 3600 * 1000 };
 
-/* Runs in the child; `image` points into it. */
-struct volume_input {
-	struct image image;
-	bool grow;
-	char path[4096], source[4096], sha256[65], mark[IMAGE_MARK_MAX], instance[17];
+/* What the child gets. The operation outlives it. */
+struct volume_work {
+	const struct op *op;
+	volume_verb_fn *verb; /* before looking; NULL: looking is all */
+	struct image_stamp known;
 };
-
-static int reply(const struct image *image, int out_fd)
-{
-	struct image_state state;
-	int code = image_look(image, &state);
-	if (code)
-		return code;
-	return write(out_fd, &state, sizeof(state)) == (ssize_t)sizeof(state) ? 0 : EIO;
-}
-
-static int do_observe(void *ctx, int out_fd)
-{
-	struct volume_input *input = ctx;
-	return reply(&input->image, out_fd);
-}
-
-static int do_create(void *ctx, int out_fd)
-{
-	struct volume_input *input = ctx;
-	int code = image_make(&input->image);
-	return code ? code : reply(&input->image, out_fd);
-}
-
-static int do_update(void *ctx, int out_fd)
-{
-	struct volume_input *input = ctx;
-	int code = image_change(&input->image, input->grow);
-	return code ? code : reply(&input->image, out_fd);
-}
-
-static int do_remove(void *ctx, int out_fd)
-{
-	struct volume_input *input = ctx;
-	int code = image_delete(&input->image);
-	return code ? code : reply(&input->image, out_fd);
-}
 
 static const struct volume_state *spec_of(const struct op *op)
 {
 	return op->want ? op->want : op->was ? op->was : op->seen;
+}
+
+/* Runs in the child. */
+static int do_verb(void *ctx, int out_fd)
+{
+	const struct volume_work *work = ctx;
+	const struct op *op = work->op;
+	cleanup_free char *pool = xstrdup(op->key);
+	char *slash = strchr(pool, '/');
+	*slash = '\0';
+	struct volume_call call = {
+		.pool = pool,
+		.name = slash + 1,
+		.state = spec_of(op),
+		.mark = op->mark ? op->mark : "",
+		.known = &work->known,
+		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
+	};
+	struct image_state state = {0};
+	int code = work->verb ? work->verb(&call) : 0;
+	if (!code)
+		code = pool_type_at(call.state->type)->volumes->look(&call, &state);
+	if (code)
+		return code;
+	return write(out_fd, &state, sizeof(state)) == (ssize_t)sizeof(state) ? 0 : EIO;
 }
 
 /* An image is its Volume's own, or, if nobody wants it any more, some Volume's of this instance. */
@@ -99,21 +90,25 @@ static void describe(struct op *op, const struct image_state *state)
 	struct arena *arena = op->obs.arena;
 	op->obs.owner = owner_of(op, state);
 	op->obs.incarnation = state->stamp.inode;
-	seen->present = ROW_FILE | ROW_FORMAT | ROW_ALLOCATED | (state->readable ? ROW_SIZE : 0);
-	seen->file = arena_strdup(arena, spec->file);
+	seen->present = (spec->present & (VOLUME_TYPE | VOLUME_PLACE | VOLUME_OWN | VOLUME_FORMAT)) | VOLUME_ALLOCATED |
+			(state->readable ? VOLUME_SIZE : 0);
+	seen->type = spec->type;
+	seen->place = arena_strdup(arena, spec->place);
+	if (spec->own)
+		seen->own = table_copy(pool_type_volume_table(spec), spec->own, arena);
 	seen->format = spec->format;
 	seen->size = state->size;
 	seen->allocated = state->allocated;
 	if (state->stamp.backing[0]) {
-		seen->present |= ROW_BACKING;
+		seen->present |= VOLUME_BACKING;
 		seen->backing = arena_strdup(arena, state->stamp.backing);
 		op->obs.health = arena_printf(arena,
 					      "image '%s' is based on '%s', which weft does not look after: flatten it "
 					      "with qemu-img rebase -b ''",
-					      spec->file, seen->backing);
+					      spec->place, seen->backing);
 	}
 	if (op->obs.owner == OWNER_FOREIGN && state->mark[0])
-		op->obs.note = arena_printf(arena, "'%s' belongs to %s", spec->file, state->mark);
+		op->obs.note = arena_printf(arena, "'%s' belongs to %s", spec->place, state->mark);
 	else if (state->readable && spec->size && state->size > spec->size)
 		op->obs.note =
 			arena_printf(arena, "is larger than the manifest says (%llu bytes); a volume never shrinks",
@@ -128,55 +123,36 @@ static void finish(struct task *task, const void *data, size_t size)
 		op_fail(op, EPROTO, "volume %s was not told whole", op->key);
 		return;
 	}
-	memory_put_image(spec_of(op)->file, state);
+	memory_put_image(spec_of(op)->place, state);
 	describe(op, state);
 	if (state->exists && op->obs.owner == OWNER_OURS && !state->readable && op->want) {
 		op_fail(op, EINVAL,
 			"'%s' is not a whole %s image (%s); bring it back from a backup, or remove it and apply the "
 			"Volume again after deleting it",
-			spec_of(op)->file, image_formats[spec_of(op)->format], state->problem);
+			spec_of(op)->place, image_formats[spec_of(op)->format], state->problem);
 		return;
 	}
 	op_complete(op);
 }
 
-static struct volume_input *input_of(const struct op *op, const struct volume_state *spec)
-{
-	struct volume_input *input = xcalloc(1, sizeof(*input));
-	snprintf(input->path, sizeof(input->path), "%s", spec->file);
-	snprintf(input->mark, sizeof(input->mark), "%s", op->mark ? op->mark : "");
-	snprintf(input->source, sizeof(input->source), "%s", spec->source ? spec->source : "");
-	snprintf(input->sha256, sizeof(input->sha256), "%s", spec->source_sha256 ? spec->source_sha256 : "");
-	memcpy(input->instance, env.instance, sizeof(input->instance));
-	char *slash = strrchr(input->path, '/');
-	*slash = '\0';
-	input->grow = op->verb == OP_UPDATE && (op->rows & ROW_SIZE);
-	input->image = (struct image){
-		.dir = input->path[0] ? input->path : "/",
-		.file = slash + 1,
-		.format = (enum image_format)spec->format,
-		.preallocation = (enum image_preallocation)spec->preallocation,
-		.size = spec->size,
-		.source = spec->source ? input->source : NULL,
-		.source_sha256 = input->sha256,
-		.source_format = (enum image_format)spec->source_format,
-		.mark = input->mark,
-		.instance = input->instance,
-		.known = memory_image(spec->file),
-	};
-	return input;
-}
-
-static void start(struct op *op, int (*work)(void *, int))
+static const struct volume_verbs *verbs_of(const struct op *op)
 {
 	const struct volume_state *spec = spec_of(op);
-	if (!spec || !spec->file) { /* nobody knows where it was: there is nothing of it to see */
+	return pool_type_at(spec ? spec->type : 0)->volumes;
+}
+
+static void start(struct op *op, volume_verb_fn *verb)
+{
+	const struct volume_state *spec = spec_of(op);
+	if (!spec || !spec->place || !verbs_of(op)) { /* nobody knows where it was: there is nothing of it to see */
 		observation_begin(&op->obs, op->class, false);
 		op_complete(op);
 		return;
 	}
 	bool copies = op->verb == OP_CREATE && spec->source;
-	task_start((struct task){.op = op, .input = input_of(op, spec), .finish = finish}, work,
+	struct volume_work *work = xcalloc(1, sizeof(*work));
+	*work = (struct volume_work){.op = op, .verb = verb, .known = memory_image(spec->place)};
+	task_start((struct task){.op = op, .input = work, .finish = finish}, do_verb,
 		   op->verb == OP_OBSERVE ? LOOK_MS
 		   : copies               ? COPY_MS
 					  : CHANGE_MS);
@@ -184,22 +160,23 @@ static void start(struct op *op, int (*work)(void *, int))
 
 static void volume_observe(struct op *op)
 {
-	start(op, do_observe);
+	start(op, NULL);
 }
 
 static void volume_create(struct op *op)
 {
-	start(op, do_create);
+	start(op, verbs_of(op)->make);
 }
 
 static void volume_update(struct op *op)
 {
-	start(op, do_update);
+	start(op, verbs_of(op)->change);
 }
 
 static void volume_remove(struct op *op)
 {
-	start(op, do_remove);
+	const struct volume_verbs *verbs = verbs_of(op);
+	start(op, verbs ? verbs->remove : NULL);
 }
 
 /* A few at once in each pool, so that a thousand are not made one by one, and none waits for another pool. */
@@ -230,7 +207,7 @@ static const struct async_verbs volume_verbs = {
 
 const struct resource_class stord_volume_class = {
 	.name = "volume",
-	.doc = "An image in a pool.",
+	.doc = "A disk in a pool.",
 	.table = &volume_table,
 	.lane = "storage",
 	.verbs = &volume_verbs,

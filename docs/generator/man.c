@@ -153,11 +153,28 @@ static void put_row(FILE *f, const struct field *row, const char *path, struct a
 	     arena_printf(arena, "(%s%s) %s%s%s", type, def, row->doc ? row->doc : "", *notes ? " " : "", notes));
 }
 
+static void put_rows(FILE *f, const struct table *table, const char *before, struct arena *arena);
+
+/* Fields that are there with one choice only, under a heading of their own. */
+static void put_beside(FILE *f, const struct field *beside, const char *before, struct arena *arena)
+{
+	const struct table *table;
+	for (size_t i = 0; (table = beside->choice(i)); i++) {
+		fputs(".SS \"", f);
+		put_line(f, arena_printf(arena, "%s\"", table->name));
+		if (table->doc)
+			put_line(f, table->doc);
+		put_rows(f, table, before, arena);
+	}
+}
+
 static void put_rows(FILE *f, const struct table *table, const char *before, struct arena *arena)
 {
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
-		if (row->flags & FIELD_STATUS)
+		if (row->flags & FIELD_BESIDE)
+			put_beside(f, row, before, arena);
+		if (row->flags & (FIELD_STATUS | FIELD_BESIDE))
 			continue;
 		const char *path = arena_printf(arena, "%s%s", before, row->name);
 		put_row(f, row, path, arena);

@@ -37,10 +37,15 @@ static void write_table(FILE *f, const struct table *table, const char *path, st
 {
 	fputs("\n| field | type | default | |\n|---|---|---|---|\n", f);
 	for (size_t i = 0; i < table->n_fields; i++)
-		if (!(table->fields[i].flags & FIELD_STATUS))
+		if (!(table->fields[i].flags & (FIELD_STATUS | FIELD_BESIDE)))
 			write_row(f, &table->fields[i], arena);
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
+		for (size_t t = 0; (row->flags & FIELD_BESIDE) && row->choice(t); t++) {
+			const struct table *choice = row->choice(t);
+			fprintf(f, "\n## %s\n\n%s\n", choice->name, choice->doc ? choice->doc : "");
+			write_table(f, choice, path, arena);
+		}
 		if (!row_table(row) || (row->flags & FIELD_STATUS))
 			continue;
 		const char *below =

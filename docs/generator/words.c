@@ -87,6 +87,8 @@ static const char *least_fields(const struct table *table, unsigned indent, stru
 	const char *text = "";
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
+		if (row->flags & FIELD_BESIDE) /* the examples of the fields before are for the first choice */
+			text = arena_printf(arena, "%s%s", text, least_fields(row->choice(0), indent, arena));
 		if (!(row->flags & FIELD_REQUIRED))
 			continue;
 		const char *value = "";
@@ -139,6 +141,8 @@ static void note_scalars(const struct table *table)
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
 		size_t k = 0;
+		for (size_t t = 0; (row->flags & FIELD_BESIDE) && row->choice(t); t++)
+			note_scalars(row->choice(t));
 		if (row_table(row))
 			note_scalars(row_table(row));
 		if (!row->scalar || row->n_names)

@@ -66,12 +66,12 @@ static void assert_fine(const struct op *op)
 
 static struct pool_state pool_spec(void)
 {
-	return (struct pool_state){.present = 3, .path = dir};
+	return (struct pool_state){.present = POOL_TYPE | POOL_PLACE | POOL_SOURCE, .place = dir, .source = dir};
 }
 
 static struct volume_state volume_spec(const char *file, int format, uint64_t size)
 {
-	return (struct volume_state){.present = 0x1f, .file = file, .format = format, .size = size};
+	return (struct volume_state){.present = VOLUME_WANTED, .place = file, .format = format, .size = size};
 }
 
 static char *in_dir(const char *name)
@@ -188,8 +188,8 @@ static void check_life(int format)
 	assert_int_equal(count_entries(), 1);
 
 	spec.size = 16 * MIB;
-	assert_int_equal(table_diff(stord_volume_class.table, &spec, made->obs.spec), 1 << 2);
-	cleanup_op struct op *grown = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
+	assert_int_equal(table_diff(stord_volume_class.table, &spec, made->obs.spec), VOLUME_SIZE);
+	cleanup_op struct op *grown = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_fine(grown);
 	assert_int_equal(((struct volume_state *)grown->obs.spec)->size, 16 * MIB);
 	assert_true(grown->obs.incarnation == made->obs.incarnation);
@@ -197,7 +197,7 @@ static void check_life(int format)
 	/* Smaller is as good as equal, and is never done. */
 	spec.size = 4 * MIB;
 	assert_int_equal(table_diff(stord_volume_class.table, &spec, grown->obs.spec), 0);
-	cleanup_op struct op *same = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
+	cleanup_op struct op *same = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_fine(same);
 	assert_int_equal(((struct volume_state *)same->obs.spec)->size, 16 * MIB);
 	assert_non_null(strstr(same->obs.note, "never shrinks"));
@@ -247,7 +247,7 @@ static void test_foreign_files_are_left_alone(void **state)
 	assert_int_equal(op->obs.owner, OWNER_FOREIGN);
 	cleanup_op struct op *over = run(&stord_volume_class, OP_CREATE, &spec, 0);
 	assert_int_equal(over->err.code, EEXIST);
-	cleanup_op struct op *adopt = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
+	cleanup_op struct op *adopt = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_int_equal(adopt->err.code, EINVAL);
 	assert_non_null(strstr(adopt->err.text, "is not an image of format qcow2"));
 	cleanup_op struct op *gone = run(&stord_volume_class, OP_REMOVE, &spec, 0);
@@ -331,7 +331,7 @@ static void test_growing_waits_for_a_running_guest(void **state)
 	}
 	usleep(300 * 1000);
 	spec.size = 2 * MIB;
-	cleanup_op struct op *op = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
+	cleanup_op struct op *op = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_int_equal(op->err.code, EBUSY);
 	assert_string_equal(op->err.text,
 			    "image 'web.qcow2' is in use by a running guest; it grows once the guest is off");
@@ -340,7 +340,7 @@ static void test_growing_waits_for_a_running_guest(void **state)
 	assert_fine(look);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	cleanup_op struct op *grown = run(&stord_volume_class, OP_UPDATE, &spec, 1 << 2);
+	cleanup_op struct op *grown = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_fine(grown);
 }
 

@@ -103,6 +103,8 @@ static void check_table(const struct table *table, unsigned depth)
 			fault(table, row, "stands outside its struct");
 		if (row->table)
 			check_table(row->table, depth + 1);
+		for (size_t t = 0; row->choice && row->choice(t); t++)
+			check_table(row->choice(t), depth + 1);
 	}
 }
 

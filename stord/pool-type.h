@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pool types: what `type:` of a Pool may be. One file a type, pool-NAME.c, that ends in one const vtable, and one line
+ * in CMakeLists.txt (weft_pool_type(nfs)), which writes the list. The kinds Pool and Volume and the classes pool and
+ * volume know no type by name; a type knows nothing of lanes, engine, deadlines or status.
+ *
+ * check() and lower() run on the daemon's thread, are pure and touch nothing. All other verbs run in a child with a
+ * deadline (fork: they see the daemon's memory as it was, what they write there is lost) and may block, also for ever.
+ * They return 0, or a positive errno after one say() with the sentence that a person is to read. */
+#ifndef WEFT_STORD_POOL_TYPE_H
+#define WEFT_STORD_POOL_TYPE_H
+
+#include "core/lower.h"
+#include "stord/pool-types.h" /* written by the build */
+#include "stord/stord.h"
+#include "stord/volume.h"
+
+/* What a Pool lowers to. */
+struct pool_plan {
+	const char *place;  /* where its volumes are: a directory, a volume group, a pool of a cluster; NULL: no one
+			       place */
+	const char *source; /* what carries it, in one text that no two Pools may share and that stays as it is while
+			       the pool is there: a directory, SERVER:/EXPORT, UUID=... */
+	const char *what;   /* what that is, for refusals: "directory", "export" */
+	const char *at;     /* the field of the manifest that says it: "spec.export" */
+	struct want *need;  /* what has to exist first (a mount, a session); NULL: nothing */
+};
+
+/* What a verb on a pool gets. */
+struct pool_call {
+	const char *name;               /* of the Pool */
+	const struct pool_state *state; /* as wanted; of what is leaving, as it was wanted last */
+	const char *mark;               /* "weft:ID:Pool/NAME"; "" where nobody knows */
+	bool sweep; /* the first look since the daemon started: what interrupted work left is to go */
+};
+/* What there is of it. Goes through a pipe: no pointers. */
+struct pool_seen {
+	bool exists;
+	bool local; /* a directory of this host, in which (or, if it is missing, beside which) inotify sees all */
+	uint64_t incarnation;         /* which instance this is; 0 if it has none */
+	uint64_t capacity, available; /* bytes; 0: not known */
+	char mark[IMAGE_MARK_MAX];    /* empty: none */
+	char note[IMAGE_TEXT_MAX];    /* something worth showing; empty: nothing */
+	char health[IMAGE_TEXT_MAX];  /* what is wrong although it works; empty: nothing */
+};
+typedef int pool_verb_fn(const struct pool_call *call, struct pool_seen *ret);
+
+/* What a verb on a volume gets. */
+struct volume_call {
+	const char *pool, *name;
+	const struct volume_state *state; /* as wanted; of what is leaving, as it was wanted last */
+	const char *mark;                 /* "weft:ID:Volume/NAME"; "" where nobody knows */
+	const struct image_stamp *known;  /* of the last look; zeroed if there was none */
+	bool grow;                        /* change(): to state->size; otherwise it is only marked */
+};
+typedef int volume_verb_fn(const struct volume_call *call);
+
+/* How volumes are made in pools of a type; types may share one. */
+struct volume_verbs {
+	const struct table
+		*table;           /* rows of volume_state.own: what the verbs need to know beside `place`; NULL: none */
+	unsigned formats;         /* bits of enum image_format that a volume can have here */
+	enum image_format format; /* that it has when the manifest does not say */
+	enum stord_attach attach; /* how guests get at `place` */
+	/* Pure: sets state->place, from the pool's state and the volume's format, and state->own with its presence bit
+	 * if there is a table. False after a refusal. */
+	bool (*address)(struct lowering *l, const struct pool_state *pool, const char *name,
+			struct volume_state *state);
+	/* What there is under its name; also when nothing is. */
+	int (*look)(const struct volume_call *call, struct image_state *ret);
+	/* Makes it, empty or as a copy of state->source: under a temporary name until it is whole and marked, and never
+	 * over what is there. What an interrupted one leaves is known as ours and swept by observe() of the pool. */
+	volume_verb_fn *make;
+	/* Marks what is adopted; makes it larger if call->grow. Never smaller. */
+	volume_verb_fn *change;
+	/* Deletes it, with its bytes, if it carries a mark of this instance; what is not there is fine. */
+	volume_verb_fn *remove;
+};
+
+struct pool_type {
+	const char *name;          /* as it is written: "nfs" */
+	const char *doc;           /* what it is, after its name: "an export of an NFS server" */
+	const struct table *table; /* the fields beside `type`: a struct of the type's own; CHOICE_TABLE() */
+	/* Rules across its fields; faults by check_fault(). May be NULL. */
+	void (*check)(const struct check *check, const void *own);
+	/* Wants what has to exist first, and says where volumes are. False after a refusal. */
+	bool (*lower)(struct lowering *l, const struct object *object, const void *own, struct pool_plan *plan);
+	/* What is there. A pool whose needs are there and that needs nothing made has just this. */
+	pool_verb_fn *observe;
+	/* Makes what is missing, then observes. NULL: there is nothing to make, and it is waited for. */
+	pool_verb_fn *activate;
+	/* Gives it up; ret->exists if something of it stays, with a note that says why. NULL: nothing was made. */
+	pool_verb_fn *deactivate;
+	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
+};
+
+#define CHOICE_TABLE(n, S, rows, text)                                                                        \
+	{                                                                                                     \
+		.name = (n), .size = sizeof(S), .fields = (rows), .n_fields = ARRAY_SIZE(rows), .doc = (text) \
+	}
+
+#define STORD_COUNT(name) +1
+enum { N_POOL_TYPES = STORD_POOL_TYPES(STORD_COUNT) };
+extern const char *const pool_types[N_POOL_TYPES];
+const struct pool_type *pool_type_at(int type);
+/* For rows that a type decides on. What is around begins with `present` and `int type`. */
+const struct table *pool_type_table(const void *around);        /* its own fields */
+const struct table *pool_type_volume_table(const void *around); /* its volumes' own rows */
+const struct table *pool_type_choice(size_t i);
+
+/* pool-files.c: pools that are a directory of images, whatever carries the directory; and the volumes in them. */
+int pool_files_look(const struct pool_call *call, struct pool_seen *ret);
+extern const struct volume_verbs volume_files;
+/* One text for one path: absolute (relative ones are under the state directory), without empty and "." components. */
+const char *pool_normal_path(struct arena *arena, const char *path);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes that are images in a directory: NAME.FORMAT, by the functions of image.h. */
+#include "core/env.h"
+#include "stord/pool-type.h"
+
+static bool file_address(struct lowering *l, const struct pool_state *pool, const char *name,
+			 struct volume_state *state)
+{
+	state->place = arena_printf(lower_arena(l), "%s/%s.%s", pool->place, name, image_formats[state->format]);
+	return true;
+}
+
+/* `dir` gets a copy of the place, which is cut where its last part begins. */
+static struct image image_of(const struct volume_call *call, char **dir)
+{
+	const struct volume_state *state = call->state;
+	*dir = xstrdup(state->place);
+	char *slash = strrchr(*dir, '/');
+	*slash = '\0';
+	return (struct image){
+		.dir = **dir ? *dir : "/",
+		.file = slash + 1,
+		.format = (enum image_format)state->format,
+		.preallocation = (enum image_preallocation)state->preallocation,
+		.size = state->size,
+		.source = state->source,
+		.source_sha256 = state->source_sha256,
+		.source_format = (enum image_format)state->source_format,
+		.mark = call->mark,
+		.instance = env.instance,
+		.known = *call->known,
+	};
+}
+
+static int file_look(const struct volume_call *call, struct image_state *ret)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	return image_look(&image, ret);
+}
+
+static int file_make(const struct volume_call *call)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	return image_make(&image);
+}
+
+static int file_change(const struct volume_call *call)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	return image_change(&image, call->grow);
+}
+
+static int file_remove(const struct volume_call *call)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	return image_delete(&image);
+}
+
+const struct volume_verbs volume_files = {
+	.formats = 1 << IMAGE_RAW | 1 << IMAGE_QCOW2,
+	.format = IMAGE_QCOW2,
+	.attach = STORD_FILE,
+	.address = file_address,
+	.look = file_look,
+	.make = file_make,
+	.change = file_change,
+	.remove = file_remove,
+};
