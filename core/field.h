@@ -73,6 +73,7 @@ struct field {
 	const char *example;  /* as a person writes it; of a list one item, or "[a, b]" */
 	uint16_t nl;          /* netlink attribute type */
 	enum nl_form nl_form;
+	const uint32_t *nl_values; /* scalar_enum: what each name is in the attribute; NULL: its number in `names` */
 };
 
 struct table {

@@ -211,8 +211,8 @@ static const char *group_text(const char *wanted, uint32_t id, struct arena *are
 	return found ? arena_strdup(arena, found->gr_name) : arena_printf(arena, "%u", id);
 }
 
-static void tap_decode(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
-		       struct arena *arena)
+static void tap_decode(const struct netlink_cache *cache, const struct netlink_link *link, const struct link_spec *want,
+		       struct link_spec *seen, struct arena *arena)
 {
 	const struct tap_info *wanted = want && has_row(want, LINK_INFO) ? want->info : NULL;
 	struct tap_info *info = seen->info;

@@ -27,6 +27,10 @@ static const struct field link_rows[] = {
 	[LINK_UP] = F_BOOL("up", struct link_spec, up, .doc = "Whether it is up."),
 	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15,
 				 .doc = "What it is a port of; empty for nothing."),
+	[LINK_LINK] = F_STRING("link", struct link_spec, link, .max = 15, .flags = FIELD_RECREATE,
+			       .doc = "The link that it stands on, and goes with; empty for none."),
+	[LINK_UNDERLAY] = F_STRING("underlay", struct link_spec, underlay, .max = 15,
+				   .doc = "The link that its packets leave by; empty for what the routes say."),
 	[LINK_FIXED] = F_VARIANT("fixed", struct link_spec, fixed, choose_fixed, .flags = FIELD_RECREATE,
 				 .doc = "What only its kind has and cannot change while it lives."),
 	[LINK_INFO] = F_VARIANT("info", struct link_spec, info, choose_info, .doc = "What only its kind has."),
@@ -66,8 +70,36 @@ static enum owner owner_of(const struct netlink_link *link, const struct op *op)
 	return has_row(op->want, LINK_KIND) ? OWNER_FOREIGN : OWNER_UNKNOWN;
 }
 
-static void observe_variants(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
-			     struct arena *arena)
+static const char *name_of(const struct netlink_cache *cache, int index)
+{
+	const struct netlink_link *link = index ? netlink_link_by_index(cache, index) : NULL;
+	return link ? link->name : "";
+}
+
+/* One that has gone, and another namespace's, is no link of any name here. */
+static void observe_lower(const struct netlink_cache *cache, const struct netlink_link *link, struct link_spec *seen,
+			  struct arena *arena)
+{
+	const struct link_kind *kind = link_kind_of(link);
+	const struct nlattr *attr;
+	seen->link = arena_strdup(arena, link->elsewhere ? "" : name_of(cache, link->lower));
+	set_present(seen, LINK_LINK);
+	if (!kind || !kind->underlay)
+		return;
+	seen->underlay = "";
+	set_present(seen, LINK_UNDERLAY);
+	mnl_attr_for_each_payload(link->info, link->info_size)
+	{
+		if (mnl_attr_get_type(attr) != kind->underlay || mnl_attr_get_payload_len(attr) != sizeof(uint32_t))
+			continue;
+		int index = (int)mnl_attr_get_u32(attr);
+		const char *name = name_of(cache, index);
+		seen->underlay = index && !*name ? arena_printf(arena, "#%d", index) : arena_strdup(arena, name);
+	}
+}
+
+static void observe_variants(const struct netlink_cache *cache, const struct netlink_link *link,
+			     const struct link_spec *want, struct link_spec *seen, struct arena *arena)
 {
 	const struct link_kind *kind = link_kind_of(link);
 	if (!kind)
@@ -83,7 +115,7 @@ static void observe_variants(const struct netlink_link *link, const struct link_
 		netlink_get_rows(kind->info, link->info, link->info_size, arena, seen->info);
 	}
 	if (kind->decode)
-		kind->decode(link, want, seen, arena);
+		kind->decode(cache, link, want, seen, arena);
 }
 
 static void observe_rows(const struct netlink_cache *cache, const struct netlink_link *link, const struct op *op,
@@ -112,7 +144,8 @@ static void observe_rows(const struct netlink_cache *cache, const struct netlink
 	set_present(seen, LINK_IFINDEX);
 	set_present(seen, LINK_OPERSTATE);
 	set_present(seen, LINK_CARRIER);
-	observe_variants(link, want, seen, arena);
+	observe_lower(cache, link, seen, arena);
+	observe_variants(cache, link, want, seen, arena);
 }
 
 /* The kernel's word for a master that went while the message was under way is EINVAL, which says nothing. */
@@ -155,16 +188,32 @@ static void observe(struct netlink_cache *cache, struct op *op)
 
 /* ---- create ---- */
 
-static int find_master(const struct netlink_cache *cache, const struct link_spec *want, int *ret, struct err *err)
+/* One operation's way into messages: its kind, and the other links that its want names, by index (0: none). */
+struct writing {
+	const struct netlink_cache *cache;
+	struct op *op;
+	const struct link_kind *kind;
+	int master, lower, underlay;
+};
+
+static int find_other(struct writing *w, const char *name, const char *what_for, int *ret)
 {
-	*ret = 0;
-	if (!want->master || !*want->master)
+	if (!name || !*name)
 		return 0;
-	const struct netlink_link *master = netlink_link_by_name(cache, want->master);
-	if (!master)
-		return err_set(err, ENODEV, "link '%s', which it is to be a port of, does not exist", want->master);
-	*ret = master->index;
+	const struct netlink_link *link = netlink_link_by_name(w->cache, name);
+	if (!link)
+		return err_set(&w->op->err, ENODEV, "link '%s', which it is to %s, does not exist", name, what_for);
+	*ret = link->index;
 	return 0;
+}
+
+static int find_others(struct writing *w)
+{
+	const struct link_spec *want = w->op->want;
+	int r = find_other(w, want->master, "be a port of", &w->master);
+	if (r == 0)
+		r = find_other(w, want->link, "stand on", &w->lower);
+	return r == 0 ? find_other(w, want->underlay, "send by", &w->underlay) : r;
 }
 
 static struct nlmsghdr *begin_link(struct netlink_batch *batch, struct op *op, uint16_t flags, struct ifinfomsg **ret)
@@ -174,46 +223,61 @@ static struct nlmsghdr *begin_link(struct netlink_batch *batch, struct op *op, u
 	return message;
 }
 
-/* Puts the rows that every link has. */
-static int put_common(struct nlmsghdr *message, struct ifinfomsg *header, const struct link_spec *want, uint64_t rows,
-		      int master)
+/* Puts the rows that every link has; `spec` is mostly the want itself. */
+static int put_common(struct nlmsghdr *message, const struct writing *w, const struct link_spec *spec, uint64_t rows)
 {
-	if (rows & 1 << LINK_UP && has_row(want, LINK_UP)) {
+	struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
+	if (rows & 1 << LINK_UP && has_row(spec, LINK_UP)) {
 		header->ifi_change = IFF_UP;
-		header->ifi_flags = want->up ? IFF_UP : 0;
+		header->ifi_flags = spec->up ? IFF_UP : 0;
 	}
-	if (rows & 1 << LINK_MASTER && has_row(want, LINK_MASTER))
-		mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)master);
-	return netlink_put_rows(message, &link_table, want, rows);
+	if (rows & 1 << LINK_MASTER && has_row(spec, LINK_MASTER))
+		mnl_attr_put_u32(message, IFLA_MASTER, (uint32_t)w->master);
+	if (rows & 1 << LINK_LINK && w->lower)
+		mnl_attr_put_u32(message, IFLA_LINK, (uint32_t)w->lower);
+	return netlink_put_rows(message, &link_table, spec, rows);
 }
 
-static int put_info(struct nlmsghdr *message, const struct link_kind *kind, const struct link_spec *want,
-		    uint64_t fixed, uint64_t info)
+/* What only its kind has: the rows of these masks. */
+struct info_rows {
+	uint64_t fixed, info;
+	bool underlay, created;
+};
+
+static int put_info_data(struct nlmsghdr *message, const struct writing *w, const struct info_rows *rows)
 {
-	bool has_fixed = fixed && kind->fixed && has_row(want, LINK_FIXED);
-	bool has_info = info && kind->info && has_row(want, LINK_INFO);
-	struct nlattr *nest = mnl_attr_nest_start(message, IFLA_LINKINFO);
+	const struct link_spec *want = w->op->want;
+	const struct link_kind *kind = w->kind;
 	int r = 0;
-	mnl_attr_put_strz(message, IFLA_INFO_KIND, kind->kernel_name);
+	if (rows->fixed && kind->fixed && has_row(want, LINK_FIXED))
+		r = netlink_put_rows(message, kind->fixed, want->fixed, rows->fixed);
+	if (r == 0 && rows->info && kind->info && has_row(want, LINK_INFO))
+		r = netlink_put_rows(message, kind->info, want->info, rows->info);
+	if (rows->underlay && kind->underlay && has_row(want, LINK_UNDERLAY))
+		mnl_attr_put_u32(message, kind->underlay, (uint32_t)w->underlay);
+	return r == 0 && rows->created && kind->put ? kind->put(message, w->cache, w->op) : r;
+}
+
+static int put_info(struct nlmsghdr *message, const struct writing *w, const struct info_rows *rows)
+{
+	struct nlattr *nest = mnl_attr_nest_start(message, IFLA_LINKINFO);
+	mnl_attr_put_strz(message, IFLA_INFO_KIND, w->kind->kernel_name);
 	struct nlattr *data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
-	if (has_fixed)
-		r = netlink_put_rows(message, kind->fixed, want->fixed, fixed);
-	if (r == 0 && has_info)
-		r = netlink_put_rows(message, kind->info, want->info, info);
+	int r = put_info_data(message, w, rows);
 	mnl_attr_nest_end(message, data);
 	mnl_attr_nest_end(message, nest);
 	return r;
 }
 
 /* The mark, and for links that a descriptor keeps all settings, in one message about the link of this name. */
-static int put_alias(struct netlink_batch *batch, struct op *op, uint64_t rows, int master)
+static int put_alias(struct netlink_batch *batch, const struct writing *w, uint64_t rows)
 {
 	struct ifinfomsg *header;
-	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
-	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
-	if (op->mark)
-		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);
-	int r = put_common(message, header, op->want, rows, master);
+	struct nlmsghdr *message = begin_link(batch, w->op, 0, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
+	if (w->op->mark)
+		mnl_attr_put_strz(message, IFLA_IFALIAS, w->op->mark);
+	int r = put_common(message, w, w->op->want, rows);
 	netlink_batch_end(batch, message);
 	return r;
 }
@@ -226,42 +290,42 @@ struct making {
 	int master;  /* what the message named, 0: nothing */
 };
 
-static void remember(struct op *op, const struct link_kind *kind, int fd, int master)
+static void remember(const struct writing *w, int fd, int master)
 {
 	struct making *making = xcalloc(1, sizeof(*making));
-	*making = (struct making){.kind = kind, .fd = fd, .master = master};
-	op->lane_data = making;
+	*making = (struct making){.kind = w->kind, .fd = fd, .master = master};
+	w->op->lane_data = making;
 }
 
 /* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge,
  * speak IPv6 and leave again at once. */
-static int create_by_descriptor(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
+static int create_by_descriptor(struct netlink_batch *batch, const struct writing *w)
 {
 	cleanup_close int fd = -1;
-	int r = kind->open(op->key, op->want, &fd, &op->err);
+	int r = w->kind->open(w->op->key, w->op->want, &fd, &w->op->err);
 	if (r < 0)
 		return r;
-	remember(op, kind, take_fd(&fd), master);
-	return put_alias(batch, op, ~(uint64_t)(1 << LINK_UP), master);
+	remember(w, take_fd(&fd), w->master);
+	return put_alias(batch, w, ~(uint64_t)(1 << LINK_UP));
 }
 
 /* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same
  * sendmsg. A bridge takes the MTU in the first message for a passing one, and goes on to follow its ports; so that is
  * set by the second as well, and must be another one before. */
-static int create_by_message(struct netlink_batch *batch, struct op *op, const struct link_kind *kind, int master)
+static int create_by_message(struct netlink_batch *batch, const struct writing *w)
 {
 	struct ifinfomsg *header;
-	struct link_spec first = *(const struct link_spec *)op->want;
-	remember(op, kind, -1, master);
-	struct nlmsghdr *message = begin_link(batch, op, NLM_F_CREATE | NLM_F_EXCL, &header);
-	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
-	if (kind->follows_mtu)
+	struct link_spec first = *(const struct link_spec *)w->op->want;
+	remember(w, -1, w->master);
+	struct nlmsghdr *message = begin_link(batch, w->op, NLM_F_CREATE | NLM_F_EXCL, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
+	if (w->kind->follows_mtu)
 		first.mtu ^= 1;
-	int r = put_common(message, header, &first, UINT64_MAX, master);
+	int r = put_common(message, w, &first, UINT64_MAX);
 	if (r == 0)
-		r = put_info(message, kind, op->want, UINT64_MAX, UINT64_MAX);
+		r = put_info(message, w, &(struct info_rows){UINT64_MAX, UINT64_MAX, w->underlay != 0, true});
 	netlink_batch_end(batch, message);
-	return r < 0 ? r : put_alias(batch, op, kind->follows_mtu ? 1 << LINK_MTU : 0, 0);
+	return r < 0 ? r : put_alias(batch, w, w->kind->follows_mtu ? 1 << LINK_MTU : 0);
 }
 
 static void put_rename(struct netlink_batch *batch, struct op *op, int index)
@@ -286,7 +350,7 @@ static void put_flags(struct netlink_batch *batch, struct op *op, int index, uns
 /* Its other rows, and what lives on it, are looked at afterwards as ever. */
 static int rename_back(struct netlink_batch *batch, struct op *op, const struct netlink_link *link)
 {
-	remember(op, NULL, -1, 0);
+	remember(&(struct writing){.op = op}, -1, 0);
 	((struct making *)op->lane_data)->renamed = link->index;
 	put_rename(batch, op, link->index);
 	return 0;
@@ -306,7 +370,7 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 	const struct netlink_link *renamed = find_renamed(cache, op);
 	const struct link_spec *want = op->want;
 	const struct link_kind *kind = has_row(want, LINK_KIND) ? link_kind_find(want->kind) : NULL;
-	int master;
+	struct writing w = {.cache = cache, .op = op, .kind = kind};
 	if (!kind)
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
 	if (strlen(op->key) >= IFNAMSIZ)
@@ -315,10 +379,10 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 		return rename_back(batch, op, renamed);
 	if (netlink_link_by_name(cache, op->key))
 		return err_set(&op->err, EEXIST, "there is a link '%s' already", op->key);
-	int r = find_master(cache, want, &master, &op->err);
+	int r = find_others(&w);
 	if (r < 0)
 		return r;
-	return kind->open ? create_by_descriptor(batch, op, kind, master) : create_by_message(batch, op, kind, master);
+	return kind->open ? create_by_descriptor(batch, &w) : create_by_message(batch, &w);
 }
 
 /* Somebody made a link of this name in the instant between our look and our message: ours failed, and the mark that
@@ -340,7 +404,7 @@ static void raise_link(struct netlink_batch *batch, struct op *op)
 		return;
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
-	put_common(message, header, want, 1 << LINK_UP, 0);
+	put_common(message, &(struct writing){.op = op}, want, 1 << LINK_UP);
 	netlink_batch_end(batch, message);
 }
 
@@ -378,26 +442,40 @@ static uint64_t info_differences(const struct link_kind *kind, const struct op *
 	return table_diff(kind->info, want->info, seen->info);
 }
 
+/* What is said of the kind's own rows in an update: what differs, or all of it where the kernel resets what is left
+ * out. */
+static struct info_rows info_to_say(const struct writing *w, uint64_t info)
+{
+	bool underlay = w->op->rows & 1 << LINK_UNDERLAY;
+	bool any = underlay || (info && netlink_has_rows(w->kind->info, info));
+	if (any && w->kind->whole)
+		return (struct info_rows){UINT64_MAX, UINT64_MAX, w->underlay != 0, false};
+	return (struct info_rows){0, any ? info : 0, underlay, false};
+}
+
 static int encode_update(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
 {
 	const struct link_spec *want = op->want;
 	const struct netlink_link *link = netlink_link_by_name(cache, op->key);
 	struct ifinfomsg *header;
-	int master, r;
+	int r;
 	if (!link)
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
-	if ((r = find_master(cache, want, &master, &op->err)) < 0)
+	struct writing w = {.cache = cache, .op = op, .kind = link_kind_of(link)};
+	if ((r = find_others(&w)) < 0)
 		return r;
-	const struct link_kind *kind = link_kind_of(link);
-	uint64_t info = info_differences(kind, op);
-	if (info && kind->change && (r = kind->change(op, info)) < 0)
+	uint64_t info = info_differences(w.kind, op);
+	if (info && w.kind->change && (r = w.kind->change(op, info)) < 0)
 		return r;
-	remember(op, kind, -1, op->rows & 1 << LINK_MASTER ? master : 0);
+	remember(&w, -1, op->rows & 1 << LINK_MASTER ? w.master : 0);
+	struct info_rows rows = w.kind ? info_to_say(&w, info) : (struct info_rows){0};
+	bool any = rows.fixed || rows.info || rows.underlay;
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	header->ifi_index = link->index;
-	r = put_common(message, header, want, op->rows, master);
-	if (r == 0 && info && netlink_has_rows(kind->info, info))
-		r = put_info(message, kind, want, 0, info);
+	/* Tunnels take their MTU anew with what they stand on, unless it is said. */
+	r = put_common(message, &w, want, op->rows | (any ? 1 << LINK_MTU : 0));
+	if (r == 0 && any)
+		r = put_info(message, &w, &rows);
 	/* A link of ours whose mark was wiped off is marked again; an adopted one is not ours and stays unmarked. */
 	if (op->mark && !link->alias && link->was_ours)
 		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);

@@ -18,6 +18,8 @@ enum {
 	LINK_MTU,
 	LINK_UP,
 	LINK_MASTER,
+	LINK_LINK,
+	LINK_UNDERLAY,
 	LINK_FIXED,
 	LINK_INFO,
 	LINK_IFINDEX,
@@ -31,8 +33,10 @@ struct link_spec {
 	struct mac mac;
 	uint32_t mtu;
 	bool up;
-	const char *master; /* "" for none */
-	void *fixed, *info; /* as the kind says */
+	const char *master;   /* "" for none */
+	const char *link;     /* what it stands on, and goes with; it cannot change */
+	const char *underlay; /* what its packets leave by, "" for whatever the routes say; it can */
+	void *fixed, *info;   /* as the kind says */
 	uint32_t ifindex;
 	const char *operstate;
 	bool carrier;
@@ -46,7 +50,9 @@ struct link_kind {
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
 	const struct table *fixed; /* NULL: none */
 	const struct table *info;
-	bool follows_mtu; /* its MTU follows its ports until it was changed once */
+	uint16_t underlay; /* attribute of IFLA_INFO_DATA that holds the row `underlay`; 0: none */
+	bool whole;        /* what a change of it leaves out is reset: so all is said */
+	bool follows_mtu;  /* its MTU follows its ports until it was changed once */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */
 	bool (*is)(const struct netlink_link *link);
 	/* For links that rtnetlink cannot make: makes one that goes when the descriptor is closed. NULL: RTM_NEWLINK
@@ -54,11 +60,13 @@ struct link_kind {
 	int (*open)(const char *name, const struct link_spec *spec, int *ret_fd, struct err *err);
 	/* Then, when it is marked and set up: makes it stay. */
 	int (*keep)(int fd, struct err *err);
+	/* Adds to IFLA_INFO_DATA of a link that is made what rows alone do not tell. NULL: nothing. */
+	int (*put)(struct nlmsghdr *message, const struct netlink_cache *cache, struct op *op);
 	/* Changes the rows of `info` that do not travel as attributes. NULL: all do. */
 	int (*change)(struct op *op, uint64_t info_rows);
 	/* Adds to the observed info what attributes alone do not tell; `want` may be NULL. */
-	void (*decode)(const struct netlink_link *link, const struct link_spec *want, struct link_spec *seen,
-		       struct arena *arena);
+	void (*decode)(const struct netlink_cache *cache, const struct netlink_link *link, const struct link_spec *want,
+		       struct link_spec *seen, struct arena *arena);
 };
 /* All of them: written by weft_link_kind() in CMakeLists.txt. */
 extern const struct link_kind *const link_kinds[];

@@ -30,8 +30,10 @@ struct netlink_link {
 	bool was_ours; /* it has carried our mark since we look: losing it is drift, and no change of hands */
 	uint8_t operstate;
 	uint32_t mtu, flags, group;
-	int master; /* ifindex, 0: none */
-	void *info; /* the attributes of IFLA_INFO_DATA */
+	int master;     /* ifindex, 0: none */
+	int lower;      /* what it stands on, or its peer; 0: nothing */
+	bool elsewhere; /* and that is in another namespace */
+	void *info;     /* the attributes of IFLA_INFO_DATA */
 	size_t info_size;
 	struct netlink_address *addresses;
 	uint32_t sweep;

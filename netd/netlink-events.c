@@ -49,11 +49,12 @@ static void mark_addresses(struct netlink_cache *cache, const struct netlink_lin
 		netlink_mark_dirty(cache, "address", NULL);
 }
 
-static void mark_ports(struct netlink_cache *cache, int master)
+/* What is a port of it, or stands on it. */
+static void mark_ports(struct netlink_cache *cache, int index)
 {
 	for (size_t i = 0; i < NETLINK_BUCKETS; i++)
 		for (const struct netlink_link *l = cache->by_index[i]; l; l = l->next_by_index)
-			if (l->master == master)
+			if (l->master == index || l->lower == index)
 				mark_link(cache, l);
 }
 
@@ -127,7 +128,8 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 	bool changed = false;
 	char alias[256] = "";
-	int master = 0;
+	int master = 0, lower = 0;
+	bool elsewhere = false;
 	const struct nlattr *attr;
 
 	/* IFF_RUNNING follows the carrier, which is looked at by itself; IFF_PROMISC comes with captures. */
@@ -141,6 +143,12 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 			break;
 		case IFLA_MASTER:
 			master = (int)u32_of(attr);
+			break;
+		case IFLA_LINK:
+			lower = (int)u32_of(attr);
+			break;
+		case IFLA_LINK_NETNSID:
+			elsewhere = true;
 			break;
 		case IFLA_GROUP:
 			link->group = u32_of(attr);
@@ -169,6 +177,8 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 		}
 	}
 	SET(link->master, master);
+	SET(link->lower, lower);
+	SET(link->elsewhere, elsewhere);
 	changed |= set_alias(link, *alias ? alias : NULL);
 	return changed;
 }
@@ -201,6 +211,7 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 	if (renamed) {
 		mark_link(cache, link);
 		mark_addresses(cache, link);
+		mark_ports(cache, link->index);
 		netlink_cache_rename(cache, link, name);
 	}
 	unsigned flags = link->flags;

@@ -11,11 +11,25 @@ static uint64_t read_number(const struct field *row, const void *value)
 	uint64_t n = 0;
 	if (row->scalar->size == sizeof(uint64_t))
 		memcpy(&n, value, sizeof(n));
+	else if (row->nl_values)
+		n = row->nl_values[*(const int *)value];
 	else if (row->scalar->size == sizeof(uint32_t))
 		n = *(const uint32_t *)value;
 	else
 		n = *(const uint8_t *)value;
 	return n;
+}
+
+/* Which name of an enum the kernel's number stands for; false if none does. */
+static bool name_of(const struct field *row, uint64_t n, uint64_t *ret)
+{
+	for (size_t i = 0; i < row->n_names; i++) {
+		if (n == (row->nl_values ? row->nl_values[i] : i)) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 static void write_number(const struct field *row, void *value, uint64_t n)
@@ -162,7 +176,7 @@ static bool get_row(const struct field *row, const struct nlattr *attr, struct a
 	case NL_BE16:
 	case NL_BE32:
 	case NL_CENTI:
-		if (!get_number(row, attr, &n))
+		if (!get_number(row, attr, &n) || (row->scalar == &scalar_enum && !name_of(row, n, &n)))
 			return false;
 		write_number(row, value, n);
 		return true;
@@ -170,9 +184,22 @@ static bool get_row(const struct field *row, const struct nlattr *attr, struct a
 	return false;
 }
 
+/* What the kernel leaves out is as the row's default says. */
+static void set_defaults(const struct table *table, struct arena *arena, void *spec)
+{
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		if (!row->def || row->nl_form == NL_NONE)
+			continue;
+		(void)row->scalar->parse(row, row->def, arena, (char *)spec + row->offset, NULL);
+		set_present(spec, i);
+	}
+}
+
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec)
 {
 	const struct nlattr *attr;
+	set_defaults(table, arena, spec);
 	if (size == 0)
 		return; /* attrs may be NULL then */
 	mnl_attr_for_each_payload(attrs, size)

@@ -11,7 +11,8 @@
 /* Puts the rows of `mask` that are present and have an attribute. Returns 0, or -E2BIG for a text that is too long to
  * send. */
 int netlink_put_rows(struct nlmsghdr *message, const struct table *table, const void *spec, uint64_t mask);
-/* Sets the rows that `attrs` has values for, with their presence bits. */
+/* Sets the rows that `attrs` has values for, with their presence bits; and rows with a default, which is what the
+ * kernel means when it leaves their attribute out. */
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec);
 /* Does this mask have rows that travel as attributes? */
 bool netlink_has_rows(const struct table *table, uint64_t mask);
