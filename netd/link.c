@@ -3,6 +3,7 @@
 #include "netd/link.h"
 
 #include <limits.h>
+#include <linux/if.h>
 #include <linux/if_link.h>
 
 #include "core/env.h"
@@ -269,19 +270,6 @@ static int put_info(struct nlmsghdr *message, const struct writing *w, const str
 	return r;
 }
 
-/* The mark, and for links that a descriptor keeps all settings, in one message about the link of this name. */
-static int put_alias(struct netlink_batch *batch, const struct writing *w, uint64_t rows)
-{
-	struct ifinfomsg *header;
-	struct nlmsghdr *message = begin_link(batch, w->op, 0, &header);
-	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
-	if (w->op->mark)
-		mnl_attr_put_strz(message, IFLA_IFALIAS, w->op->mark);
-	int r = put_common(message, w, w->op->want, rows);
-	netlink_batch_end(batch, message);
-	return r;
-}
-
 /* What is kept from encode() to settle(). */
 struct making {
 	const struct link_kind *kind;
@@ -295,6 +283,23 @@ static void remember(const struct writing *w, int fd, int master)
 	struct making *making = xcalloc(1, sizeof(*making));
 	*making = (struct making){.kind = w->kind, .fd = fd, .master = master};
 	w->op->lane_data = making;
+}
+
+/* The mark, and for links that a descriptor keeps all settings, in one message about the link of this name. Such a link
+ * has no carrier once its descriptor is closed, which the kernel notices up to a second later: a bridge would meanwhile
+ * open its port and close it again, walking over all its ports both times. As dormant it is left alone until then. */
+static int put_alias(struct netlink_batch *batch, const struct writing *w, uint64_t rows)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, w->op, 0, &header);
+	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
+	if (w->op->mark)
+		mnl_attr_put_strz(message, IFLA_IFALIAS, w->op->mark);
+	if (((const struct making *)w->op->lane_data)->fd >= 0)
+		mnl_attr_put_u8(message, IFLA_OPERSTATE, IF_OPER_DORMANT);
+	int r = put_common(message, w, w->op->want, rows);
+	netlink_batch_end(batch, message);
+	return r;
 }
 
 /* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge,
