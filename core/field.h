@@ -108,6 +108,7 @@ struct table {
 #define F_PREFIX(n, S, m, ...) F_OF(scalar_prefix, struct ip_prefix, n, S, m, ##__VA_ARGS__)
 #define F_RANGE(n, S, m, ...) F_OF(scalar_range, struct ip_range, n, S, m, ##__VA_ARGS__)
 #define F_ENDPOINT(n, S, m, ...) F_OF(scalar_endpoint, struct endpoint, n, S, m, ##__VA_ARGS__)
+#define F_DESTINATION(n, S, m, ...) F_OF(scalar_destination, struct ip_prefix, n, S, m, ##__VA_ARGS__)
 #define F_REF(n, S, m, k, ...) F_OF(scalar_name, const char *, n, S, m, .ref = (k), ##__VA_ARGS__)
 #define F_LIST(n, S, m, sc, ...) F_ROW(n, S, m, struct list, FIELD_LIST, .scalar = &(sc), ##__VA_ARGS__)
 #define F_STRUCT(n, S, m, t, ...) \

@@ -202,6 +202,30 @@ static bool equal_endpoint(const void *a, const void *b)
 	return x->port == y->port && ip_equal(&x->ip, &y->ip);
 }
 
+/* What a route leads to. */
+static int parse_destination(const struct field *field, const char *text, struct arena *arena, void *out,
+			     struct err *err)
+{
+	struct ip_prefix prefix = {0};
+	char buf[IP_TEXT];
+	bool is_default = strcmp(text, "default") == 0;
+	if (!is_default && ip_parse(text, &prefix.ip) == 0)
+		prefix.len = prefix.ip.family == 4 ? 32 : 128;
+	else if (!is_default && prefix_parse(text, &prefix) < 0)
+		return err_set(err, EINVAL, "expected a network such as 10.0.0.0/8 or fd00::/64, or default");
+	struct ip_prefix network = prefix_network(&prefix);
+	if (!ip_equal(&network.ip, &prefix.ip))
+		return err_set(err, EINVAL, "expected a network, with no bits set behind its length\nwrite %s",
+			       prefix_text(&network, buf));
+	*(struct ip_prefix *)out = prefix;
+	return 0;
+}
+
+static const char *format_destination(const struct field *field, const void *value, struct arena *arena)
+{
+	return ((const struct ip_prefix *)value)->ip.family ? format_prefix(field, value, arena) : "default";
+}
+
 #define IP4 "[0-9]{1,3}(\\.[0-9]{1,3}){3}"
 #define IP6 "[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
 
@@ -268,3 +292,12 @@ const struct scalar scalar_endpoint = {.name = "endpoint",
 				       .parse = parse_endpoint,
 				       .format = format_endpoint,
 				       .equal = equal_endpoint};
+const struct scalar scalar_destination = {.name = "destination",
+					  .doc = "a network with its prefix length, an address, or default",
+					  .pattern = "^(default|(" IP4 "|" IP6 ")(/[0-9]{1,3})?)$",
+					  .example = "10.0.0.0/8",
+					  .size = sizeof(struct ip_prefix),
+					  .json = JSON_FORM_STRING,
+					  .parse = parse_destination,
+					  .format = format_destination,
+					  .equal = equal_prefix};

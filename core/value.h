@@ -72,7 +72,8 @@ extern const struct scalar
 	scalar_ip4, scalar_ip6, /* struct ip    one family */
 	scalar_prefix,          /* struct ip_prefix 192.168.150.1/24; the length is required */
 	scalar_range,           /* struct ip_range  192.0.2.10-192.0.2.99, first <= last */
-	scalar_endpoint;        /* struct endpoint  ADDRESS:PORT */
+	scalar_endpoint,        /* struct endpoint  ADDRESS:PORT */
+	scalar_destination;     /* struct ip_prefix 10.0.0.0/8, an address by itself, or default (family 0) */
 
 /* Text of values into a static-size buffer of the caller's; returns buf. */
 enum { IP_TEXT = 64 };

@@ -23,6 +23,7 @@ void link_common_check(const struct check *check)
 {
 	const struct link_common *common = check->object->spec;
 	check_addresses(check, &common->addresses);
+	routes_check(check, &common->routes, &common->addresses);
 	if (streq(common->bridge, check->object->name))
 		check_fault(check, "spec.bridge", "a link cannot be a port of itself");
 }
@@ -122,5 +123,6 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	want_set(l, link, "up", "%s", common->up ? "true" : "false");
 	want_master(l, common, link, plan->kind != NULL);
 	want_addresses(l, object, link);
+	routes_want(l, link, &common->routes, &common->addresses);
 	return link;
 }

@@ -16,6 +16,7 @@
 #define WEFT_NETD_LINK_COMMON_H
 
 #include "core/lower.h"
+#include "netd/route.h"
 
 /* What was not written is zero or NULL. */
 struct link_common {
@@ -24,6 +25,7 @@ struct link_common {
 	struct mac mac;
 	const char *bridge;
 	struct list addresses; /* struct ip_prefix */
+	struct list routes;    /* struct route_row */
 	bool up, adopt;
 };
 
@@ -35,6 +37,7 @@ struct link_common {
 	      .example = "1400"), \
 	F_LIST("addresses", S, common.addresses, scalar_prefix, .singular = "address", \
 	       .doc = "The host's addresses on it.", .example = "10.7.0.1/24"), \
+	F_STRUCTS("routes", S, common.routes, route_row_table, .singular = "route", .doc = "Routes over it."), \
 	F_BOOL("up", S, common.up, .def = "true", .doc = "Whether it is up."), \
 	F_BOOL("adopt", S, common.adopt, .def = "false", \
 	       .doc = "Whether a link of this name and kind that weft did not make may be taken over.")

@@ -180,16 +180,31 @@ static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn 
 	}
 }
 
-static int dump_once(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx,
-		     struct dump_end *end)
+static void put_question(struct nlmsghdr *message, uint8_t family)
 {
-	struct nlmsghdr *message = netlink_batch_begin(batch, NULL, type, NLM_F_DUMP);
-	if (type == RTM_GETLINK) {
+	if (message->nlmsg_type == RTM_GETLINK) {
 		mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
 		mnl_attr_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	} else if (message->nlmsg_type == RTM_GETROUTE) {
+		struct rtmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+		header->rtm_family = family;
 	} else {
 		mnl_nlmsg_put_extra_header(message, sizeof(struct ifaddrmsg));
 	}
+}
+
+/* What is asked for, and who gets it. */
+struct dump {
+	uint16_t type;
+	uint8_t family;
+	netlink_message_fn *fn;
+	void *ctx;
+};
+
+static int dump_once(struct netlink_batch *batch, const struct dump *dump, struct dump_end *end)
+{
+	struct nlmsghdr *message = netlink_batch_begin(batch, NULL, dump->type, NLM_F_DUMP);
+	put_question(message, dump->family);
 	batch->n = 0;
 	batch->used = 0;
 	if (mnl_socket_sendto(batch->socket, message, message->nlmsg_len) < 0)
@@ -198,22 +213,34 @@ static int dump_once(struct netlink_batch *batch, uint16_t type, netlink_message
 		ssize_t n = netlink_receive(batch->socket, batch->answer, sizeof(batch->answer), 0);
 		if (n < 0)
 			return (int)n;
-		read_dump(batch, (int)n, fn, ctx, end);
+		read_dump(batch, (int)n, dump->fn, dump->ctx, end);
 	}
 	return end->error;
 }
 
-int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err)
+static int run_dump(struct netlink_batch *batch, const struct dump *dump, struct err *err)
 {
+	const char *what = dump->type == RTM_GETLINK ? "links" : dump->type == RTM_GETROUTE ? "routes" : "addresses";
 	netlink_batch_send(batch);
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		struct dump_end end = {0};
-		int r = dump_once(batch, type, fn, ctx, &end);
+		int r = dump_once(batch, dump, &end);
 		if (r < 0)
-			return err_errno(err, -r, "list the kernel's %s", type == RTM_GETLINK ? "links" : "addresses");
+			return err_errno(err, -r, "list the kernel's %s", what);
 		if (!end.interrupted)
 			break;
 	}
 	/* One that was interrupted every time is completed by the events that interrupted it. */
 	return 0;
+}
+
+int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err)
+{
+	return run_dump(batch, &(struct dump){.type = type, .fn = fn, .ctx = ctx}, err);
+}
+
+int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx,
+			struct err *err)
+{
+	return run_dump(batch, &(struct dump){.type = RTM_GETROUTE, .family = family, .fn = fn, .ctx = ctx}, err);
 }

@@ -54,6 +54,10 @@ bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size)
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */
 int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);
 
+/* The same of the routes of one family (AF_INET, AF_INET6). */
+int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx,
+			struct err *err);
+
 /* Receives from the kernel only: what other processes send to our port is dropped. Returns bytes or -errno. */
 ssize_t netlink_receive(struct mnl_socket *socket, void *buf, size_t size, int flags);
 

@@ -5,6 +5,8 @@
 #include <linux/netconf.h>
 #include <sys/socket.h>
 
+#include "netd/route-cache.h"
+
 enum { EVENT_BUFFER = 16 * 1024 * 1024, RESYNC_TRIES = 8 };
 
 struct netlink_watched {
@@ -124,6 +126,15 @@ void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum net
 	w->what |= what;
 }
 
+/* What hangs on the cache. */
+static void mark_all_dirty(struct netlink_cache *cache)
+{
+	static const char *const classes[] = {"link", "address", "route", "forwarding", "sysctl"};
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+		netlink_mark_dirty(cache, classes[i], NULL);
+	netlink_mark_dirty(cache, NULL, "link/*");
+}
+
 void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key)
 {
 	/* The same mark often comes several times in a row: one change is several events. */
@@ -132,9 +143,7 @@ void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const ch
 			return;
 	if (cache->n_dirty >= NETLINK_DIRTY_MAX) {
 		netlink_dirty_clear(cache);
-		netlink_mark_dirty(cache, "link", NULL);
-		netlink_mark_dirty(cache, "address", NULL);
-		netlink_mark_dirty(cache, NULL, "link/*");
+		mark_all_dirty(cache);
 		return;
 	}
 	grow(cache->dirty, cache->n_dirty, cache->cap_dirty);
@@ -203,6 +212,7 @@ void netlink_cache_close(struct netlink_cache *cache)
 			free(w);
 		}
 	}
+	route_cache_close(cache);
 	netlink_dirty_clear(cache);
 	free(cache->dirty);
 	if (cache->events)
@@ -219,12 +229,10 @@ void netlink_cache_read(struct netlink_cache *cache, const void *data, int size)
  * marked whole. */
 static int resync(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err)
 {
-	static const char *const classes[] = {"link", "address", "route", "forwarding", "sysctl"};
 	cache->n_resyncs++;
 	int r = read_all(cache, batch, err);
-	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-		netlink_mark_dirty(cache, classes[i], NULL);
-	netlink_mark_dirty(cache, NULL, "link/*");
+	route_cache_distrust(cache);
+	mark_all_dirty(cache);
 	return r;
 }
 
@@ -245,7 +253,7 @@ int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch
 		if (n != -EAGAIN)
 			return err_errno(err, (int)-n, "read the kernel's network events");
 		if (!cache->lost)
-			return 0;
+			return route_cache_drain(cache, err);
 		if (++resyncs > RESYNC_TRIES)
 			return err_set(err, ENOBUFS, "the kernel's network events come faster than they can be read");
 		int r = resync(cache, batch, err);

@@ -47,11 +47,13 @@ struct netlink_dirty {
 enum { NETLINK_BUCKETS = 1024, NETLINK_DIRTY_MAX = 8192 };
 
 struct netlink_watched; /* a name that operations asked for */
+struct route_cache;     /* see route-cache.h */
 
 struct netlink_cache {
 	struct mnl_socket *events;
 	struct netlink_link *by_index[NETLINK_BUCKETS], *by_name[NETLINK_BUCKETS];
 	struct netlink_watched *watched[NETLINK_BUCKETS];
+	struct route_cache *routes; /* NULL until a route is asked for */
 	struct netlink_dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	uint32_t sweep;

@@ -8,6 +8,8 @@
 #include <linux/if_link.h>
 #include <linux/netconf.h>
 
+#include "netd/route-cache.h"
+
 /* Not in every kernel's headers. */
 enum { ADDRESS_PROTO = 11 /* IFA_PROTO */ };
 
@@ -222,8 +224,10 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		mark_link(cache, link);
 	if (is_new || renamed || link->mtu != mtu)
 		mark_facts(cache, link);
-	if (is_new || renamed || ((flags ^ link->flags) & IFF_UP))
+	if (is_new || renamed || ((flags ^ link->flags) & IFF_UP)) {
 		mark_addresses(cache, link);
+		route_cache_link_changed(cache, link);
+	}
 }
 
 static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
@@ -231,6 +235,7 @@ static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
 	mark_link(cache, link);
 	mark_facts(cache, link);
 	mark_addresses(cache, link);
+	route_cache_link_changed(cache, link);
 	mark_ports(cache, link->index);
 	netlink_cache_remove(cache, link);
 }
@@ -317,6 +322,7 @@ static void remove_address(struct netlink_cache *cache, struct netlink_link *lin
 {
 	struct netlink_address *gone = *at;
 	mark_address(cache, link, &gone->prefix);
+	route_cache_address_lost(cache, link, &gone->prefix.ip);
 	*at = gone->next;
 	free(gone);
 }

@@ -12,6 +12,7 @@
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "netd/route-cache.h"
 
 enum { FAILURE_PAUSE_MS = 1000 };
 
@@ -173,6 +174,20 @@ static void run_removals(struct netlink_lane *lane, struct op **ops, size_t n)
 	}
 }
 
+/* Brings the cache up to date with regard to what these operations are about. */
+static int look(struct netlink_lane *lane, struct op **ops, size_t n, struct err *err)
+{
+	bool watches = false;
+	for (size_t i = 0; i < n; i++) {
+		if (!verbs_of(ops[i])->watch)
+			continue;
+		verbs_of(ops[i])->watch(&lane->cache, ops[i]);
+		watches = true;
+	}
+	int r = netlink_cache_drain(&lane->cache, &lane->batch, err);
+	return r == 0 && watches ? route_cache_refresh(&lane->cache, err) : r;
+}
+
 static void run_round(struct netlink_lane *lane, struct op_queue *queue, size_t max)
 {
 	struct op *ops[NETLINK_ROUND];
@@ -186,7 +201,7 @@ static void run_round(struct netlink_lane *lane, struct op_queue *queue, size_t 
 	} else {
 		run_changes(lane, ops, n);
 	}
-	int r = netlink_cache_drain(&lane->cache, &lane->batch, &err);
+	int r = look(lane, ops, n, &err);
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
 			verbs_of(ops[i])->observe(&lane->cache, ops[i]);
@@ -217,6 +232,7 @@ static void wait_for_work(struct netlink_lane *lane, bool broken)
 		{.fd = lane->wake_fd, .events = POLLIN},
 		/* A socket that cannot be read is not polled for a while, so that it does not spin. */
 		{.fd = broken ? -1 : mnl_socket_get_fd(lane->cache.events), .events = POLLIN},
+		{.fd = broken ? -1 : route_cache_fd(&lane->cache), .events = POLLIN},
 	};
 	if (lane->changes.first || lane->removals.first)
 		return;

@@ -12,6 +12,9 @@
 /* What a class on this lane brings (resource_class.verbs). All run on the lane's thread and may use the operation, the
  * cache and the batch only. */
 struct netlink_verbs {
+	/* Asks for what observe() will look at and the cache does not hold by itself; NULL: nothing. Called for all
+	 * operations of a round before the first observe(). */
+	void (*watch)(struct netlink_cache *cache, const struct op *op);
 	/* Fills op->obs from the cache, and watches what it depends on. */
 	void (*observe)(struct netlink_cache *cache, struct op *op);
 	/* CREATE, UPDATE, REMOVE: puts the messages into the batch. Returns 0, or -errno with op->err set: then nothing
