@@ -12,7 +12,7 @@ enum {
 	AT_FAMILY_AND_LENGTH = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_family),
 	AT_PROTOCOL = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol),
 	AT_DESTINATION = NLMSG_HDRLEN + sizeof(struct rtmsg) + 8 + sizeof(struct rtattr),
-	LONGEST = 5,            /* instructions for one of them */
+	LONGEST = 5, /* instructions for one of them */
 };
 
 struct program {

@@ -392,9 +392,9 @@ int route_put_removal(struct netlink_batch *batch, struct netlink_cache *cache, 
 	route_decode(cache, route, &spec, arena);
 	if (route->shared)
 		spec.protocol = RTPROT_UNSPEC; /* whichever */
-	int r = route_put(batch, op,
-			  &(struct route_put){
-				  .type = RTM_DELROUTE, .key = &key, .spec = &spec, .device = route->device});
+	int r = route_put(
+		batch, op,
+		&(struct route_put){.type = RTM_DELROUTE, .key = &key, .spec = &spec, .device = route->device});
 	arena_free(arena);
 	return r;
 }

@@ -53,7 +53,8 @@ static void check_families(const struct check *check, const struct route_row *ro
 {
 	uint8_t family = family_of(row);
 	if (!family)
-		check_fault(check, path, "'default' could be of either family here; write 0.0.0.0/0 or ::/0, or say via");
+		check_fault(check, path,
+			    "'default' could be of either family here; write 0.0.0.0/0 or ::/0, or say via");
 	if (row->source.family && row->source.family != family)
 		check_fault(check, path, "a route of IPv%d cannot have an IPv%d address as its source", family,
 			    row->source.family);
@@ -98,8 +99,8 @@ static void check_key(const struct check *check, const struct list *routes, size
 		key_of(&list_at(routes, struct route_row, k), check->object->name, &key);
 		if (!streq(route_key_text(&key, other), mine))
 			continue;
-		struct diag *d = check_fault(check, path,
-					     "there is a route with this destination, table and metric already");
+		struct diag *d =
+			check_fault(check, path, "there is a route with this destination, table and metric already");
 		snprintf(other, sizeof(other), "spec.routes[%zu]", k);
 		diag_related(check->diags, d, object_pos(check->object, other), "this is it");
 		return;
@@ -149,7 +150,9 @@ static struct want *want_one(struct lowering *l, const struct want *link, const 
 	key_of(row, link->key, &key);
 	bool ip6 = key.to.ip.family == 6;
 	struct route_spec spec = {.type = kernel_types[row->type],
-				  .device = !row->type ? link->key : ip6 ? "lo" : "",
+				  .device = !row->type ? link->key
+					    : ip6      ? "lo"
+						       : "",
 				  .via = text_of(l, &row->via),
 				  .source = text_of(l, &row->source),
 				  .scope = scope_of(row),

@@ -8,7 +8,7 @@
 #include "netd/route-cache.h"
 
 /* As the kernel counts them. */
-static const char *const type_names[] = {"unspec",    "unicast",   "local",       "broadcast", "anycast", "multicast",
+static const char *const type_names[] = {"unspec",    "unicast",     "local",    "broadcast", "anycast", "multicast",
 					 "blackhole", "unreachable", "prohibit", "throw",     "nat",     "xresolve"};
 
 /* clang-format off */
@@ -38,10 +38,12 @@ static const struct field route_rows[] = {
 	[ROUTE_VIA] = F_STRING("via", struct route_spec, via, .doc = "The router; empty for none."),
 	[ROUTE_SOURCE] = F_STRING("source", struct route_spec, source, .doc = "The host's own address on it."),
 	[ROUTE_SCOPE] = F_U32("scope", struct route_spec, scope, .doc = "How far it reaches; 253 is the link."),
-	[ROUTE_ON_LINK] = F_BOOL("onLink", struct route_spec, on_link, .doc = "Whether the router counts as on the link."),
-	[ROUTE_PROTOCOL_ROW] = F_U32("protocol", struct route_spec, protocol,
-				     .doc = "Number of who made it; 119 is weft."),
-	[ROUTE_METRICS] = F_STRUCT("metrics", struct route_spec, metrics, metric_table, .doc = "What TCP takes from it."),
+	[ROUTE_ON_LINK] =
+		F_BOOL("onLink", struct route_spec, on_link, .doc = "Whether the router counts as on the link."),
+	[ROUTE_PROTOCOL_ROW] =
+		F_U32("protocol", struct route_spec, protocol, .doc = "Number of who made it; 119 is weft."),
+	[ROUTE_METRICS] =
+		F_STRUCT("metrics", struct route_spec, metrics, metric_table, .doc = "What TCP takes from it."),
 };
 const struct table route_table = TABLE("route", struct route_spec, route_rows);
 
@@ -118,16 +120,14 @@ static int put_new(struct netlink_batch *batch, struct netlink_cache *cache, str
 		r = find_device(cache, op->want, &device, &op->err);
 	if (r < 0)
 		return r;
-	return route_put(batch, op,
-			 &(struct route_put){.type = RTM_NEWROUTE,
-					     .flags = flags,
-					     .key = &key,
-					     .spec = op->want,
-					     .device = device});
+	return route_put(
+		batch, op,
+		&(struct route_put){
+			.type = RTM_NEWROUTE, .flags = flags, .key = &key, .spec = op->want, .device = device});
 }
 
-/* The kernel replaces the first of an IPv4 key and all ways of an IPv6 route: where that would hit somebody else's, ours
- * is taken out and put in again. */
+/* The kernel replaces the first of an IPv4 key and all ways of an IPv6 route: where that would hit somebody else's,
+ * ours is taken out and put in again. */
 static int encode_update(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op,
 			 const struct route_key *key)
 {
@@ -159,8 +159,7 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 		return 0;
 	case OP_CREATE:
 		/* An IPv6 route may stand beside others of its metric; one with the same next hop is refused anyway. */
-		return put_new(batch, cache, op,
-			       NLM_F_CREATE | (key.to.ip.family == 4 ? NLM_F_EXCL : NLM_F_APPEND));
+		return put_new(batch, cache, op, NLM_F_CREATE | (key.to.ip.family == 4 ? NLM_F_EXCL : NLM_F_APPEND));
 	case OP_UPDATE:
 		return encode_update(batch, cache, op, &key);
 	case OP_REMOVE:
@@ -183,12 +182,12 @@ static const struct netlink_verbs route_verbs = {
 
 /* ENETDOWN: the link is just going or coming up. */
 static const struct errno_rule route_errnos[] = {
-	{OP_CREATE, ENODEV, ANSWER_WAIT},    {OP_CREATE, ENETDOWN, ANSWER_WAIT},  {OP_CREATE, EEXIST, ANSWER_RETRY},
-	{OP_CREATE, ENOBUFS, ANSWER_RETRY},  {OP_CREATE, ENOMEM, ANSWER_RETRY},   {OP_UPDATE, ENODEV, ANSWER_WAIT},
-	{OP_UPDATE, ENETDOWN, ANSWER_WAIT},  {OP_UPDATE, EEXIST, ANSWER_RETRY},   {OP_UPDATE, ENOENT, ANSWER_RETRY},
-	{OP_UPDATE, ESRCH, ANSWER_RETRY},    {OP_UPDATE, ENOBUFS, ANSWER_RETRY},  {OP_UPDATE, ENOMEM, ANSWER_RETRY},
-	{OP_REMOVE, ESRCH, ANSWER_DONE},     {OP_REMOVE, ENOENT, ANSWER_DONE},    {OP_REMOVE, ENODEV, ANSWER_DONE},
-	{OP_REMOVE, ENOBUFS, ANSWER_RETRY},  {OP_REMOVE, ENOMEM, ANSWER_RETRY},
+	{OP_CREATE, ENODEV, ANSWER_WAIT},   {OP_CREATE, ENETDOWN, ANSWER_WAIT}, {OP_CREATE, EEXIST, ANSWER_RETRY},
+	{OP_CREATE, ENOBUFS, ANSWER_RETRY}, {OP_CREATE, ENOMEM, ANSWER_RETRY},  {OP_UPDATE, ENODEV, ANSWER_WAIT},
+	{OP_UPDATE, ENETDOWN, ANSWER_WAIT}, {OP_UPDATE, EEXIST, ANSWER_RETRY},  {OP_UPDATE, ENOENT, ANSWER_RETRY},
+	{OP_UPDATE, ESRCH, ANSWER_RETRY},   {OP_UPDATE, ENOBUFS, ANSWER_RETRY}, {OP_UPDATE, ENOMEM, ANSWER_RETRY},
+	{OP_REMOVE, ESRCH, ANSWER_DONE},    {OP_REMOVE, ENOENT, ANSWER_DONE},   {OP_REMOVE, ENODEV, ANSWER_DONE},
+	{OP_REMOVE, ENOBUFS, ANSWER_RETRY}, {OP_REMOVE, ENOMEM, ANSWER_RETRY},
 };
 
 const struct resource_class netd_route_class = {
