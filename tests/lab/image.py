@@ -1,40 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's disk, kernel and initramfs, made of Debian's packages. What was made of one recipe is kept under its hash outside the build tree;
-where packages come from is what apt of this machine says, and stands in no file of ours."""
-import contextlib
-import fcntl
+"""The lab's disk, kernel and initramfs, made of Debian's packages. What was made of one recipe is kept under its hash: this file, what it reads
+beside it, and the lists of packages."""
 import hashlib
 import lzma
 import os
 import shutil
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-SOURCE = HERE.parents[1]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", "/var/cache")) / "weft"
-DISK_SIZE = "16G"
-FORGET_DAYS = 14
+from workshop import CACHE, HERE, SOURCE, LabError, alone, debian_sources, forget_old, run, run_apart
+
 INITRD_MODULES = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "virtio_console")
-# Nothing of a host that lives for minutes needs them, and they would wake up in the middle of a test.
-NOT_STARTED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
-               "fstrim.timer", "man-db.timer", "firewalld.service", "systemd-pstore.service", "rsyslog.service", "cron.service",
-               "getty@tty1.service")
+DISK_SIZE = "16G"
 KERNEL_MAGIC = b"\xfd7zXZ\0"
-
-
-class LabError(Exception):
-    """Something that a person has to know about; its text is all there is to say."""
-
-
-def run(*argv, timeout=120, **options):
-    argv = [str(argument) for argument in argv]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **options)
-    if done.returncode:
-        raise LabError(f"{' '.join(argv)[:300]}: status {done.returncode}\n{(done.stdout + done.stderr)[-4000:]}")
-    return done.stdout
 
 
 def packages():
@@ -64,38 +42,22 @@ def recipe():
     return digest.hexdigest()[:16]
 
 
-def debian_sources():
-    """Of what this machine's apt knows, what is Debian's of this machine's release: (release, lines of sources.list)."""
-    release = run("sh", "-c", '. /etc/os-release; echo "$VERSION_CODENAME"').strip()
-    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(COMPONENT)", "Created-By: Packages")
-    lines = set()
-    for line in listed.splitlines():
-        origin, suite, uri, component = line.split("|")
-        if origin == "Debian" and suite in (release, f"{release}-updates", f"{release}-security"):
-            lines.add(f"deb {uri} {suite} {component}")
-    if not any(f" {release} " in line for line in lines):
-        raise LabError(f"apt on this machine has no packages of Debian {release}: run 'apt-get update', or see /etc/apt/sources.list.d")
-    return release, sorted(lines)
-
-
 def make_root(root):
     """A directory with Debian in it, set up for the lab."""
     release, lines = debian_sources()
-    units = " ".join(NOT_STARTED)
     hooks = [f'cp -r "{HERE}/root/." "$1/"',
-             'chmod 755 "$1/usr/local/sbin/lab-agent"',
+             'chmod 755 "$1/usr/local/sbin/"*',
              'chroot "$1" passwd -q -d root',
              'echo lab >"$1/etc/hostname"',
              'printf "127.0.0.1 localhost lab\\n::1 localhost\\n" >"$1/etc/hosts"',
              'rm -f "$1/etc/resolv.conf" "$1/etc/machine-id" && touch "$1/etc/machine-id"',
-             'systemctl --root="$1" enable lab-agent.service',
-             f'for unit in {units}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done']
-    # In namespaces of its own: whatever ends it, nothing of it runs on and none of this machine's file systems stays mounted in the
-    # directory, which is removed afterwards.
-    run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap", "--mode=root", "--variant=apt", f"--include={','.join(packages())}",
-        "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-        *(f"--customize-hook={hook}" for hook in hooks), release, root, *lines,
-        timeout=1500, env={**os.environ, "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"})
+             'mkdir -p "$1/etc/libvirt/hooks"',
+             'chroot "$1" systemctl --root=/ --quiet preset-all',
+             'ln -sf /dev/null "$1/etc/systemd/system/getty@tty1.service"']
+    run_apart("mmdebstrap", "--mode=root", "--variant=apt", "--quiet", f"--include={','.join(packages())}", "--dpkgopt=force-unsafe-io",
+              *(f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("doc", "man", "info", "locale")),
+              *(f"--customize-hook={hook}" for hook in hooks), release, root, *lines,
+              timeout=1500, env={**os.environ, "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def make_kernel(root, out):
@@ -139,27 +101,11 @@ def make(out):
             make_root(root)
             make_kernel(root, part / "vmlinux")
             make_initrd(root, part / "initrd", work)
-            run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-d", root, part / "root.img", DISK_SIZE,
-                timeout=600)
+            run("mke2fs", "-q", "-t", "ext4", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-d", root, part / "system.img",
+                DISK_SIZE, timeout=600)
             part.rename(out)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def alone():
-    """One maker at a time: who comes second finds what the first has made."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "lab.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def forget_old():
-    """Nobody has used them for weeks, or their maker was killed."""
-    for path in CACHE.glob("lab-*"):
-        if path.stat().st_mtime < time.time() - FORGET_DAYS * 86400:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def ensure(say):

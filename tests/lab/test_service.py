@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import states
 import vm
-from image import SOURCE
+from workshop import SOURCE
 
 BUILD = Path(os.environ.get("WEFT_BUILD", SOURCE / "build/dev"))
 MANIFESTS = """
@@ -34,7 +35,7 @@ spec: {mode: nat, addresses: [192.168.99.1/24], dhcp: {range: 192.168.99.100-192
 @pytest.fixture
 def lab(tmp_path):
     """A restored host with this build installed in it, and /etc/weft/lab.yaml."""
-    host = vm.Kit(print).restore(tmp_path / "h")
+    host = states.Kit(print).restore(tmp_path / "h")
     try:
         tree = host.share / "installed"
         done = subprocess.run(["cmake", "--install", BUILD], env={**os.environ, "DESTDIR": str(tree)}, capture_output=True, text=True)

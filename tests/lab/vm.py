@@ -1,79 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab host that runs: its QEMU, its agent, its console, and the booted state that is saved once and restored for each run."""
 import contextlib
-import ctypes
-import hashlib
 import json
-import os
 import queue
-import select
 import shutil
-import signal
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
 
-import image
-from image import LabError
+import hardware
+import workshop
+from workshop import LabError
 
-MEMORY_MB = 3072
-CPUS = 2
 BOOT_SECONDS = 300
 CONSOLE_LINES = 40
-# On a machine that is busy an emulated TSC is measured wrong at boot, and time then runs several times too fast: the HPET tells its own rate.
-KERNEL_ARGUMENTS = "console=ttyS0 quiet net.ifnames=1 mitigations=off audit=0 nowatchdog clocksource=hpet tsc=unstable"
 SHARE = "/share"
 MOUNT_SHARE = (f"mkdir -p {SHARE} && modprobe -a 9pnet_virtio 9p && "
                f"mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share {SHARE}")
-KVM_PROBE_SECONDS = 5
-PR_SET_PDEATHSIG = 1
-
-
-def kvm_works():
-    """Whether a firmware runs on it and says so, which a /dev/kvm that is there and makes virtual CPUs does not promise."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return False
-    argv = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm", "-cpu", "host", "-m", "64", "-nodefaults", "-no-user-config", "-display", "none",
-            "-chardev", "stdio,id=said", "-device", "isa-debugcon,iobase=0x402,chardev=said"]
-    said = b""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent) as qemu:
-        deadline = time.monotonic() + KVM_PROBE_SECONDS
-        while b"SeaBIOS" not in said and select.select([qemu.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-            data = os.read(qemu.stdout.fileno(), 4096)
-            if not data:
-                break
-            said += data
-        qemu.kill()
-    return b"SeaBIOS" in said
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Agent:
-    """Commands to the host, side by side; answers come as they are ready."""
+    """Commands to the host, side by side; answers come as they are ready. What will not be answered gets a LabError for an answer."""
 
     def __init__(self, connection):
         self.socket = connection
-        self.waiting, self.number, self.lock = {}, 0, threading.Lock()
+        self.waiting, self.taken, self.number, self.lock = {}, set(), 0, threading.Lock()
         threading.Thread(target=self.read, daemon=True).start()
 
     def read(self):
         with contextlib.suppress(OSError), self.socket.makefile("rb") as lines:
             for line in lines:
                 with contextlib.suppress(ValueError, AttributeError):
-                    answer = json.loads(line)
-                    waiting = self.waiting.pop(answer.get("id"), None)
-                    if waiting:
-                        waiting.put(answer)
-        for waiting in list(self.waiting.values()):
-            waiting.put(None)
+                    self.take(json.loads(line))
+        self.give_up(list(self.waiting), LabError("the lab's QEMU has ended"))
+
+    def take(self, message):
+        if "hello" in message:
+            self.give_up(list(self.taken), LabError("the lab's agent has ended, or its host has booted again, before this was done"))
+            self.taken.clear()
+        elif "taken" in message:
+            self.taken.add(message["taken"])
+        else:
+            self.taken.discard(message.get("id"))
+            self.give_up([message.get("id")], message)
+
+    def give_up(self, numbers, answer):
+        for number in numbers:
+            waiting = self.waiting.pop(number, None)
+            if waiting:
+                waiting.put(answer)
 
     def start(self, command, timeout=60):
-        """A queue that gets the answer; None if the host is gone."""
+        """A queue that gets the answer."""
         answers = queue.Queue()
         with self.lock:
             self.number += 1
@@ -82,7 +61,7 @@ class Agent:
             try:
                 self.socket.sendall((json.dumps(request) + "\n").encode())
             except OSError:
-                answers.put(None)
+                self.give_up([self.number], LabError("the lab's QEMU has ended"))
         return answers
 
     def run(self, command, timeout=60, patience=None):
@@ -91,8 +70,8 @@ class Agent:
             answer = self.start(command, timeout).get(timeout=patience or timeout + 20)
         except queue.Empty:
             raise LabError(f"the lab's agent does not answer to: {command[:200]}") from None
-        if answer is None:
-            raise LabError("the lab's QEMU has ended")
+        if isinstance(answer, LabError):
+            raise LabError(f"{answer}: {command[:200]}")
         return answer["status"], answer["out"]
 
     def check(self, command, timeout=60, patience=None):
@@ -122,38 +101,46 @@ class Qmp:
 
 
 class Vm:
-    """`base` is the disk it starts from, which stays as it is; `directory` gets what belongs to this run."""
+    """A host that runs. `base` is a directory with its disks, as far as it has them, which stay as they are: the image, or a saved state,
+    which it goes on from with `state`. `disks` are others, by name; `directory` gets what belongs to this run."""
 
-    def __init__(self, kit, directory, base, base_format, state=None):
+    def __init__(self, image, qemu, directory, base, state=False, disks=None, wire=hardware.NOWHERE):
         self.directory = Path(directory)
+        self.qemu = qemu
         self.share = self.directory / "share"
         self.share.mkdir(parents=True)
-        self.disk = self.directory / "disk.qcow2"
-        image.run("qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", base, self.disk)
+        self.make_disks(Path(base), disks or {})
         self.errors = self.directory / "qemu.log"
-        incoming = ["-incoming", f"exec:cat '{state}'"] if state else []
+        arguments = hardware.arguments(qemu, image, self.directory, wire)
         with open(self.errors, "wb") as errors:
-            self.process = subprocess.Popen([*self.argv(kit), *incoming], stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                                            preexec_fn=die_with_parent)
+            self.process = qemu.start([*arguments, *(["-incoming", "defer"] if state else [])], stdout=errors, stderr=errors)
         try:
             self.qmp = Qmp(self.connect(self.directory / "qmp"))
             self.agent = Agent(self.connect(self.directory / "agent"))
+            if state:
+                self.map_memory()
+                self.qmp.run("migrate-incoming", uri=self.memory(base, "cat '%s'"))
         except BaseException:
             self.close()
             raise
 
-    def argv(self, kit):
-        """Devices, and their order, are part of a saved state: a change makes new ones (see Kit)."""
-        return [*kit.machine, "-kernel", str(kit.image / "vmlinux"), "-initrd", str(kit.image / "initrd"), "-append", KERNEL_ARGUMENTS,
-                "-chardev", f"socket,id=console,path={self.directory}/console,server=on,wait=off,logfile={self.directory}/console.log",
-                "-serial", "chardev:console",
-                "-qmp", f"unix:{self.directory}/qmp,server=on,wait=off",
-                "-drive", f"file={self.disk},if=none,id=disk,format=qcow2,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
-                "-chardev", f"socket,id=agent,path={self.directory}/agent,server=on,wait=off",
-                "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=lab",
-                "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
-                "-device", "vmgenid,guid=auto",
-                "-fsdev", f"local,id=share,path={self.share},security_model=none", "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+    def make_disks(self, base, disks):
+        for name in hardware.DISKS:
+            found = [(kind, path) for kind, path in [("raw", disks.get(name)), ("qcow2", base / f"{name}.qcow2"), ("raw", base / f"{name}.img")]
+                     if path and path.exists()]
+            backing = ["-F", found[0][0], "-b", found[0][1]] if found else []
+            workshop.run("qemu-img", "create", "-q", "-f", "qcow2", *backing, self.directory / f"{name}.qcow2",
+                         *([] if name == "system" else [hardware.DISK_SIZE]))
+
+    def map_memory(self):
+        """Where QEMU can: each page has its place in the file, which is written and read much faster."""
+        if self.qemu.maps_memory:
+            self.qmp.run("migrate-set-capabilities", capabilities=[{"capability": "mapped-ram", "state": True}])
+
+    def memory(self, directory, command):
+        """QEMU's name of the file with the saved memory; `command` reads or writes it for a QEMU that does not by itself."""
+        path = Path(directory) / "memory"
+        return f"file:{path}" if self.qemu.maps_memory else f"exec:{command % path}"
 
     def connect(self, path, seconds=20):
         """To a socket that QEMU will have in a moment."""
@@ -190,7 +177,7 @@ class Vm:
     def reboot(self):
         """As a person would; ends when it is up again."""
         before = self.agent.check("cat /proc/sys/kernel/random/boot_id")
-        self.agent.run("systemctl reboot --no-block")
+        self.agent.start("systemctl reboot --no-block")
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(LabError):
@@ -206,12 +193,19 @@ class Vm:
     def mount_share(self):
         self.agent.check(MOUNT_SHARE)
 
-    def save(self, path):
-        """The memory into a file; ends QEMU. Nothing of the share may be mounted."""
+    def run_script(self, directory, name, seconds):
+        """A shell script beside others that it may read, in the host."""
+        self.mount_share()
+        shutil.copytree(directory, self.share / "scripts")
+        self.agent.check(f"cp -r {SHARE}/scripts /run/lab-scripts && umount {SHARE} && cd /run/lab-scripts && bash -eu {name}", seconds)
+
+    def save(self, directory):
+        """The memory into a file in `directory`; ends QEMU. Nothing of the share may be mounted."""
         self.agent.check("sync; echo 3 >/proc/sys/vm/drop_caches")
         self.qmp.run("stop")
         self.qmp.run("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-        self.qmp.run("migrate", uri=f"exec:cat >'{path}'")
+        self.map_memory()
+        self.qmp.run("migrate", uri=self.memory(directory, "cat >'%s'"))
         deadline = time.monotonic() + 120
         while True:
             progress = self.qmp.run("query-migrate")
@@ -233,56 +227,3 @@ class Vm:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-
-
-class Kit:
-    """Image, machine and booted state that belong together."""
-
-    def __init__(self, say):
-        self.say = say
-        self.image = image.ensure(say)
-        accelerator, cpu = ("kvm", "host") if kvm_works() else ("tcg,thread=multi", "max")
-        self.accelerator = accelerator.split(",")[0]
-        self.machine = ["qemu-system-x86_64", "-M", "q35", "-accel", accelerator, "-cpu", cpu, "-m", str(MEMORY_MB), "-smp", str(CPUS),
-                        "-nodefaults", "-no-user-config", "-display", "none"]
-
-    def state(self):
-        """The directory of the booted state, made if it is not there. It is good for one QEMU, one machine, and this file as it is."""
-        version = image.run("qemu-system-x86_64", "--version")
-        digest = hashlib.sha256("\n".join([*self.machine, version, Path(__file__).read_text()]).encode()).hexdigest()[:16]
-        out = self.image / f"booted-{digest}"
-        with image.alone():
-            if not out.exists():
-                self.say(f"booting the lab once, to keep it booted ({self.accelerator})")
-                self.make_state(out)
-        return out
-
-    def make_state(self, out):
-        part = out.with_name(f"{out.name}.part{os.getpid()}")
-        vm = None
-        try:
-            vm = Vm(self, part, self.image / "root.img", "raw")
-            vm.boot()
-            vm.save(part / "memory")
-            part.rename(out)
-        except LabError as error:
-            raise LabError(f"{error}\n---- the console's last lines ----\n{vm.last_words() if vm else ''}") from None
-        finally:
-            if vm:
-                vm.close()
-            shutil.rmtree(part, ignore_errors=True)
-        for old in self.image.glob("booted-*"):
-            if old != out:
-                shutil.rmtree(old, ignore_errors=True)
-
-    def restore(self, directory):
-        """A booted host of its own."""
-        state = self.state()
-        vm = Vm(self, directory, state / "disk.qcow2", "qcow2", state / "memory")
-        try:
-            vm.resume()
-            vm.mount_share()
-        except BaseException:
-            vm.close()
-            raise
-        return vm
