@@ -52,11 +52,11 @@ osd_memory_target = 939524096
 END
 
 ceph-authtool --create-keyring $admin --gen-key -n client.admin --cap mon 'allow *' --cap osd 'allow *' --cap mgr 'allow *' >/dev/null
-ceph-authtool --create-keyring $data/mon.a/keyring --gen-key -n mon. --cap mon 'allow *' >/dev/null
-cp $data/mon.a/keyring $data/mon.keyring
+ceph-authtool --create-keyring $data/mon.keyring --gen-key -n mon. --cap mon 'allow *' >/dev/null
 ceph-authtool $data/mon.keyring --import-keyring $admin >/dev/null
 monmaptool --create --addv a "[v2:$address:3300,v1:$address:6789]" --fsid "$cluster_id" $data/monmap >/dev/null
 ceph-mon --mkfs -i a --monmap $data/monmap --keyring $data/mon.keyring
+cp $data/mon.keyring $data/mon.a/keyring
 ceph-mon -i a --public-addr $address >/dev/null 2>&1
 ceph auth get-or-create osd.0 mon 'allow profile osd' osd 'allow *' -o $data/osd.0/keyring
 ceph osd new "$osd_id" >/dev/null

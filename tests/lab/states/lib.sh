@@ -39,6 +39,7 @@ backstore() {
 # A target by the kernel's own files: targetcli takes seconds for each of its calls in emulation. LUNs 0 to 2 are files; LUN 3 is a loop device,
 # which can grow (truncate, losetup -c). Any initiator that knows the password may come.
 iscsi_target() {
+	mkdir -p /etc/target
 	modprobe -a target_core_mod target_core_file target_core_iblock iscsi_target_mod
 	tpg=/sys/kernel/config/target/iscsi/$TARGET/tpgt_1
 	mkdir -p "$tpg" /var/lab/luns
@@ -66,7 +67,6 @@ nfs_server() {
 	echo '/exports *(rw,no_root_squash,no_subtree_check,fsid=0,crossmnt)' >/etc/exports
 	echo '/exports/images *(rw,no_root_squash,no_subtree_check)' >>/etc/exports
 	systemctl start rpcbind nfs-server
-	echo Y >/proc/fs/nfsd/v4_end_grace
 }
 
 initiator() {
