@@ -16,6 +16,8 @@ static unsigned delay_ms;
 struct fault_lane {
 	struct lane lane;
 	struct lane *inner;
+	struct op *held; /* what the inner lane has not seen: delayed, or stopped before */
+	sd_event_source *timer;
 };
 
 int lane_fault_setup(const char *text, struct err *err)
@@ -47,15 +49,38 @@ static void to_inner(struct fault_lane *f, struct op *op)
 	f->inner->ops->submit(f->inner, op);
 }
 
+static void hold(struct fault_lane *f, struct op *op)
+{
+	op->next = f->held;
+	f->held = op;
+}
+
+static struct op *take_held(struct fault_lane *f)
+{
+	struct op *op = f->held;
+	if (op) {
+		f->held = op->next;
+		op->next = NULL;
+	}
+	return op;
+}
+
 static int on_delay(sd_event_source *source, uint64_t usec, void *ctx)
 {
-	struct op *op = ctx;
-	struct fault_lane *f = container_of(op->lane, struct fault_lane, lane);
-	to_inner(f, op);
+	struct fault_lane *f = ctx;
+	to_inner(f, take_held(f));
 	if (f->inner->ops->flush)
 		f->inner->ops->flush(f->inner);
-	sd_event_source_disable_unref(source);
 	return 0;
+}
+
+/* Only one operation is ever delayed, so that a lane needs one timer. */
+static void delay(struct fault_lane *f, struct op *op)
+{
+	if (sd_event_add_time_relative(env.loop, &f->timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, f) <
+	    0)
+		abort(); /* out of memory */
+	hold(f, op);
 }
 
 static void tell(const struct op *op, const char *what)
@@ -68,8 +93,10 @@ static void tell(const struct op *op, const char *what)
 static void submit(struct lane *lane, struct op *op)
 {
 	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
-	if (fault == FAULT_STOP && count >= at)
-		return; /* kept for good */
+	if (fault == FAULT_STOP && count >= at) {
+		hold(f, op);
+		return;
+	}
 	if (op->verb == OP_OBSERVE) {
 		to_inner(f, op);
 		return;
@@ -77,6 +104,7 @@ static void submit(struct lane *lane, struct op *op)
 	bool hit = ++count == at;
 	if (hit && fault == FAULT_STOP) {
 		tell(op, ": weftd stops before it");
+		hold(f, op);
 		return;
 	}
 	if (hit && fault == FAULT_FAIL) {
@@ -84,12 +112,12 @@ static void submit(struct lane *lane, struct op *op)
 		op_fail(op, fail_code, "%s (injected)", strerror(fail_code));
 		return;
 	}
-	tell(op, "");
-	sd_event_source *timer;
-	if (hit && fault == FAULT_DELAY &&
-	    sd_event_add_time_relative(env.loop, &timer, CLOCK_BOOTTIME, (uint64_t)delay_ms * 1000, 1, on_delay, op) >=
-		    0)
+	if (hit && fault == FAULT_DELAY) {
+		tell(op, ": it is delayed");
+		delay(f, op);
 		return;
+	}
+	tell(op, "");
 	to_inner(f, op);
 }
 
@@ -103,6 +131,9 @@ static void flush(struct lane *lane)
 static void cancel(struct lane *lane, struct op *op)
 {
 	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	for (const struct op *held = f->held; held; held = held->next)
+		if (held == op)
+			return;
 	if (f->inner->ops->cancel && fault != FAULT_STOP)
 		f->inner->ops->cancel(f->inner, op);
 }
@@ -110,6 +141,7 @@ static void cancel(struct lane *lane, struct op *op)
 static void lane_free(struct lane *lane)
 {
 	struct fault_lane *f = container_of(lane, struct fault_lane, lane);
+	sd_event_source_disable_unref(f->timer);
 	f->inner->ops->free(f->inner);
 	free(f);
 }

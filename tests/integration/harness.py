@@ -262,9 +262,14 @@ class Host:
         return self.daemon.pid
 
     def sysctls(self):
-        text = self.run("sysctl", "-a", "-e", "-r", r"^net\.(ipv[46]\.(ip_forward|conf\..*(forwarding|accept_ra|route_localnet|"
-                        r"promote_secondaries|disable_ipv6|autoconf))|bridge\.)", check=False)
-        return dict(sorted(line.split(" = ", 1) for line in text.splitlines() if " = " in line and "stable_secret" not in line))
+        text = self.run("sysctl", "-a", "-e", "-r", r"^net\.(ipv4|ipv6|bridge)\.", check=False)
+        return dict(sorted(line.split(" = ", 1) for line in text.splitlines() if " = " in line and not re.search(r"stable_secret|_key = ", line)))
+
+    def files(self):
+        """What weft keeps in its directories for what is there now: not what is its own, or a person's, or what a pool holds."""
+        keep = re.compile(r"(lib/(host-key|instance|weft\.db\b.*|(files|images)/.*)|run/(weft\.sock|iptables|nft-made))$")
+        every = [path for top in ("run", "lib") for path in (self.root / top).rglob("*") if not path.is_dir()]
+        return sorted(name for path in every if not keep.match(name := str(path.relative_to(self.root))))
 
     def snapshot(self):
         """What must be as before when everything of ours is gone. Carriers come and go by themselves."""
@@ -284,6 +289,7 @@ class Host:
                              if line.startswith("-") or (line.startswith(":") and not line.endswith(" ACCEPT"))],
             "sysctls": self.sysctls(),
             "processes": sorted(self.pids().values()),
+            "files": self.files(),
             "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.root) in line),
         }
 
