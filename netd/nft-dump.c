@@ -9,6 +9,8 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/time.h>
 
+#include "netd/netlink-message.h"
+
 enum { RECEIVE_MAX = 65536, DUMP_TRIES = 5 };
 
 static void closesocketp(struct mnl_socket **nl)
@@ -48,6 +50,33 @@ static struct nlmsghdr *put_header(char *buf, int type, uint16_t flags, int fami
 	return nlh;
 }
 
+/* What mnl_cb_run() does with one message: MNL_CB_OK for more, MNL_CB_STOP at the end, -errno. */
+static int take_message(const struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
+{
+	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
+		return -EINTR;
+	if (nlh->nlmsg_type == NLMSG_DONE)
+		return MNL_CB_STOP;
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		if (nlh->nlmsg_len < mnl_nlmsg_size(sizeof(struct nlmsgerr)))
+			return -EBADMSG;
+		const struct nlmsgerr *error = mnl_nlmsg_get_payload(nlh);
+		return error->error ? -abs(error->error) : MNL_CB_STOP;
+	}
+	return nlh->nlmsg_type >= NLMSG_MIN_TYPE ? cb(nlh, ctx) : MNL_CB_OK;
+}
+
+/* Runs cb over the messages of a datagram that are for this socket. */
+static int take_datagram(struct mnl_socket *nl, const void *buf, int size, mnl_cb_t cb, void *ctx)
+{
+	int r = MNL_CB_OK;
+	for (const struct nlmsghdr *nlh = buf; r == MNL_CB_OK && netlink_message_ok(nlh, size);
+	     nlh = mnl_nlmsg_next(nlh, &size))
+		if (mnl_nlmsg_portid_ok(nlh, mnl_socket_get_portid(nl)))
+			r = take_message(nlh, cb, ctx);
+	return r;
+}
+
 /* Sends one request and runs cb over the answer. */
 static int ask(struct mnl_socket *nl, const struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
@@ -58,11 +87,9 @@ static int ask(struct mnl_socket *nl, const struct nlmsghdr *nlh, mnl_cb_t cb, v
 		ssize_t n = mnl_socket_recvfrom(nl, buf, RECEIVE_MAX);
 		if (n < 0)
 			return -errno;
-		int r = mnl_cb_run(buf, (size_t)n, 0, mnl_socket_get_portid(nl), cb, ctx);
-		if (r < 0)
-			return -errno;
-		if (r == MNL_CB_STOP)
-			return 0;
+		int r = take_datagram(nl, buf, (int)n, cb, ctx);
+		if (r <= 0)
+			return r;
 	}
 }
 
@@ -238,7 +265,6 @@ int nft_delete_empty(enum family family, const char *table, const char *name, ui
 	mnl_nlmsg_batch_stop(batch);
 	if (n >= 0)
 		n = mnl_socket_recvfrom(nl, answer, sizeof(answer));
-	if (n < 0 || mnl_cb_run(answer, (size_t)n, 0, mnl_socket_get_portid(nl), on_ack, NULL) < 0)
-		return -errno;
-	return 0;
+	int r = n < 0 ? -errno : take_datagram(nl, answer, (int)n, on_ack, NULL);
+	return r < 0 ? r : 0;
 }
