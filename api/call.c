@@ -287,7 +287,12 @@ enum MHD_Result call_access(void *ctx, struct MHD_Connection *connection, const 
 		return send_stream(call);
 	if (call->hung_up || ending)
 		return MHD_NO;
-	suspend(call);
+	/* A connection that is suspended in the round that read its request is read again when it is resumed, before
+	 * anything else: MHD would find the end of a client that has ended its sending, and close. In the next round it
+	 * knows that there is nothing to read. */
+	if (call->settled)
+		suspend(call);
+	call->settled = true;
 	return MHD_YES;
 }
 

@@ -47,6 +47,7 @@ struct call {
 	bool body_too_long;
 	size_t body_seen; /* with what was thrown away */
 	bool started;     /* the handler has run */
+	bool settled;     /* MHD waits for the handler, and not for more to read */
 	bool suspended;
 	bool hung_up; /* the client has gone */
 	/* The answer: a status of 0 is none yet. */

@@ -232,6 +232,61 @@ def test_disconnect_in_mid_apply(make_host, operation, leave):
     answers_promptly(host)
 
 
+def test_clients_that_have_said_all_get_their_answers(make_host):
+    """They end their sending with their request, as nc -N does, and read on: whatever is asked for, at once or a while later, kept open or not."""
+    host = make_host(weftd_args=["--fault", "delay:1:800"])
+    late = json.dumps(apply_body(bridge("br1", 1), wait=True)).encode()
+    dry = [padded(apply_body(bridge(f"b{i}", i), dryRun=True), size) for i, size in enumerate((400, 65536, 70000, 1000000))]
+    requests = [(post("apply", late), 200)] + [(get("status"), 200), (get("kinds"), 200), (get("nothing"), 404), (post("confirm", b""), 409)] * 10 + [
+        (post("apply", body), 200) for body in dry * 25]
+
+    def said(i):
+        request, expected = requests[i]
+        with connect(host) as s:
+            s.settimeout(60)
+            s.sendall(request.replace(b"Connection: close\r\n", b"") if i % 2 else request)
+            time.sleep((0, 0.001, 0.02)[i % 3])
+            s.shutdown(socket.SHUT_WR)
+            status, body = read_all(s)
+            assert status == expected, (status, body)
+            return json.loads(body)
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(said, range(len(requests))))
+    assert answers[0]["result"] == "final" and answers[0]["message"].endswith("everything is Ready"), answers[0]
+    assert {answer["result"] for answer in answers[41:]} == {"dryRun"}
+
+
+def test_a_follower_that_has_said_all_goes_on_reading(host):
+    """For as long as it reads, and costs nothing while there is nothing."""
+    before = descriptors(host)
+    with connect(host) as s:
+        s.sendall(b"GET /v1/events?follow=1 HTTP/1.1\r\nHost: weft\r\n\r\n")
+        s.shutdown(socket.SHUT_WR)
+        for i in range(3):
+            ask(host, "POST", "/v1/apply", apply_body(bridge("br1", 1, 1400 + i), wait=True))
+            read_until(s, b"revision %d " % (i + 1))
+        used = host.cpu_seconds(host.weftd_pid())
+        time.sleep(1)
+        assert host.cpu_seconds(host.weftd_pid()) - used < 0.1
+    ask(host, "POST", "/v1/apply", apply_body(bridge("br1", 1, 1450)))
+    wait_until(lambda: descriptors(host) <= before, 10, "it is gone")
+
+
+def test_a_client_that_does_not_wait_is_served_whole_or_not_at_all(host):
+    """Which of both is in the history."""
+    for i in range(40):
+        s = connect(host)
+        s.sendall(post("apply", json.dumps(apply_body(bridge(f"br{i}", i), set=f"s{i}")).encode()))
+        time.sleep(i % 4 * 0.0005)
+        (socket.socket.close, leave_with_linger)[i % 2](s)
+        answers_promptly(host)
+    states = wait_until(lambda: (r := revisions(host)) and all(state == "final" for _, state in r) and r, 20)
+    assert len([link for link in host.links() if link.startswith("br")]) == len(states)
+    print(f"{len(states)} of 40 were done")
+    wait_until(lambda: host.diff() == [])
+
+
 def test_disconnect_before_the_request_has_come(host):
     whole = request_bytes(apply_body(bridge("br1", 1)))
     for at in range(1, len(whole), 7):
