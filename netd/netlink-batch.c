@@ -120,9 +120,9 @@ bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size)
 			batch->sink(batch->sink_ctx, m);
 		if (m->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(m) < sizeof(struct nlmsgerr))
 			continue;
-		const struct nlmsgerr *answer = mnl_nlmsg_get_payload(m);
-		if (answer->error)
-			set_error(batch->ops[index], -answer->error, kernel_words(m));
+		int code = netlink_error_code(mnl_nlmsg_get_payload(m));
+		if (code)
+			set_error(batch->ops[index], code, kernel_words(m));
 		last |= index == batch->n - 1;
 	}
 	return last;
@@ -173,7 +173,7 @@ static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn 
 		} else if (m->nlmsg_type == NLMSG_ERROR) {
 			end->done = true;
 			if (mnl_nlmsg_get_payload_len(m) >= sizeof(struct nlmsgerr))
-				end->error = ((const struct nlmsgerr *)mnl_nlmsg_get_payload(m))->error;
+				end->error = -netlink_error_code(mnl_nlmsg_get_payload(m));
 		} else {
 			fn(ctx, m);
 		}

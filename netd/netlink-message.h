@@ -15,4 +15,11 @@ static inline bool netlink_message_ok(const struct nlmsghdr *message, int size)
 	       message->nlmsg_len <= (unsigned)size;
 }
 
+/* The positive errno of an answer, 0 for success. */
+static inline int netlink_error_code(const struct nlmsgerr *answer)
+{
+	enum { ERRNO_MAX = 4095 };
+	return answer->error >= -ERRNO_MAX && answer->error <= 0 ? -answer->error : EBADMSG;
+}
+
 #endif

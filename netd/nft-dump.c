@@ -60,8 +60,8 @@ static int take_message(const struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 	if (nlh->nlmsg_type == NLMSG_ERROR) {
 		if (nlh->nlmsg_len < mnl_nlmsg_size(sizeof(struct nlmsgerr)))
 			return -EBADMSG;
-		const struct nlmsgerr *error = mnl_nlmsg_get_payload(nlh);
-		return error->error ? -abs(error->error) : MNL_CB_STOP;
+		int code = netlink_error_code(mnl_nlmsg_get_payload(nlh));
+		return code ? -code : MNL_CB_STOP;
 	}
 	return nlh->nlmsg_type >= NLMSG_MIN_TYPE ? cb(nlh, ctx) : MNL_CB_OK;
 }
