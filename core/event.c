@@ -11,7 +11,7 @@
 
 #include "core/json-text.h"
 
-enum { RING_SIZE = 10000, TEXT_MAX = 4096, FOLLOWERS_MAX = 1024 };
+enum { RING_SIZE = 10000, TEXT_MAX = 4096, FOLLOWERS_MAX = 1024, JOURNAL_KNOWN_MS = 1000 };
 
 struct follower {
 	event_fn *fn; /* NULL: gone, its place is free */
@@ -101,10 +101,22 @@ static void to_journal(const struct event *event)
 		free(fields[i].iov_base);
 }
 
+/* Looked up anew every now and then: journald may be started after us. */
+static bool has_journal(void)
+{
+	static uint64_t until_ms;
+	static bool there;
+	uint64_t now = now_ms();
+	if (now >= until_ms) {
+		there = access("/run/systemd/journal/socket", W_OK) == 0;
+		until_ms = now + JOURNAL_KNOWN_MS;
+	}
+	return there;
+}
+
 static void write_out(const struct event *event)
 {
-	/* Looked up each time: journald may be started after us. */
-	bool journal = access("/run/systemd/journal/socket", W_OK) == 0;
+	bool journal = has_journal();
 	if (journal)
 		to_journal(event);
 	if (!journal || isatty(STDERR_FILENO))

@@ -31,11 +31,6 @@ static json_t *text_json(const char *text)
 
 /* ---- plans ---- */
 
-struct plan {
-	json_t *steps;
-	bool disruptive;
-};
-
 static json_t *changes_json(const struct plan_step *step)
 {
 	const struct table *table = step->class->table;
@@ -55,27 +50,36 @@ static json_t *changes_json(const struct plan_step *step)
 static void add_step(void *ctx, const struct plan_step *step)
 {
 	static const char *const verbs[] = {"unknown", "create", "update", "remove"};
-	struct plan *plan = ctx;
+	json_t *steps = ctx;
 	cleanup_free char *id = xprintf("%s/%s", step->class->name, step->key);
 	cleanup_free char *owner = step->owner ? object_id(step->owner) : NULL;
 	const char *note = step->note             ? step->note
 			   : step->restart_needed ? "waits for a restart of the guest"
 			   : step->disruptive     ? "has to be made anew: what uses it is interrupted for a moment"
 						  : NULL;
-	plan->disruptive |= step->disruptive;
-	json_array_append_new(plan->steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
-						     "resource", id, "object", text_json(owner), "changes",
-						     changes_json(step), "disruptive", step->disruptive,
-						     "restartNeeded", step->restart_needed, "note", text_json(note)));
+	json_array_append_new(steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
+					       "resource", id, "object", text_json(owner), "changes",
+					       changes_json(step), "disruptive", step->disruptive, "restartNeeded",
+					       step->restart_needed, "note", text_json(note)));
 }
 
-json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n)
+json_t *plan_to_json(struct manager *m, struct generation *gen)
 {
-	struct plan plan = {json_array(), false};
-	engine_plan(m->engine, gen, add_step, &plan);
-	*ret_disruptive = plan.disruptive;
-	*ret_n = json_array_size(plan.steps);
-	return plan.steps;
+	json_t *steps = json_array();
+	engine_plan(m->engine, gen, add_step, steps);
+	return steps;
+}
+
+static void find_disruptive(void *ctx, const struct plan_step *step)
+{
+	*(bool *)ctx |= step->disruptive;
+}
+
+bool plan_is_disruptive(struct manager *m, struct generation *gen)
+{
+	bool disruptive = false;
+	engine_plan(m->engine, gen, find_disruptive, &disruptive);
+	return disruptive;
 }
 
 /* ---- history ---- */

@@ -116,7 +116,8 @@ void statuses_free(struct manager *m);
 bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const struct status **ret_not);
 
 /* manager-answer.c */
-json_t *plan_to_json(struct manager *m, struct generation *gen, bool *ret_disruptive, size_t *ret_n);
+json_t *plan_to_json(struct manager *m, struct generation *gen);
+bool plan_is_disruptive(struct manager *m, struct generation *gen);
 const char *time_text(uint64_t wall, char buf[static 32]);
 char *object_id(const struct object *object);
 

@@ -106,14 +106,19 @@ void manager_forget_leaving(struct manager *m)
 
 static int clear_changed_overrides(struct manager *m, struct job *job, struct err *err)
 {
+	cleanup_arena struct arena *arena = arena_new();
+	struct override_row *rows = NULL;
+	size_t i, n = 0;
 	json_t *entry;
-	size_t i;
+	int r = store_get_overrides(m->store, arena, &rows, &n, err);
+	if (r < 0 || n == 0)
+		return r;
 	json_array_foreach(json_object_get(job->answer, "objects"), i, entry) {
 		if (streq(json_string_value(json_object_get(entry, "change")), "unchanged"))
 			continue;
 		cleanup_free char *id = xprintf("%s/%s", json_string_value(json_object_get(entry, "kind")),
 						json_string_value(json_object_get(entry, "name")));
-		int r = store_put_override(m->store, id, NULL, NULL, err);
+		r = store_put_override(m->store, id, NULL, NULL, err);
 		if (r < 0)
 			return r;
 	}
@@ -395,6 +400,13 @@ static void answer_unchanged(struct manager *m, struct job *job)
 	job_end(m, job);
 }
 
+static json_t *add_plan(struct manager *m, struct job *job)
+{
+	json_t *plan = plan_to_json(m, job->gen);
+	json_object_set_new(job->answer, "plan", plan);
+	return plan;
+}
+
 static void probed(void *ctx)
 {
 	struct job_ref *ref = ctx;
@@ -402,16 +414,15 @@ static void probed(void *ctx)
 	struct job *job = job_ref_take(ref);
 	if (!job)
 		return;
-	bool disruptive = false;
-	size_t n_steps = 0;
-	json_object_set_new(job->answer, "plan", plan_to_json(m, job->gen, &disruptive, &n_steps));
 	if (job->dry_run || job->type == JOB_DIFF) {
-		job_answer(job, "dryRun", n_steps ? "%zu resource%s would change" : "nothing would change", n_steps,
-			   n_steps == 1 ? "" : "s");
+		size_t n = json_array_size(add_plan(m, job));
+		job_answer(job, "dryRun", n ? "%zu resource%s would change" : "nothing would change", n,
+			   n == 1 ? "" : "s");
 		job_end(m, job);
 	} else if (!job->changes && same_wants(job->gen, m->final) && job->type != JOB_OVERRIDE) {
 		answer_unchanged(m, job);
-	} else if (disruptive && !job->confirm_ms && !job->allow_disruption) {
+	} else if (!job->confirm_ms && !job->allow_disruption && plan_is_disruptive(m, job->gen)) {
+		add_plan(m, job);
 		job_answer(
 			job, "disruptive",
 			"this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "

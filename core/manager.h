@@ -10,6 +10,7 @@
  *    "objects": [{"kind","name","change": "created|changed|unchanged|deleted"}]}
  *   STEP: {"verb": "create|update|remove|unknown", "resource": "link/lan", "object": "Network/lan",
  *          "changes": [{"field","from","to"}], "disruptive": bool, "note": "sentence"}
+ * The plan is in an answer "dryRun" or "disruptive".
  * "refused": the manifests have errors, nothing was touched (exit status 2).
  * "disruptive": asks for --confirm or --allow-disruption (1).
  * "failed": the host refused it and the old generation is back (1). "notReady": final, but not Ready in time (3).
