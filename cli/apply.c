@@ -78,8 +78,7 @@ const struct verb verb_apply = {
 	.arguments = "-f FILE|DIR|-",
 	.summary = "Make the host match manifests",
 	.text = "All manifests are checked before anything is touched. When the host refuses a link, an address, a "
-		"route,\n"
-		"a rule or a sysctl, everything goes back to what it was.",
+		"route, a rule or a sysctl, everything goes back to what it was.",
 	.examples = "  weft apply -f lan.yaml --wait\n"
 		    "  weft apply -f site/ --set site --prune --dry-run\n"
 		    "  weft apply -f uplink.yaml --confirm 60s && weft confirm",

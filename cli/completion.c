@@ -99,7 +99,7 @@ const struct verb verb_completion = {
 	.summary = "Print the script that completes weft's words in a shell",
 	.text = "Completes verbs, options, kinds, and the names of what weftd has. To have that:\n"
 		"  bash: eval \"$(weft completion bash)\" in ~/.bashrc\n"
-		"  zsh:  weft completion zsh >~/.zfunc/_weft, with that directory in fpath before compinit\n"
+		"  zsh:  weft completion zsh >~/.zfunc/_weft (in fpath, before compinit)\n"
 		"  fish: weft completion fish >~/.config/fish/completions/weft.fish",
 	.min_args = 1,
 	.max_args = 1,

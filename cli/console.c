@@ -244,8 +244,7 @@ const struct verb verb_guest_console = {
 	.arguments = "NAME",
 	.summary = "Talk to the serial console of a guest",
 	.text = "Ctrl-] leaves it. The end of what the console has said before is shown first. When standard input is "
-		"no\n"
-		"terminal it is sent to the guest, and what the guest says is printed.",
+		"no terminal it is sent to the guest, and what the guest says is printed.",
 	.examples = "  weft guest console web\n  weft guest console web --log | grep -i error\n"
 		    "  echo uptime | weft guest console web --timeout 5s",
 	.options = rows,

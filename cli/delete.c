@@ -91,8 +91,7 @@ const struct verb verb_delete = {
 	.arguments = "KIND NAME... | KIND/NAME... | -f FILE|DIR|-",
 	.summary = "Take objects away",
 	.text = "All that is named goes in one transaction, dependants first; what others still need is not removed, "
-		"and it is\n"
-		"said who needs it. Deleting a Pool or a Volume leaves its bytes where they are.",
+		"and it is said who needs it. Deleting a Pool or a Volume leaves its bytes where they are.",
 	.examples = "  weft delete guest web\n  weft delete -f lan.yaml --wait",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),

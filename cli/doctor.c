@@ -220,10 +220,9 @@ const struct verb verb_doctor = {
 	.name = "doctor",
 	.summary = "Say what this host lacks, and what to do about it",
 	.text = "Looks at virtualization, devices, kernel modules, programs, users, settings, and other programs that "
-		"work on\n"
-		"the network. Changes nothing. Also works where no weftd runs; some of it shows only to root. Exits "
-		"with 1 if\n"
-		"something is bad.",
+		"work on the network. Changes nothing. Also works where no weftd runs; some of it shows only to root. "
+		"Exits "
+		"with 1 if something is bad.",
 	.examples = "  weft doctor\n  weft doctor --problems",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),

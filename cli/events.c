@@ -116,7 +116,7 @@ void event_print(const json_t *event, unsigned indent)
 	cleanup_free char *story = xprintf("%s%s%s", shown ? "" : resource, !shown && *text ? ": " : "", text);
 	size_t used = strlen(time) + columns_of(type, TYPE_COLUMNS) + columns_of(about, OBJECT_COLUMNS) + 6;
 	fputs("  ", stdout);
-	print_folded(story, used + indent, TEXT_INDENT + indent, 0);
+	print_folded(stdout, story, used + indent, TEXT_INDENT + indent, 0);
 }
 
 /* ---- the verb ---- */

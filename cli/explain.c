@@ -20,7 +20,7 @@ enum { WRAP_COLUMNS = 100 };
 static void print_doc(const char *doc, size_t indent)
 {
 	printf("%*s", (int)indent, "");
-	print_folded(doc, indent, indent, WRAP_COLUMNS);
+	print_folded(stdout, doc, indent, indent, WRAP_COLUMNS);
 }
 
 /* "size", "list of prefix", "map", "list of maps", "one of nat, isolated". */

@@ -182,8 +182,7 @@ const struct verb verb_get = {
 	.arguments = "KIND [NAME...] | KIND/NAME... | all",
 	.summary = "Show objects",
 	.text = "KIND may be written in any case, singular, plural or short ('weft explain' lists them), several with "
-		"commas\n"
-		"between. What -o yaml and -o json print can be applied again.",
+		"commas between. What -o yaml and -o json print can be applied again.",
 	.examples = "  weft get guests\n  weft get all -o wide\n  weft get net lan -o yaml > lan.yaml",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),

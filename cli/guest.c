@@ -45,7 +45,7 @@ static int run(struct cli *cli, const void *options)
 
 GUEST_VERB(start, "Start guests", "This also takes back an earlier 'weft guest stop'.");
 GUEST_VERB(stop, "Shut guests down",
-	   "They stay off, over a restart of the host too, until 'weft guest start' or an apply that changes them.\n"
+	   "They stay off, over a restart of the host too, until 'weft guest start' or an apply that changes them. "
 	   "One that does not go in its shutdownTimeout is killed.");
 GUEST_VERB(restart, "Shut guests down and start them again", "What was changed for the next start takes effect.");
 GUEST_VERB(kill, "Stop guests at once, as if the power was cut", NULL);

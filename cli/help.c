@@ -4,29 +4,52 @@
 #include "cli/terminal.h"
 #include "core/diag.h"
 
-enum { SUMMARY_COLUMN = 22 };
+enum { INDENT = 2, SUMMARY_COLUMN = 22, TEXT_COLUMN = INDENT + SUMMARY_COLUMN, LIST_INDENT = 4, WRAP_COLUMNS = 100 };
+
+static void print_item(FILE *f, const char *name, const char *text)
+{
+	bool fits = strlen(name) < SUMMARY_COLUMN;
+	fprintf(f, "%*s%-*s", INDENT, "", SUMMARY_COLUMN, name);
+	if (!fits)
+		fprintf(f, "\n%*s", TEXT_COLUMN, "");
+	print_folded(f, text, TEXT_COLUMN, TEXT_COLUMN, WRAP_COLUMNS);
+}
+
+/* Each line is one of its own; those of a list begin with blanks. */
+static void print_prose(FILE *f, const char *text)
+{
+	while (*text) {
+		size_t size = strcspn(text, "\n");
+		cleanup_free char *line = xstrndup(text, size);
+		print_folded(f, line, 0, *line == ' ' ? LIST_INDENT : 0, WRAP_COLUMNS);
+		text += size + (text[size] == '\n');
+	}
+}
 
 static void print_overview(FILE *f)
 {
-	fputs("weft makes this host's networks, volumes and guests match what its manifests say.\n\n"
-	      "usage: weft VERB [ARGUMENT...] [OPTION...]\n\n",
-	      f);
+	print_prose(f, "weft makes this host's networks, volumes and guests match what its manifests say.");
+	fputs("\nusage: weft VERB [ARGUMENT...] [OPTION...]\n\n", f);
 	for (size_t i = 0; verbs[i]; i++)
 		if (!verbs[i]->hidden)
-			fprintf(f, "  %-*s%s\n", SUMMARY_COLUMN, verbs[i]->name, verbs[i]->summary);
-	fputs("\n"
-	      "  --socket PATH         the weftd to talk to; else $WEFT_SOCKET, else /run/weft/weft.sock\n"
-	      "  --help, --version\n\n"
-	      "'weft help VERB' says more. Exit status: 0 done, 1 failed, 2 wrong usage or manifest, 3 not Ready in\n"
-	      "time (diff: there are differences).\n",
-	      f);
+			print_item(f, verbs[i]->name, verbs[i]->summary);
+	fputc('\n', f);
+	print_item(f, "--socket PATH", "the weftd to talk to; else $WEFT_SOCKET, else /run/weft/weft.sock");
+	fputs("  --help, --version\n\n", f);
+	print_prose(f, "'weft help VERB' says more. Exit status: 0 done, 1 failed, 2 wrong usage or manifest, 3 not "
+		       "Ready in time (diff: there are differences).");
 }
 
-static void print_choices(FILE *f, const struct cli_option *option)
+static char *doc_and_choices(const struct cli_option *option)
 {
-	for (size_t i = 0; i < option->n_choices; i++)
-		fprintf(f, "%s%s", i ? "|" : " (", option->choices[i]);
-	fputs(option->n_choices ? ")" : "", f);
+	char *text = xstrdup(option->doc);
+	for (size_t i = 0; i < option->n_choices; i++) {
+		char *longer = xprintf("%s%s%s%s", text, i ? "|" : " (", option->choices[i],
+				       i + 1 == option->n_choices ? ")" : "");
+		free(text);
+		text = longer;
+	}
+	return text;
 }
 
 static void print_option(FILE *f, const struct cli_option *option)
@@ -37,20 +60,18 @@ static void print_option(FILE *f, const struct cli_option *option)
 	cleanup_free char *spelling =
 		option->letter ? xprintf("-%c, --%s%s%s%s", option->letter, option->name, before, argument, after)
 			       : xprintf("--%s%s%s%s", option->name, before, argument, after);
-	if (strlen(spelling) < SUMMARY_COLUMN)
-		fprintf(f, "  %-*s%s", SUMMARY_COLUMN, spelling, option->doc);
-	else
-		fprintf(f, "  %s\n  %*s%s", spelling, SUMMARY_COLUMN, "", option->doc);
-	print_choices(f, option);
-	fputc('\n', f);
+	cleanup_free char *doc = doc_and_choices(option);
+	print_item(f, spelling, doc);
 }
 
 static void print_verb(const struct verb *verb, FILE *f)
 {
 	fprintf(f, "%s.\n\nusage: weft %s%s%s%s\n", verb->summary, verb->name, verb->arguments ? " " : "",
 		verb->arguments ? verb->arguments : "", verb->n_options ? " [OPTION...]" : "");
-	if (verb->text)
-		fprintf(f, "\n%s\n", verb->text);
+	if (verb->text) {
+		fputc('\n', f);
+		print_prose(f, verb->text);
+	}
 	if (verb->n_options)
 		fputs("\noptions:\n", f);
 	for (size_t i = 0; i < verb->n_options; i++)
@@ -68,7 +89,7 @@ static bool print_group(const char *topic, FILE *f)
 			continue;
 		if (n++ == 0)
 			fprintf(f, "usage: weft %s ...\n\n", topic);
-		fprintf(f, "  %-*s%s\n", SUMMARY_COLUMN, verb->name, verb->summary);
+		print_item(f, verb->name, verb->summary);
 	}
 	if (n)
 		fprintf(f, "\n'weft help %s %s' says more.\n", topic, "VERB");

@@ -32,8 +32,7 @@ const struct verb verb_rollback = {
 	.arguments = "[REVISION]",
 	.summary = "Take back what is pending, or go to an older revision",
 	.text = "Without a revision: cancels what waits to be confirmed, else goes to the revision before the current "
-		"one.\n"
-		"With one: applies its manifests, of all sets, as a new revision.",
+		"one. With one: applies its manifests, of all sets, as a new revision.",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),

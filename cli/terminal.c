@@ -101,10 +101,10 @@ static size_t line_size(const char *text, size_t room)
 	return size;
 }
 
-void print_folded(const char *text, size_t used, size_t indent, size_t otherwise)
+void print_folded(FILE *f, const char *text, size_t used, size_t indent, size_t otherwise)
 {
 	enum { ROOM_MIN = 16 };
-	struct terminal terminal = terminal_of(stdout);
+	struct terminal terminal = terminal_of(f);
 	cleanup_free char *visible = text_visible(text, false);
 	size_t width = terminal.width ? terminal.width : otherwise;
 	const char *at = visible;
@@ -112,9 +112,9 @@ void print_folded(const char *text, size_t used, size_t indent, size_t otherwise
 		size_t room = width > used + ROOM_MIN ? width - used : ROOM_MIN, size = line_size(at, room);
 		if (!at[size])
 			break;
-		printf("%.*s\n%*s", (int)size, at, (int)indent, "");
+		fprintf(f, "%.*s\n%*s", (int)size, at, (int)indent, "");
 		at += size + strspn(at + size, " ");
 		used = indent;
 	}
-	puts(at);
+	fprintf(f, "%s\n", at);
 }

@@ -28,10 +28,10 @@ char *text_visible(const char *text, bool lines);
 /* Columns that a text takes: its code points. */
 size_t text_columns(const char *text);
 
-/* Prints a text on stdout, broken at blanks where the terminal is too narrow: the line has `used` columns already,
+/* Prints a text, broken at blanks where the terminal is too narrow: the line has `used` columns already,
  * further ones are indented. Ends the line. Elsewhere than on a terminal, lines have `otherwise` columns (0: as many as
  * it takes). */
-void print_folded(const char *text, size_t used, size_t indent, size_t otherwise);
+void print_folded(FILE *f, const char *text, size_t used, size_t indent, size_t otherwise);
 
 /* Prints formatted text in a style, made visible (lines stay). */
 void print_styled(FILE *f, enum style style, const char *fmt, ...) printf_like(3, 4);

@@ -2,10 +2,16 @@
 /* The manual pages, in the macros of man(7). */
 #include "docs/generator/reference.h"
 
-/* Text in which nothing is taken for a request or an escape. */
+enum { WORD_MAX = 32 };
+
+/* Text in which nothing is taken for a request or an escape. Long words may be broken. */
 static void put(FILE *f, const char *text)
 {
+	size_t word = 0;
 	for (bool begins = true; *text; text++) {
+		word = *text == ' ' || *text == '\n' ? 0 : word + 1;
+		if (word > WORD_MAX && word % WORD_MAX == 1)
+			fputs("\\:", f);
 		if (begins && (*text == '.' || *text == '\''))
 			fputs("\\&", f);
 		if (*text == '\\')
@@ -66,17 +72,18 @@ static void put_option(FILE *f, const struct cli_option *option, struct arena *a
 	     arena_printf(arena, "%s%s%s.", option->doc, choices ? ": " : "", choices ? choices : ""));
 }
 
-/* Texts of verbs have lines and indented lists of their own. */
+/* Texts of verbs may end in an indented list. */
 static void put_verb(FILE *f, const struct verb *verb, struct arena *arena)
 {
 	fputs(".SS ", f);
 	put_line(f, arena_printf(arena, "\"%s%s%s%s\"", verb->name, verb->arguments ? " " : "",
 				 verb->arguments ? verb->arguments : "", verb->n_options ? " [OPTION...]" : ""));
 	put_line(f, arena_printf(arena, "%s.", verb->summary));
-	if (verb->text && strstr(verb->text, "\n  "))
-		literal(f, verb->text);
-	else if (verb->text)
-		paragraph(f, verb->text);
+	const char *list = verb->text ? strstr(verb->text, "\n  ") : NULL;
+	if (verb->text)
+		paragraph(f, list ? arena_strndup(arena, verb->text, (size_t)(list - verb->text)) : verb->text);
+	if (list)
+		literal(f, list + 1);
 	for (size_t i = 0; i < verb->n_options; i++)
 		put_option(f, &verb->options[i], arena);
 	if (verb->examples)

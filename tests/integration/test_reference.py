@@ -21,12 +21,21 @@ def schema():
     return jsonschema.Draft7Validator(text)
 
 
+class Loader(yaml.SafeLoader):
+    """As YAML 1.2 has it, editors, and weft: a plain no or on is a text."""
+    yaml_implicit_resolvers = {first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+                               for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), "tf")
+
+
 def documents(text):
-    return [d for d in yaml.safe_load_all(text) if d is not None]
+    return [d for d in yaml.load_all(text, Loader) if d is not None]
 
 
 def test_the_schema_accepts_what_weft_accepts(schema):
-    texts = [path.read_text() for path in EXAMPLES.glob("*.yaml")]
+    texts = [path.read_text() for directory in (EXAMPLES, SOURCE / "tests/golden/lowering") for path in directory.glob("*.yaml")]
     texts += [block for page in REFERENCE.glob("*.md") for block in re.findall(r"```yaml\n(apiVersion.*?)```", page.read_text(), re.S)]
     found = [d for text in texts for d in documents(text)]
     assert len({d["kind"] for d in found}) == len(list(REFERENCE.glob("*.md"))) - 2, "each kind has its least manifest"
@@ -59,6 +68,15 @@ def test_manual_pages_are_well_formed():
     first = re.sub(".\b", "", subprocess.run(["mandoc", "-T", "utf8", pages[0]], capture_output=True, text=True).stdout)
     for verb in ("apply", "guest console", "doctor", "topology"):
         assert re.search(rf"^ +{verb}\b", first, re.M), verb
+
+
+@pytest.mark.needs("groff")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_manual_pages_fit(columns):
+    for page in sorted((SOURCE / "docs/man").iterdir()):
+        done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-c", f"-rLL={columns - 2}n", page], capture_output=True, text=True)
+        assert done.stderr == "" and done.returncode == 0, page
+        assert not [line for line in re.sub(".\b", "", done.stdout).splitlines() if len(line) > columns], page
 
 
 def test_installing_puts_all_in_its_place(tmp_path):

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import termios
@@ -95,6 +96,16 @@ def test_lines_fit(shown):
         for columns in (60, 100) if verb[-1] != "wide" else ():
             text = Terminal(shown, *verb, columns=columns, NO_COLOR="1").run()
             assert not [line for line in text.splitlines() if len(line) > columns], (verb, columns)
+
+
+def test_help_fits(shown):
+    overview = Terminal(shown, "help", columns=80).run()
+    verbs = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", overview, re.M)
+    assert {"apply", "guest console", "completion"} < set(verbs)
+    for topic in ([], ["guest"], *([*verb.split()] for verb in verbs)):
+        for columns in 80, 120:
+            text = Terminal(shown, "help", *topic, columns=columns).run()
+            assert "usage: weft" in text and not [line for line in text.splitlines() if len(line) > columns], (topic, columns)
 
 
 def test_watch_redraws_in_place(shown):
