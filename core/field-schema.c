@@ -43,6 +43,8 @@ static json_t *string_schema(const struct field *row)
 		json_object_set_new(schema, "minimum", json_integer(0));
 		json_object_set_new(schema, "maximum", json_integer(0));
 	}
+	if (row->scalar->number)
+		json_object_set_new(schema, "type", json_pack("[s, s]", "string", "integer"));
 	return schema;
 }
 

@@ -25,6 +25,9 @@ struct endpoint { /* "192.0.2.1:80", "[fd00::1]:80" */
 	struct ip ip;
 	uint16_t port;
 };
+struct vlan_set {
+	uint64_t bits[64]; /* bit i % 64 of word i / 64: VLAN i; 1 to 4094 */
+};
 struct list {
 	void *items;
 	size_t n;
@@ -42,8 +45,9 @@ struct scalar {
 	const char *example; /* "64MiB" */
 	size_t size;         /* bytes of the C value */
 	enum json_form json;
-	bool text; /* the value is a const char * that a deep copy has to duplicate */
-	bool zero; /* a value with a unit of which a bare 0 is accepted */
+	bool text;   /* the value is a const char * that a deep copy has to duplicate */
+	bool zero;   /* a value with a unit of which a bare 0 is accepted */
+	bool number; /* text that may be a bare number */
 	/* Reads text into *out. On failure returns -EINVAL and says in err what was expected ("expected a size such as
 	 * 64MiB"); after a line break there may be a hint ("write a unit: 64MiB"). `field` may be NULL: no bounds. */
 	int (*parse)(const struct field *field, const char *text, struct arena *arena, void *out, struct err *err);
@@ -73,7 +77,8 @@ extern const struct scalar
 	scalar_prefix,          /* struct ip_prefix 192.168.150.1/24; the length is required */
 	scalar_range,           /* struct ip_range  192.0.2.10-192.0.2.99, first <= last */
 	scalar_endpoint,        /* struct endpoint  ADDRESS:PORT */
-	scalar_destination;     /* struct ip_prefix 10.0.0.0/8, an address by itself, or default (family 0) */
+	scalar_destination,     /* struct ip_prefix 10.0.0.0/8, an address by itself, or default (family 0) */
+	scalar_vlans;           /* const char *     ids and ranges 10,20-29, in order and joined; "" is none */
 
 /* Text of values into a static-size buffer of the caller's; returns buf. */
 enum { IP_TEXT = 64 };
@@ -90,5 +95,16 @@ struct ip_prefix prefix_network(const struct ip_prefix *prefix);
 int ip_parse(const char *text, struct ip *ret);
 int prefix_parse(const char *text, struct ip_prefix *ret);
 int mac_parse(const char *text, struct mac *ret);
+int vlan_set_parse(const char *text, struct vlan_set *ret);
+const char *vlan_set_text(const struct vlan_set *set, struct arena *arena);
+static inline bool vlan_set_has(const struct vlan_set *set, unsigned id)
+{
+	return set->bits[id / 64] >> id % 64 & 1;
+}
+static inline void vlan_set_put(struct vlan_set *set, unsigned id, bool in)
+{
+	uint64_t bit = (uint64_t)1 << id % 64;
+	set->bits[id / 64] = in ? set->bits[id / 64] | bit : set->bits[id / 64] & ~bit;
+}
 
 #endif

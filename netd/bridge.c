@@ -4,13 +4,10 @@
  * was. */
 #include "netd/bridge.h"
 
+#include "netd/bridge-port.h"
 #include "netd/link-common.h"
 #include "netd/link.h"
 
-struct bridge_port {
-	uint64_t present;
-	const char *name;
-};
 struct bridge_stp {
 	uint64_t present;
 	bool enabled;
@@ -22,14 +19,10 @@ struct bridge_spec {
 	struct list ports; /* struct bridge_port */
 	struct bridge_stp stp;
 	uint64_t ageing_time_ms;
-	bool multicast_snooping;
+	bool multicast_snooping, multicast_querier, vlan_filtering;
+	uint32_t default_pvid;
+	struct bridge_vlans vlans;
 };
-
-static const struct field port_rows[] = {
-	F_IFNAME("name", struct bridge_port, name, .flags = FIELD_REQUIRED, .ref = "*", .doc = "Name of the link.",
-		 .example = "eth1"),
-};
-static const struct table port_table = TABLE("Bridge.ports", struct bridge_port, port_rows);
 
 static const struct field stp_rows[] = {
 	F_BOOL("enabled", struct bridge_stp, enabled, .def = "false",
@@ -46,14 +39,23 @@ static const struct field stp_rows[] = {
 };
 static const struct table stp_table = TABLE("Bridge.stp", struct bridge_stp, stp_rows);
 
+enum { BRIDGE_VLANS };
 static const struct field bridge_rows[] = {
-	F_STRUCTS("ports", struct bridge_spec, ports, port_table, .singular = "port",
+	[BRIDGE_VLANS] = F_STRUCT("vlans", struct bridge_spec, vlans, bridge_vlans_table,
+				  .doc = "VLANs of the host's own end, when they are filtered; else defaultPvid."),
+	F_STRUCTS("ports", struct bridge_spec, ports, bridge_port_table, .singular = "port",
 		  .doc = "Links that are its ports: Taps, or links that are there already."),
+	F_BOOL("vlanFiltering", struct bridge_spec, vlan_filtering, .def = "false",
+	       .doc = "Whether each port has VLANs of its own, and frames of others do not pass."),
+	F_U32("defaultPvid", struct bridge_spec, default_pvid, .def = "1", .max = 4094,
+	      .doc = "VLAN of a port of which nothing is said; 0 for none.", .example = "1"),
 	F_STRUCT("stp", struct bridge_spec, stp, stp_table, .doc = "Spanning tree."),
 	F_DURATION("ageingTime", struct bridge_spec, ageing_time_ms, .def = "5m", .max = 1000000000,
 		   .doc = "Time that a learnt address is kept.", .example = "5m"),
 	F_BOOL("multicastSnooping", struct bridge_spec, multicast_snooping, .def = "true",
 	       .doc = "Whether multicast goes only to ports that asked for it."),
+	F_BOOL("multicastQuerier", struct bridge_spec, multicast_querier, .def = "false",
+	       .doc = "Whether the bridge itself asks who wants multicast."),
 	LINK_MAC_ROW(struct bridge_spec),
 	LINK_COMMON_ROWS(struct bridge_spec),
 };
@@ -64,6 +66,25 @@ static const char *port_name(const struct bridge_spec *spec, size_t i)
 	return list_at(&spec->ports, struct bridge_port, i).name;
 }
 
+static void check_filtering(const struct check *check, const char *path)
+{
+	struct diag *diag = check_fault(check, path, "this bridge does not tell VLANs apart");
+	diag_hint(check->diags, diag, "write vlanFiltering: true in its spec, or leave the VLANs out");
+}
+
+static void check_port_vlans(const struct check *check, const struct bridge_spec *spec, size_t i)
+{
+	const struct bridge_port *port = &list_at(&spec->ports, struct bridge_port, i);
+	char path[48];
+	if (!bridge_port_has_vlans(port))
+		return;
+	snprintf(path, sizeof(path), "spec.ports[%zu].vlans", i);
+	if (spec->vlan_filtering)
+		bridge_vlans_check(check, path, &port->vlans);
+	else
+		check_filtering(check, path);
+}
+
 static void check_ports(const struct check *check, const struct bridge_spec *spec)
 {
 	char path[48];
@@ -72,6 +93,7 @@ static void check_ports(const struct check *check, const struct bridge_spec *spe
 		snprintf(path, sizeof(path), "spec.ports[%zu]", i);
 		if (!name)
 			continue;
+		check_port_vlans(check, spec, i);
 		if (streq(name, check->object->name) || check->find(check, "Bridge", name))
 			check_fault(check, path, "bridge '%s' cannot be a port of a bridge", name);
 		for (size_t k = 0; k < i; k++) {
@@ -115,6 +137,10 @@ static void bridge_check(const struct check *check)
 {
 	const struct bridge_spec *spec = check->object->spec;
 	check_ports(check, spec);
+	if (has_row(spec, BRIDGE_VLANS) && !spec->vlan_filtering)
+		check_filtering(check, "spec.vlans");
+	else
+		bridge_vlans_check(check, "spec.vlans", &spec->vlans);
 	link_common_check(check);
 	check_stp(check, &spec->stp);
 }
@@ -141,6 +167,22 @@ uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name)
 	return o && !mtu ? 1500 : mtu;
 }
 
+static struct bridge_filter filter_of(const struct bridge_spec *spec)
+{
+	return (struct bridge_filter){.filters = spec->vlan_filtering, .default_pvid = spec->default_pvid};
+}
+
+struct bridge_filter netd_bridge_filter_of(const struct object *bridge)
+{
+	return filter_of(bridge->spec);
+}
+
+struct bridge_filter netd_bridge_filter(struct lowering *l, const char *bridge)
+{
+	const struct object *o = lower_find(l, "Bridge", bridge);
+	return o ? filter_of(o->spec) : (struct bridge_filter){0};
+}
+
 static void set_info(struct lowering *l, struct want *link, const struct bridge_spec *spec)
 {
 	want_set(l, link, "info.stp", "%s", spec->stp.enabled ? "true" : "false");
@@ -149,7 +191,10 @@ static void set_info(struct lowering *l, struct want *link, const struct bridge_
 	want_set(l, link, "info.maxAge", "%ums", (unsigned)spec->stp.max_age_ms);
 	want_set(l, link, "info.priority", "%u", spec->stp.priority);
 	want_set(l, link, "info.ageingTime", "%ums", (unsigned)spec->ageing_time_ms);
+	want_set(l, link, "info.vlanFiltering", "%s", spec->vlan_filtering ? "true" : "false");
+	want_set(l, link, "info.defaultPvid", "%u", spec->default_pvid);
 	want_set(l, link, "info.multicastSnooping", "%s", spec->multicast_snooping ? "true" : "false");
+	want_set(l, link, "info.multicastQuerier", "%s", spec->multicast_querier ? "true" : "false");
 }
 
 static void want_port(struct lowering *l, const struct object *object, struct want *bridge, size_t i)
@@ -160,6 +205,8 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 	struct want *port = want(l, &netd_link_class, NULL, "%s", name);
 	want_set(l, port, "master", "%s", object->name);
 	want_default(l, port, "up", "true");
+	const struct bridge_filter filter = filter_of(spec);
+	bridge_port_want(l, port, &list_at(&spec->ports, struct bridge_port, i), &filter);
 	if (spec->common.mtu) {
 		lower_at(l, "spec.mtu");
 		want_set(l, port, "mtu", "%u", spec->common.mtu);
@@ -175,6 +222,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 	if (!link)
 		return;
 	set_info(l, link, spec);
+	const struct bridge_filter filter = filter_of(spec);
+	bridge_vlans_want(l, link, has_row(spec, BRIDGE_VLANS) ? &spec->vlans : NULL, &filter);
 	for (size_t i = 0; i < spec->ports.n; i++)
 		want_port(l, object, link, i);
 	lower_at(l, NULL);

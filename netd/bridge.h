@@ -3,7 +3,7 @@
 #ifndef WEFT_NETD_BRIDGE_H
 #define WEFT_NETD_BRIDGE_H
 
-#include "core/lower.h"
+#include "netd/bridge-port.h"
 
 extern const struct kind netd_bridge_kind, netd_tap_kind;
 
@@ -12,5 +12,8 @@ const struct object *netd_bridge_of_port(struct lowering *l, const char *port);
 /* The MTU that a port without one of its own takes over from what it joins; 0 when the switch is nobody's object
  * here. */
 uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name);
+/* What a Bridge does with VLANs; nothing if it is nobody's object here. */
+struct bridge_filter netd_bridge_filter(struct lowering *l, const char *bridge);
+struct bridge_filter netd_bridge_filter_of(const struct object *bridge);
 
 #endif

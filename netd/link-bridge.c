@@ -6,13 +6,13 @@
 
 struct bridge_info {
 	uint64_t present;
-	bool stp, vlan_filtering, multicast_snooping;
+	bool stp, vlan_filtering, multicast_snooping, multicast_querier;
 	uint64_t forward_delay_ms, hello_time_ms, max_age_ms, ageing_time_ms;
-	uint32_t priority;
+	uint32_t priority, default_pvid;
 };
 
 /* The kernel sets them in the order of this table or its own, whichever; forwardDelay is checked against the spanning
- * tree only when that is on. */
+ * tree only when that is on. One that was built without VLANs does not know those rows, not even to turn them off. */
 static const struct field info_rows[] = {
 	F_BOOL("stp", struct bridge_info, stp, .nl = IFLA_BR_STP_STATE, .nl_form = NL_U32,
 	       .doc = "Whether the spanning tree protocol runs."),
@@ -27,7 +27,11 @@ static const struct field info_rows[] = {
 	F_U32("priority", struct bridge_info, priority, .nl = IFLA_BR_PRIORITY, .nl_form = NL_U16, .max = 65535,
 	      .doc = "Priority in the election of the root bridge; the lowest wins."),
 	F_BOOL("vlanFiltering", struct bridge_info, vlan_filtering, .nl = IFLA_BR_VLAN_FILTERING, .nl_form = NL_U8,
-	       .doc = "Whether frames are filtered by VLAN."),
+	       .def = "false", .doc = "Whether frames are filtered by VLAN."),
+	F_U32("defaultPvid", struct bridge_info, default_pvid, .nl = IFLA_BR_VLAN_DEFAULT_PVID, .nl_form = NL_U16,
+	      .def = "1", .max = 4094, .doc = "VLAN of a port that joins it; 0 for none."),
+	F_BOOL("multicastQuerier", struct bridge_info, multicast_querier, .nl = IFLA_BR_MCAST_QUERIER,
+	       .nl_form = NL_U8, .doc = "Whether it asks who wants multicast."),
 	F_BOOL("multicastSnooping", struct bridge_info, multicast_snooping, .nl = IFLA_BR_MCAST_SNOOPING,
 	       .nl_form = NL_U8, .doc = "Whether multicast goes only to ports that asked for it."),
 };

@@ -47,7 +47,7 @@ static const struct table info_table = TABLE("link.tap", struct tap_info, info_r
 static bool attr_u32(const struct netlink_link *link, uint16_t type, uint32_t *ret)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each_payload(link->info, link->info_size)
+	mnl_attr_for_each_payload(link->info.data, link->info.size)
 	{
 		if (mnl_attr_get_type(attr) == type && mnl_attr_get_payload_len(attr) == sizeof(uint32_t)) {
 			*ret = mnl_attr_get_u32(attr);
@@ -60,7 +60,7 @@ static bool attr_u32(const struct netlink_link *link, uint16_t type, uint32_t *r
 static bool is_tap(const struct netlink_link *link)
 {
 	const struct nlattr *attr;
-	mnl_attr_for_each_payload(link->info, link->info_size) if (mnl_attr_get_type(attr) == IFLA_TUN_TYPE &&
+	mnl_attr_for_each_payload(link->info.data, link->info.size) if (mnl_attr_get_type(attr) == IFLA_TUN_TYPE &&
 								   mnl_attr_get_payload_len(attr) ==
 									   1) return mnl_attr_get_u8(attr) == IFF_TAP;
 	return false;

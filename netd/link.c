@@ -28,6 +28,10 @@ static const struct field link_rows[] = {
 	[LINK_UP] = F_BOOL("up", struct link_spec, up, .doc = "Whether it is up."),
 	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15,
 				 .doc = "What it is a port of; empty for nothing."),
+	[LINK_PORT] =
+		F_STRUCT("port", struct link_spec, port, link_port_table, .doc = "What it is as a port of a bridge."),
+	[LINK_VLANS] = F_STRUCT("vlans", struct link_spec, vlans, link_vlans_table,
+				.doc = "Its VLANs as a port of a bridge, or those of a bridge's own end."),
 	[LINK_LINK] = F_STRING("link", struct link_spec, link, .max = 15, .flags = FIELD_RECREATE,
 			       .doc = "The link that it stands on, and goes with; empty for none."),
 	[LINK_UNDERLAY] = F_STRING("underlay", struct link_spec, underlay, .max = 15,
@@ -89,7 +93,7 @@ static void observe_lower(const struct netlink_cache *cache, const struct netlin
 		return;
 	seen->underlay = "";
 	set_present(seen, LINK_UNDERLAY);
-	mnl_attr_for_each_payload(link->info, link->info_size)
+	mnl_attr_for_each_payload(link->info.data, link->info.size)
 	{
 		if (mnl_attr_get_type(attr) != kind->underlay || mnl_attr_get_payload_len(attr) != sizeof(uint32_t))
 			continue;
@@ -108,12 +112,12 @@ static void observe_variants(const struct netlink_cache *cache, const struct net
 	if (kind->fixed) {
 		seen->fixed = arena_alloc(arena, kind->fixed->size);
 		set_present(seen, LINK_FIXED);
-		netlink_get_rows(kind->fixed, link->info, link->info_size, arena, seen->fixed);
+		netlink_get_rows(kind->fixed, link->info.data, link->info.size, arena, seen->fixed);
 	}
 	if (kind->info) {
 		seen->info = arena_alloc(arena, kind->info->size);
 		set_present(seen, LINK_INFO);
-		netlink_get_rows(kind->info, link->info, link->info_size, arena, seen->info);
+		netlink_get_rows(kind->info, link->info.data, link->info.size, arena, seen->info);
 	}
 	if (kind->decode)
 		kind->decode(cache, link, want, seen, arena);
@@ -146,6 +150,7 @@ static void observe_rows(const struct netlink_cache *cache, const struct netlink
 	set_present(seen, LINK_OPERSTATE);
 	set_present(seen, LINK_CARRIER);
 	observe_lower(cache, link, seen, arena);
+	link_observe_port(link, seen, arena);
 	observe_variants(cache, link, want, seen, arena);
 }
 
@@ -278,6 +283,13 @@ struct making {
 	int master;  /* what the message named, 0: nothing */
 };
 
+/* What it becomes a port of; NULL for nothing. */
+static const struct netlink_link *joined(const struct writing *w)
+{
+	bool joins = w->master && (w->op->verb == OP_CREATE || w->op->rows & 1 << LINK_MASTER);
+	return joins ? netlink_link_by_index(w->cache, w->master) : NULL;
+}
+
 static void remember(const struct writing *w, int fd, int master)
 {
 	struct making *making = xcalloc(1, sizeof(*making));
@@ -303,7 +315,7 @@ static int put_alias(struct netlink_batch *batch, const struct writing *w, uint6
 }
 
 /* It is raised only when the descriptor is closed: a tap that somebody holds has a carrier, and would join the bridge,
- * speak IPv6 and leave again at once. */
+ * speak IPv6 and leave again at once. What it is as a port is set before. */
 static int create_by_descriptor(struct netlink_batch *batch, const struct writing *w)
 {
 	cleanup_close int fd = -1;
@@ -311,7 +323,10 @@ static int create_by_descriptor(struct netlink_batch *batch, const struct writin
 	if (r < 0)
 		return r;
 	remember(w, take_fd(&fd), w->master);
-	return put_alias(batch, w, ~(uint64_t)(1 << LINK_UP));
+	r = put_alias(batch, w, ~(uint64_t)(1 << LINK_UP));
+	const struct link_port_change change = {
+		.index = (int)if_nametoindex(w->op->key), .rows = w->op->rows, .joins = joined(w)};
+	return r < 0 ? r : link_put_port(batch, w->op, &change);
 }
 
 /* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same
@@ -327,8 +342,10 @@ static int create_by_message(struct netlink_batch *batch, const struct writing *
 	if (w->kind->follows_mtu)
 		first.mtu ^= 1;
 	int r = put_common(message, w, &first, UINT64_MAX);
+	uint64_t known =
+		w->kind->info && has_row(&first, LINK_INFO) ? netlink_rows_at_default(w->kind->info, first.info) : 0;
 	if (r == 0)
-		r = put_info(message, w, &(struct info_rows){UINT64_MAX, UINT64_MAX, w->underlay != 0, true});
+		r = put_info(message, w, &(struct info_rows){UINT64_MAX, ~known, w->underlay != 0, true});
 	netlink_batch_end(batch, message);
 	return r < 0 ? r : put_alias(batch, w, w->kind->follows_mtu ? 1 << LINK_MTU : 0);
 }
@@ -485,7 +502,9 @@ static int encode_update(struct netlink_batch *batch, struct netlink_cache *cach
 	if (op->mark && !link->alias && link->was_ours)
 		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);
 	netlink_batch_end(batch, message);
-	return r;
+	const struct link_port_change change = {
+		.index = link->index, .rows = op->rows, .link = link, .joins = joined(&w)};
+	return r < 0 ? r : link_put_port(batch, op, &change);
 }
 
 /* ---- remove ---- */

@@ -18,6 +18,8 @@ enum {
 	LINK_MTU,
 	LINK_UP,
 	LINK_MASTER,
+	LINK_PORT,
+	LINK_VLANS,
 	LINK_LINK,
 	LINK_UNDERLAY,
 	LINK_FIXED,
@@ -26,6 +28,24 @@ enum {
 	LINK_OPERSTATE,
 	LINK_CARRIER,
 };
+
+/* What it is as a port of a bridge: link-port.c. */
+struct link_port {
+	uint64_t present;
+	bool isolated, learning, flood, multicast_flood, broadcast_flood, multicast_to_unicast, hairpin, neigh_suppress;
+	bool bpdu_guard, root_block, fast_leave;
+	uint32_t priority, cost;
+};
+extern const struct table link_port_table;
+
+/* The VLANs of a port of a bridge, or of a bridge's own end: all of them, so that what is in none of the two lists does
+ * not pass. */
+struct link_vlans {
+	uint64_t present;
+	uint32_t pvid;                 /* 0: none */
+	const char *untagged, *tagged; /* scalar_vlans */
+};
+extern const struct table link_vlans_table;
 
 struct link_spec {
 	uint64_t present;
@@ -36,7 +56,9 @@ struct link_spec {
 	const char *master;   /* "" for none */
 	const char *link;     /* what it stands on, and goes with; it cannot change */
 	const char *underlay; /* what its packets leave by, "" for whatever the routes say; it can */
-	void *fixed, *info;   /* as the kind says */
+	struct link_port port;
+	struct link_vlans vlans;
+	void *fixed, *info; /* as the kind says */
 	uint32_t ifindex;
 	const char *operstate;
 	bool carrier;
@@ -79,6 +101,16 @@ bool link_is_ours(const struct netlink_link *link);
 /* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be
  * touched. */
 const struct netlink_link *link_to_remove(const struct netlink_cache *cache, const struct op *op);
+/* link-port.c: the rows `port` and `vlans`. */
+void link_observe_port(const struct netlink_link *link, struct link_spec *seen, struct arena *arena);
+/* Puts the messages that set those rows of the operation, at most two. */
+struct link_port_change {
+	int index;
+	uint64_t rows;
+	const struct netlink_link *link;  /* NULL: it is being made */
+	const struct netlink_link *joins; /* what it becomes a port of just before; NULL: it stays where it is */
+};
+int link_put_port(struct netlink_batch *batch, struct op *op, const struct link_port_change *change);
 /* link-remove.c: the verb for many at once, by group. */
 void link_remove_many(struct netlink_batch *batch, struct netlink_cache *cache, struct op **ops, size_t n);
 /* Puts the message that removes a link, if there is one to remove; returns 0. */

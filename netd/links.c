@@ -22,7 +22,19 @@ static int link_mtu(const char *name, int *ret)
 	return 0;
 }
 
-/* "link/NAME/mtu", "link/NAME/exists". */
+/* "true" or "false" of a bridge; -ENOENT of another link. */
+static int vlan_filtering(const char *name, char **ret)
+{
+	char path[96];
+	cleanup_free char *text = NULL;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/bridge/vlan_filtering", name);
+	int r = file_read(path, 16, &text, NULL);
+	if (r == 0)
+		*ret = xstrdup(*text == '1' ? "true" : "false");
+	return r;
+}
+
+/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
 	char name[IFNAMSIZ];
@@ -35,6 +47,8 @@ static int link_fact(void *ctx, const char *key, char **ret)
 	int r = link_mtu(name, &mtu);
 	if (r < 0)
 		return r;
+	if (streq(what, "/vlanFiltering"))
+		return vlan_filtering(name, ret);
 	if (streq(what, "/mtu"))
 		*ret = xprintf("%d", mtu);
 	else if (streq(what, "/exists"))

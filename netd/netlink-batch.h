@@ -43,6 +43,8 @@ bool netlink_batch_has_room(const struct netlink_batch *batch, size_t n_messages
  * were put, end it. */
 struct nlmsghdr *netlink_batch_begin(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags);
 void netlink_batch_end(struct netlink_batch *batch, struct nlmsghdr *message);
+/* Takes back a message that was begun and not ended. */
+void netlink_batch_cancel(struct netlink_batch *batch);
 /* Sends what is in the buffer and reads the answers; the first error of an operation goes to op->err, "kernel: <what it
  * said>". */
 void netlink_batch_send(struct netlink_batch *batch);
@@ -51,7 +53,7 @@ void netlink_batch_send(struct netlink_batch *batch);
  * them. */
 bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size);
 
-/* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR), calling fn for each message. */
+/* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR, RTM_GETVLAN), calling fn for each message. */
 int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);
 
 /* The same of the routes of one family (AF_INET, AF_INET6). */

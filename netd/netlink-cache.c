@@ -96,7 +96,9 @@ void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link
 		free(a);
 	}
 	free(link->alias);
-	free(link->info);
+	free(link->info.data);
+	free(link->port.data);
+	free(link->vlans);
 	free(link);
 }
 
@@ -161,7 +163,8 @@ void netlink_dirty_clear(struct netlink_cache *cache)
 static int subscribe(struct netlink_cache *cache, int buffer_bytes, struct err *err)
 {
 	static const int groups[] = {
-		RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+		RTNLGRP_LINK,         RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,
+		RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, RTNLGRP_BRVLAN,
 	};
 	cache->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (!cache->events)
@@ -174,7 +177,7 @@ static int subscribe(struct netlink_cache *cache, int buffer_bytes, struct err *
 		return err_errno(err, errno, "bind a netlink socket");
 	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
 		int group = groups[i];
-		/* Without IPv6 in the kernel its groups are still there, only silent. */
+		/* Without IPv6 or bridges in the kernel their groups are still there, only silent. */
 		if (mnl_socket_setsockopt(cache->events, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 			return err_errno(err, errno, "subscribe to the kernel's network events");
 	}
@@ -187,6 +190,8 @@ static int read_all(struct netlink_cache *cache, struct netlink_batch *batch, st
 	int r = netlink_dump(batch, RTM_GETLINK, netlink_cache_message, cache, err);
 	if (r == 0)
 		r = netlink_dump(batch, RTM_GETADDR, netlink_cache_message, cache, err);
+	if (r == 0)
+		r = netlink_dump(batch, RTM_GETVLAN, netlink_cache_message, cache, err);
 	if (r == 0)
 		netlink_cache_sweep(cache);
 	return r;

@@ -19,6 +19,19 @@ struct netlink_address {
 	uint32_t sweep;
 };
 
+/* The VLANs of a port of a bridge, or of a bridge's own end. */
+struct netlink_vlans {
+	struct vlan_set all, untagged; /* untagged ones are among all */
+	uint16_t pvid;                 /* 0: none */
+	uint32_t sweep;
+};
+
+/* Attributes as the kernel sent them. */
+struct netlink_attrs {
+	void *data;
+	size_t size;
+};
+
 struct netlink_link {
 	struct netlink_link *next_by_index, *next_by_name;
 	int index;
@@ -30,11 +43,13 @@ struct netlink_link {
 	bool was_ours; /* it has carried our mark since we look: losing it is drift, and no change of hands */
 	uint8_t operstate;
 	uint32_t mtu, flags, group;
-	int master;     /* ifindex, 0: none */
-	int lower;      /* what it stands on, or its peer; 0: nothing */
-	bool elsewhere; /* and that is in another namespace */
-	void *info;     /* the attributes of IFLA_INFO_DATA */
-	size_t info_size;
+	int master;                  /* ifindex, 0: none */
+	int lower;                   /* what it stands on, or its peer; 0: nothing */
+	bool elsewhere;              /* and that is in another namespace */
+	struct netlink_attrs info;   /* of IFLA_INFO_DATA */
+	char port_kind[32];          /* IFLA_INFO_SLAVE_KIND, the kind of its master; "" for no port */
+	struct netlink_attrs port;   /* of IFLA_INFO_SLAVE_DATA */
+	struct netlink_vlans *vlans; /* NULL: none */
 	struct netlink_address *addresses;
 	uint32_t sweep;
 };
@@ -91,6 +106,11 @@ unsigned netlink_watches(const struct netlink_cache *cache, const char *name);
 void netlink_cache_message(void *ctx, const struct nlmsghdr *message);
 /* Reads the events of one datagram. */
 void netlink_cache_read(struct netlink_cache *cache, const void *data, int size);
+/* netlink-vlans.c: reads RTM_NEWVLAN, RTM_DELVLAN. */
+void netlink_vlans_message(struct netlink_cache *cache, const struct nlmsghdr *message);
+void netlink_vlans_sweep(struct netlink_cache *cache, struct netlink_link *link);
+/* Notes that the resource of a link is to be looked at, if anybody did. */
+void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *link);
 /* Takes out what the dump just read did not name. */
 void netlink_cache_sweep(struct netlink_cache *cache);
 

@@ -5,6 +5,7 @@
 #include "netd/netlink-cache.h"
 
 #include <linux/if_addr.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/netconf.h>
 
@@ -29,7 +30,7 @@ static void text_of(const struct nlattr *attr, char *buf, size_t size)
 	snprintf(buf, size, "%.*s", (int)mnl_attr_get_payload_len(attr), (const char *)mnl_attr_get_payload(attr));
 }
 
-static void mark_link(struct netlink_cache *cache, const struct netlink_link *link)
+void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *link)
 {
 	if (netlink_watches(cache, link->name) & NETLINK_WATCH_LINK)
 		netlink_mark_dirty(cache, "link", link->name);
@@ -57,21 +58,21 @@ static void mark_ports(struct netlink_cache *cache, int index)
 	for (size_t i = 0; i < NETLINK_BUCKETS; i++)
 		for (const struct netlink_link *l = cache->by_index[i]; l; l = l->next_by_index)
 			if (l->master == index || l->lower == index)
-				mark_link(cache, l);
+				netlink_mark_link(cache, l);
 }
 
-/* Compares two IFLA_INFO_DATA. Attributes of eight bytes are timers that tick with every message (a bridge has four),
- * so they are no change. */
-static bool info_equal(const struct netlink_link *link, const struct nlattr *data)
+/* Compares what a link kind or a bridge's port consists of. Attributes of eight bytes are timers that tick with every
+ * message (a bridge has four), so they are no change. */
+static bool attrs_equal(const struct netlink_attrs *attrs, const struct nlattr *nest)
 {
-	if (link->info_size != mnl_attr_get_payload_len(data))
+	if (attrs->size != mnl_attr_get_payload_len(nest))
 		return false;
-	const char *old = link->info, *new = mnl_attr_get_payload(data);
-	for (size_t at = 0; at + sizeof(struct nlattr) <= link->info_size;) {
+	const char *old = attrs->data, *new = mnl_attr_get_payload(nest);
+	for (size_t at = 0; at + sizeof(struct nlattr) <= attrs->size;) {
 		const struct nlattr *a = (const void *)(old + at);
 		size_t len = a->nla_len;
-		if (len < sizeof(*a) || len > link->info_size - at)
-			return memcmp(old + at, new + at, link->info_size - at) == 0;
+		if (len < sizeof(*a) || len > attrs->size - at)
+			return memcmp(old + at, new + at, attrs->size - at) == 0;
 		size_t compared = len == sizeof(*a) + sizeof(uint64_t) ? sizeof(*a) : len;
 		if (memcmp(old + at, new + at, compared) != 0)
 			return false;
@@ -80,29 +81,55 @@ static bool info_equal(const struct netlink_link *link, const struct nlattr *dat
 	return true;
 }
 
-static bool set_info(struct netlink_link *link, const struct nlattr *data)
+static bool set_attrs(struct netlink_attrs *attrs, const struct nlattr *nest)
 {
-	bool changed = !info_equal(link, data);
-	free(link->info);
-	link->info_size = mnl_attr_get_payload_len(data);
-	link->info = xcalloc(1, link->info_size + 1);
-	memcpy(link->info, mnl_attr_get_payload(data), link->info_size);
+	bool changed = !attrs_equal(attrs, nest);
+	free(attrs->data);
+	attrs->size = mnl_attr_get_payload_len(nest);
+	attrs->data = xcalloc(1, attrs->size + 1);
+	memcpy(attrs->data, mnl_attr_get_payload(nest), attrs->size);
 	return changed;
 }
 
-static bool set_linkinfo(struct netlink_link *link, const struct nlattr *linkinfo)
+static bool clear_attrs(struct netlink_attrs *attrs)
+{
+	bool changed = attrs->size > 0;
+	free(attrs->data);
+	*attrs = (struct netlink_attrs){0};
+	return changed;
+}
+
+static bool set_kind(char kind[static 32], const struct nlattr *attr)
+{
+	char text[32];
+	text_of(attr, text, sizeof(text));
+	bool changed = !streq(text, kind);
+	memcpy(kind, text, sizeof(text));
+	return changed;
+}
+
+static bool set_linkinfo(struct netlink_link *link, const struct nlattr *linkinfo, bool *ret_is_port)
 {
 	bool changed = false;
 	const struct nlattr *attr;
 	mnl_attr_for_each_nested(attr, linkinfo)
 	{
-		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND) {
-			char kind[sizeof(link->kind)];
-			text_of(attr, kind, sizeof(kind));
-			changed |= !streq(kind, link->kind);
-			memcpy(link->kind, kind, sizeof(kind));
-		} else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA) {
-			changed |= set_info(link, attr);
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_INFO_KIND:
+			changed |= set_kind(link->kind, attr);
+			break;
+		case IFLA_INFO_DATA:
+			changed |= set_attrs(&link->info, attr);
+			break;
+		case IFLA_INFO_SLAVE_KIND:
+			changed |= set_kind(link->port_kind, attr);
+			*ret_is_port = true;
+			break;
+		case IFLA_INFO_SLAVE_DATA:
+			changed |= set_attrs(&link->port, attr);
+			break;
+		default:
+			break;
 		}
 	}
 	return changed;
@@ -128,7 +155,7 @@ static bool set_alias(struct netlink_link *link, const char *alias)
 static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
-	bool changed = false;
+	bool changed = false, is_port = false;
 	char alias[256] = "";
 	int master = 0, lower = 0;
 	bool elsewhere = false;
@@ -172,7 +199,7 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 			}
 			break;
 		case IFLA_LINKINFO:
-			changed |= set_linkinfo(link, attr);
+			changed |= set_linkinfo(link, attr, &is_port);
 			break;
 		default:
 			break;
@@ -181,6 +208,10 @@ static bool set_link(struct netlink_link *link, const struct nlmsghdr *message)
 	SET(link->master, master);
 	SET(link->lower, lower);
 	SET(link->elsewhere, elsewhere);
+	if (!is_port) {
+		*link->port_kind = '\0';
+		changed |= clear_attrs(&link->port);
+	}
 	changed |= set_alias(link, *alias ? alias : NULL);
 	return changed;
 }
@@ -198,11 +229,25 @@ static bool link_name_of(const struct nlmsghdr *message, char name[static IFNAMS
 	return false;
 }
 
+/* A message of the bridge's family is about a port: what was set by that family comes by it alone. */
+static void bridge_port_message(struct netlink_cache *cache, const struct nlmsghdr *message)
+{
+	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
+	struct netlink_link *link = netlink_link_by_index(cache, header->ifi_index);
+	const struct nlattr *attr;
+	if (!link || !streq(link->port_kind, "bridge"))
+		return;
+	mnl_attr_for_each(attr, message,
+			  sizeof(*header)) if (mnl_attr_get_type(attr) == IFLA_PROTINFO && set_attrs(&link->port, attr))
+		netlink_mark_link(cache, link);
+}
+
 static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
 	char name[IFNAMSIZ];
-	/* Messages of the bridge's family are about a port of it, not about a link. */
+	if (header->ifi_family == AF_BRIDGE)
+		bridge_port_message(cache, message);
 	if (header->ifi_family != AF_UNSPEC || header->ifi_index <= 0 || !link_name_of(message, name))
 		return;
 	struct netlink_link *link = netlink_link_by_index(cache, header->ifi_index);
@@ -211,7 +256,7 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		link = netlink_cache_add(cache, header->ifi_index, name);
 	bool renamed = !streq(link->name, name);
 	if (renamed) {
-		mark_link(cache, link);
+		netlink_mark_link(cache, link);
 		mark_addresses(cache, link);
 		mark_ports(cache, link->index);
 		netlink_cache_rename(cache, link, name);
@@ -221,7 +266,7 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 	bool changed = set_link(link, message);
 	link->sweep = cache->sweep;
 	if (is_new || renamed || changed)
-		mark_link(cache, link);
+		netlink_mark_link(cache, link);
 	if (is_new || renamed || link->mtu != mtu)
 		mark_facts(cache, link);
 	if (is_new || renamed || ((flags ^ link->flags) & IFF_UP)) {
@@ -232,7 +277,7 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 
 static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
 {
-	mark_link(cache, link);
+	netlink_mark_link(cache, link);
 	mark_facts(cache, link);
 	mark_addresses(cache, link);
 	route_cache_link_changed(cache, link);
@@ -407,6 +452,11 @@ void netlink_cache_message(void *ctx, const struct nlmsghdr *message)
 		if (size >= sizeof(struct ifaddrmsg))
 			address_message(cache, message);
 		break;
+	case RTM_NEWVLAN:
+	case RTM_DELVLAN:
+		if (size >= sizeof(struct br_vlan_msg))
+			netlink_vlans_message(cache, message);
+		break;
 	case RTM_NEWNETCONF:
 		if (size >= MNL_ALIGN(sizeof(struct netconfmsg)))
 			netconf_message(cache, message);
@@ -431,6 +481,7 @@ void netlink_cache_sweep(struct netlink_cache *cache)
 	for (size_t i = 0; i < NETLINK_BUCKETS; i++) {
 		for (struct netlink_link *l = cache->by_index[i], *next; l; l = next) {
 			next = l->next_by_index;
+			netlink_vlans_sweep(cache, l);
 			if (l->sweep != cache->sweep)
 				remove_link(cache, l);
 			else

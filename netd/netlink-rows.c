@@ -213,3 +213,24 @@ void netlink_get_rows(const struct table *table, const void *attrs, size_t size,
 		}
 	}
 }
+
+static bool read_default(const struct field *row, struct arena *arena, void *value)
+{
+	struct err err = {0};
+	return row->def && row->shape == FIELD_SCALAR && row->scalar->parse(row, row->def, arena, value, &err) == 0;
+}
+
+uint64_t netlink_rows_at_default(const struct table *table, const void *spec)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	uint64_t mask = 0;
+	for (size_t i = 0; i < table->n_fields; i++) {
+		const struct field *row = &table->fields[i];
+		_Alignas(16) char value[64] = {0};
+		if (!is_present(spec, table, row) || !read_default(row, arena, value))
+			continue;
+		if (memcmp(value, (const char *)spec + row->offset, row->scalar->size) == 0)
+			mask |= (uint64_t)1 << i;
+	}
+	return mask;
+}

@@ -14,6 +14,9 @@ int netlink_put_rows(struct nlmsghdr *message, const struct table *table, const 
 /* Sets the rows that `attrs` has values for, with their presence bits; and rows with a default, which is what the
  * kernel means when it leaves their attribute out. */
 void netlink_get_rows(const struct table *table, const void *attrs, size_t size, struct arena *arena, void *spec);
+/* Which rows have the value of their default. Of what is being made they need not be said; a kernel that does not know
+ * them could not even be told so. */
+uint64_t netlink_rows_at_default(const struct table *table, const void *spec);
 /* Does this mask have rows that travel as attributes? */
 bool netlink_has_rows(const struct table *table, uint64_t mask);
 

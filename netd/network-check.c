@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 
+#include "netd/bridge.h"
 #include "netd/dnsmasq.h"
 #include "netd/network-spec.h"
 
@@ -47,6 +48,12 @@ static bool is_domain(const char *name)
 	}
 }
 
+static bool makes_bridge(const struct object *object)
+{
+	return object->kind == &netd_network_kind &&
+	       ((const struct network_spec *)object->spec)->mode != NETWORK_BRIDGED;
+}
+
 /* The bridge's name goes into the files of dnsmasq and iptables, where '*' and '+' at the end of a name mean many. */
 static void check_bridge(const struct check *check, const struct network_spec *spec)
 {
@@ -69,7 +76,7 @@ static void check_bridge(const struct check *check, const struct network_spec *s
 		diag_related(check->diags, diag, object_pos(other, "metadata.name"), "defined here");
 	}
 	for (size_t i = 0; (other = earlier(check, i)); i++) {
-		if (other->kind != &netd_network_kind || !streq(network_bridge(other), bridge))
+		if (!makes_bridge(other) || !streq(network_bridge(other), bridge))
 			continue;
 		struct diag *diag =
 			check_fault(check, path, "Network '%s' makes the bridge '%s' already", other->name, bridge);
@@ -349,6 +356,8 @@ static void check_ipv6(const struct check *check, const struct network_spec *spe
 	if (spec->ipv6.nat && spec->mode == NETWORK_ISOLATED)
 		check_fault(check, "spec.ipv6.nat",
 			    "an isolated network is not translated; remove this or say mode: nat");
+	if (spec->ipv6.nat && spec->mode == NETWORK_ROUTED)
+		check_fault(check, "spec.ipv6.nat", "a routed network is not translated; remove this or say mode: nat");
 	if (spec->ipv6.mode == IPV6_NONE)
 		return;
 	for (size_t i = 0; i < spec->addresses.n; i++) {
@@ -442,9 +451,51 @@ static void check_forwards(const struct check *check, const struct network_spec 
 		check_forward(check, spec, i);
 }
 
+/* ---- bridged ---- */
+
+static void check_vlan(const struct check *check, const struct network_spec *spec)
+{
+	const struct object *bridge = check->find(check, "Bridge", spec->bridge);
+	struct bridge_filter filter = bridge ? netd_bridge_filter_of(bridge) : (struct bridge_filter){0};
+	struct diag *diag = NULL;
+	if (bridge && spec->vlan && !filter.filters)
+		diag = check_fault(check, "spec.vlan",
+				   "the Bridge '%s' does not filter VLANs, so that guests would be in all of them",
+				   bridge->name);
+	if (diag)
+		diag_related(check->diags, diag, object_pos(bridge, "metadata.name"), "write vlanFiltering: true here");
+	if (filter.filters && !spec->vlan && !filter.default_pvid)
+		check_fault(check, "spec.bridge",
+			    "the Bridge '%s' has no defaultPvid, so that guests would be in no VLAN; write vlan here",
+			    bridge->name);
+}
+
+static void check_bridged(const struct check *check, const struct network_spec *spec)
+{
+	static const char *const others[] = {"addresses", "mtu", "mac", "dhcp", "dns", "ipv6", "forwards"};
+	if (!spec->bridge) {
+		check_fault(check, "spec.mode", "a bridged network joins a bridge; write its name: bridge: br0");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (network_has(spec, others[i]))
+			check_fault(check, path_at(check, "spec.%s", others[i]),
+				    "a bridged network has no %s of its own: they are the bridge's, or of whoever "
+				    "serves the "
+				    "network beyond it",
+				    others[i]);
+	check_vlan(check, spec);
+}
+
 void network_check(const struct check *check)
 {
 	const struct network_spec *spec = check->object->spec;
+	if (spec->mode == NETWORK_BRIDGED) {
+		check_bridged(check, spec);
+		return;
+	}
+	if (network_has(spec, "vlan"))
+		check_fault(check, "spec.vlan", "a VLAN is for mode bridged; this network has a bridge to itself");
 	check_bridge(check, spec);
 	check_addresses(check, spec);
 	check_dhcp(check, spec);

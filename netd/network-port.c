@@ -4,6 +4,7 @@
 #include "netd/network.h"
 
 #include "core/plugin.h"
+#include "netd/bridge.h"
 #include "netd/dnsmasq.h"
 #include "netd/network-spec.h"
 
@@ -164,7 +165,20 @@ uint32_t netd_port_mtu(struct lowering *l, const char *network)
 {
 	const struct object *object = lower_find(l, "Network", network);
 	const struct network_spec *spec = object ? object->spec : NULL;
-	return spec && network_has(spec, "mtu") ? spec->mtu : 1500;
+	uint64_t found = 0;
+	if (!spec || spec->mode != NETWORK_BRIDGED)
+		return spec && network_has(spec, "mtu") ? spec->mtu : 1500;
+	uint32_t mtu = netd_switch_mtu(l, spec->bridge);
+	return mtu ? mtu : fact_u64(l, &found, "link/%s/mtu", spec->bridge) ? (uint32_t)found : 1500;
+}
+
+/* The VLAN of a guest's frames; 0 where the switch knows none. */
+static uint32_t vlan_of(struct lowering *l, const struct network_spec *spec)
+{
+	if (spec->mode != NETWORK_BRIDGED)
+		return 0;
+	const struct bridge_filter filter = netd_bridge_filter(l, spec->bridge);
+	return spec->vlan || !filter.filters ? spec->vlan : filter.default_pvid;
 }
 
 struct want *netd_port_want(struct lowering *l, const struct netd_port *port)
@@ -192,6 +206,8 @@ struct want *netd_port_want(struct lowering *l, const struct netd_port *port)
 		.path = port->path,
 		.queues = port->queues,
 		.mtu = netd_port_mtu(l, port->network),
+		.vlan = vlan_of(l, network->spec),
+		.isolated = port->isolated,
 	};
 	struct want *tap = backend->lower_port(&plugin_host, l, &join);
 	if (tap)

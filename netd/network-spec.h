@@ -6,7 +6,7 @@
 
 #include "core/lower.h"
 
-enum network_mode { NETWORK_NAT, NETWORK_ISOLATED };
+enum network_mode { NETWORK_NAT, NETWORK_ISOLATED, NETWORK_ROUTED, NETWORK_BRIDGED };
 enum network_ipv6_mode { IPV6_SLAAC, IPV6_DHCP, IPV6_BOTH, IPV6_NONE };
 enum network_proto { PROTO_TCP, PROTO_UDP };
 
@@ -43,7 +43,7 @@ struct network_spec {
 	int mode;
 	const char *bridge;
 	struct list addresses; /* struct ip_prefix */
-	uint32_t mtu;
+	uint32_t mtu, vlan;
 	struct mac mac;
 	struct network_dhcp dhcp;
 	struct network_dns dns;
@@ -59,7 +59,7 @@ bool network_dhcp_has(const struct network_dhcp *dhcp, const char *row);
 bool network_host_has(const struct network_host *host, const char *row);
 bool network_dns_has(const struct network_dns *dns, const char *row);
 
-/* The name of the bridge that this Network makes. */
+/* The name of the bridge that this Network makes or, when bridged, joins. */
 const char *network_bridge(const struct object *network);
 /* The Network's address in whose subnet an address lies; NULL if there is none. */
 const struct ip_prefix *network_subnet_of(const struct network_spec *spec, const struct ip *ip);

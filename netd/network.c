@@ -11,7 +11,7 @@
 
 enum { STANDARD_MTU = 1500 };
 
-static const char *const mode_names[] = {"nat", "isolated"};
+static const char *const mode_names[] = {"nat", "isolated", "routed", "bridged"};
 static const char *const ipv6_mode_names[] = {"slaac", "dhcp", "both", "none"};
 static const char *const proto_names[] = {"tcp", "udp"};
 
@@ -79,10 +79,18 @@ static const struct table forward_table = TABLE("Network.forwards", struct netwo
 
 static const struct field network_rows[] = {
 	F_ENUM("mode", struct network_spec, mode, mode_names, .def = "nat",
-	       .doc = "nat: guests reach the world through the host's addresses. isolated: they reach the host and "
-		      "each other, nothing else."),
-	F_IFNAME("bridge", struct network_spec, bridge,
-		 .doc = "Name of the bridge that is made; default: the Network's name.", .example = "br-lan"),
+	       .doc = "nat: guests reach the world through the host's addresses. routed: under their own, which "
+		      "others must have a route to. isolated: they reach the host and each other, nothing else. "
+		      "bridged: "
+		      "they are ports of a bridge that is there, and the network beyond it is theirs."),
+	F_IFNAME(
+		"bridge", struct network_spec, bridge, .ref = "*",
+		.doc = "Name of the bridge that is made; default: the Network's name. bridged: the one that is joined.",
+		.example = "br-lan"),
+	F_U32("vlan", struct network_spec, vlan, .min = 1, .max = 4094,
+	      .doc = "bridged: VLAN of the guests, whose frames have no tag; the bridge filters VLANs. Default: its "
+		     "defaultPvid.",
+	      .example = "20"),
 	F_LIST("addresses", struct network_spec, addresses, scalar_prefix, .list_max = 16,
 	       .doc = "The host's own addresses on the network.", .example = "[192.168.150.1/24, \"fd42:150::1/64\"]"),
 	F_U32("mtu", struct network_spec, mtu, .min = 576, .max = 65535,
@@ -224,7 +232,9 @@ static void want_firewall(struct lowering *l, const struct object *object)
 	struct netd_firewall_plan plan = {
 		.network = object->name,
 		.bridge = network_bridge(object),
-		.mode = spec->mode == NETWORK_ISOLATED ? FIREWALL_ISOLATED : FIREWALL_NAT,
+		.mode = spec->mode == NETWORK_ISOLATED ? FIREWALL_ISOLATED
+			: spec->mode == NETWORK_ROUTED ? FIREWALL_ROUTED
+						       : FIREWALL_NAT,
 		.prefixes = spec->addresses,
 		.nat4 = spec->mode == NETWORK_NAT && network_has_family(spec, 4),
 		.nat6 = spec->ipv6.nat,
@@ -247,9 +257,27 @@ static void want_firewall(struct lowering *l, const struct object *object)
 	netd_firewall_want(l, &plan);
 }
 
+/* It has nothing of its own: what guests need is said when they join, in network-port.c. */
+static void lower_bridged(struct lowering *l, const struct object *object)
+{
+	const char *bridge = network_bridge(object);
+	const char *filters = lower_find(l, "Bridge", bridge) ? NULL : fact(l, "link/%s/vlanFiltering", bridge);
+	const struct network_spec *spec = object->spec;
+	lower_at(l, "spec.bridge");
+	want(l, class_find("link"), NULL, "%s", bridge);
+	lower_at(l, NULL);
+	if (spec->vlan && streq(filters, "false"))
+		lower_refuse(l, "spec.vlan",
+			     "the bridge '%s' does not filter VLANs, so that guests would be in all of them", bridge);
+}
+
 static void network_lower(struct lowering *l, const struct object *object)
 {
 	const struct network_spec *spec = object->spec;
+	if (spec->mode == NETWORK_BRIDGED) {
+		lower_bridged(l, object);
+		return;
+	}
 	const char *bridge = network_bridge(object);
 	struct want *link = want_link(l, object);
 	struct want *ipv6_on = want_sysctls(l, object, link);
@@ -275,9 +303,10 @@ const struct kind netd_network_kind = {
 	.name = "Network",
 	.plural = "networks",
 	.shorts = "net",
-	.doc = "A network for guests on a bridge of its own. The host is its router and answers DHCP, DNS and router "
-	       "solicitations on it; by NAT the guests reach "
-	       "the world, and forwarded ports lead to them.",
+	.doc = "A network for guests. On a bridge of its own the host is its router and answers DHCP, DNS and router "
+	       "solicitations; by NAT the guests reach the world, and forwarded ports lead to them. In mode bridged "
+	       "the "
+	       "guests share a bridge, and a VLAN, with whatever else is there.",
 	.table = &netd_network_table,
 	.check = network_check,
 	.lower = network_lower,

@@ -16,6 +16,7 @@ struct netd_port {
 	const char *owner;   /* user that opens the tap: "weft-qemu" */
 	struct list ips;     /* struct ip: what the manifest fixes for this interface */
 	uint32_t queues;
+	bool isolated; /* from other ports of the network that are isolated */
 	const char *path; /* "spec.interfaces[0]", for refusals */
 };
 /* Wants the port; returns its tap's want, NULL after a refusal. */

@@ -42,7 +42,7 @@ struct weft_port {
 	const char *path;        /* path in the object's document, for refusals */
 	uint32_t queues;         /* 1.. */
 	uint32_t mtu;            /* 0: that of the switch */
-	uint32_t vlan;           /* 0: none */
+	uint32_t vlan;           /* of its frames, without a tag; 0: the switch does not tell VLANs apart */
 	bool isolated;
 };
 

@@ -29,13 +29,19 @@ static bool set_mtu(const struct weft_host *host, struct lowering *l, struct wan
 	return set(host, l, tap, "mtu", text);
 }
 
+/* One VLAN, without a tag in both directions, and no other: a guest cannot reach into one that is not its own. */
+static bool set_vlan(const struct weft_host *host, struct lowering *l, struct want *tap, uint32_t vlan)
+{
+	char text[16];
+	if (!vlan)
+		return true;
+	snprintf(text, sizeof(text), "%u", vlan);
+	return set(host, l, tap, "vlans.pvid", text) && set(host, l, tap, "vlans.untagged", text) &&
+	       set(host, l, tap, "vlans.tagged", "");
+}
+
 static struct want *lower_port(const struct weft_host *host, struct lowering *l, const struct weft_port *port)
 {
-	if (port->vlan || port->isolated) {
-		host->refuse(l, port->path,
-			     "the port backend 'bridge' has neither VLANs nor isolation yet; leave them out");
-		return NULL;
-	}
 	struct want *tap = host->want(l, "link", port->tap);
 	struct want *bridge = host->want_find(l, "link", port->switch_name);
 	if (!tap || !bridge) {
@@ -46,7 +52,8 @@ static struct want *lower_port(const struct weft_host *host, struct lowering *l,
 		    set(host, l, tap, "fixed.multiQueue", port->queues > 1 ? "true" : "false") &&
 		    set(host, l, tap, "fixed.vnetHdr", "true") && set_mac(host, l, tap, port->mac) &&
 		    set_mtu(host, l, tap, port->mtu) && set(host, l, tap, "up", "true") &&
-		    set(host, l, tap, "master", port->switch_name) &&
+		    set(host, l, tap, "master", port->switch_name) && set_vlan(host, l, tap, port->vlan) &&
+		    set(host, l, tap, "port.isolated", port->isolated ? "true" : "false") &&
 		    (!port->owner || set(host, l, tap, "info.owner", port->owner));
 	if (!done)
 		return NULL;

@@ -19,12 +19,13 @@ counter = itertools.count()
 
 
 def machine_lacks(what):
-    """Why this machine cannot run a test that needs `what`: a program, a file, or a link kind as "link:vlan"; None if it can."""
+    """Why this machine cannot run a test that needs `what`: a program, a file, or a link kind as "link:vlan",
+    perhaps with what it must be able to be, as "link:bridge vlan_filtering 1"; None if it can."""
     if what.startswith("/"):
         return None if os.path.exists(what) else f"no {what} on this machine"
     if what.startswith("link:"):
         kind = what[5:]
-        probe = subprocess.run(["ip", "link", "add", "weftprobe", "type", kind], capture_output=True, text=True)
+        probe = subprocess.run(["ip", "link", "add", "weftprobe", "type", *kind.split()], capture_output=True, text=True)
         subprocess.run(["ip", "link", "del", "weftprobe"], capture_output=True)
         return None if probe.returncode == 0 else f"the kernel has no {kind} links"
     return None if shutil.which(what) else f"no {what} on this machine"

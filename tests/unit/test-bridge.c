@@ -74,7 +74,12 @@ static bool has_need(struct generation *gen, const char *key, const char *on)
 }
 
 #define BRIDGE(name, spec) "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: " name "}\nspec: {" spec "}\n"
-#define TAP(name, spec)    "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
+/* What a port is when its bridge says nothing of it. */
+#define PLAIN_PORT                                                                                                  \
+	"\"port\":{\"isolated\":false,\"learning\":true,\"flood\":true,\"multicastFlood\":true,\"broadcastFlood\":" \
+	"true,\"multicastToUnicast\":false,\"hairpin\":false,\"neighSuppress\":false,\"bpduGuard\":false,"          \
+	"\"rootBlock\":false,\"fastLeave\":false,\"priority\":32}"
+#define TAP(name, spec) "---\napiVersion: weft/v1\nkind: Tap\nmetadata: {name: " name "}\nspec: {" spec "}\n"
 
 static void test_the_contract(void **state)
 {
@@ -82,15 +87,17 @@ static void test_the_contract(void **state)
 		lowered(TAP("tap7", "owner: weft-qemu, queues: 2, mtu: 1400, mac: \"52:54:00:07:07:07\"")
 				BRIDGE("br7", "ports: [{name: tap7}], addresses: [10.7.0.1/24], mtu: 1400, mac: "
 					      "\"02:00:00:00:00:07\", stp: {enabled: false}"));
-	assert_want(gen, "link", "br7",
-		    "{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"master\":\"\","
-		    "\"info\":{\"stp\":"
-		    "false,\"forwardDelay\":\"15s\","
-		    "\"helloTime\":\"2s\",\"maxAge\":\"20s\",\"ageingTime\":\"5m\",\"priority\":32768,"
-		    "\"multicastSnooping\":true}}");
+	assert_want(
+		gen, "link", "br7",
+		"{\"kind\":\"bridge\",\"mac\":\"02:00:00:00:00:07\",\"mtu\":1400,\"up\":true,\"master\":\"\","
+		"\"info\":{\"stp\":"
+		"false,\"forwardDelay\":\"15s\","
+		"\"helloTime\":\"2s\",\"maxAge\":\"20s\",\"ageingTime\":\"5m\",\"priority\":32768,"
+		"\"vlanFiltering\":false,\"defaultPvid\":1,\"multicastQuerier\":false,\"multicastSnooping\":true}}");
 	assert_want(gen, "link", "tap7",
-		    "{\"kind\":\"tap\",\"mac\":\"52:54:00:07:07:07\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
-		    "\"fixed\":{\"multiQueue\":true,\"vnetHdr\":true},\"info\":{\"owner\":\"weft-qemu\"}}");
+		    "{\"kind\":\"tap\",\"mac\":\"52:54:00:07:07:07\",\"mtu\":1400,\"up\":true,\"master\":"
+		    "\"br7\"," PLAIN_PORT
+		    ",\"fixed\":{\"multiQueue\":true,\"vnetHdr\":true},\"info\":{\"owner\":\"weft-qemu\"}}");
 	assert_want(gen, "address", "br7/10.7.0.1/24", "{}");
 	assert_true(has_need(gen, "tap7", "br7"));
 	assert_true(str_starts(strrchr(generation_find(gen, "link", "tap7")->mark, ':'), ":Tap/tap7"));
@@ -103,11 +110,12 @@ static void test_both_sides_may_say_it(void **state)
 	struct generation *gen = lowered(TAP("tap7", "bridge: br7") BRIDGE("br7", "ports: [tap7], mtu: 1400"));
 	struct mac mac = link_stable_mac("tap7");
 	char text[IP_TEXT];
-	assert_want(gen, "link", "tap7",
-		    arena_printf(gen->arena,
-				 "{\"kind\":\"tap\",\"mac\":\"%s\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
-				 "\"fixed\":{\"multiQueue\":false,\"vnetHdr\":true},\"info\":{\"owner\":\"root\"}}",
-				 mac_text(&mac, text)));
+	assert_want(
+		gen, "link", "tap7",
+		arena_printf(gen->arena,
+			     "{\"kind\":\"tap\",\"mac\":\"%s\",\"mtu\":1400,\"up\":true,\"master\":\"br7\"," PLAIN_PORT
+			     ",\"fixed\":{\"multiQueue\":false,\"vnetHdr\":true},\"info\":{\"owner\":\"root\"}}",
+			     mac_text(&mac, text)));
 	generation_unref(gen);
 	refused(TAP("tap7", "bridge: br8") BRIDGE("br7", "ports: [tap7]") BRIDGE("br8", ""), "master is to be");
 	refused(TAP("tap7", "mtu: 1300") BRIDGE("br7", "ports: [tap7], mtu: 1400"), "mtu is to be");
@@ -127,12 +135,56 @@ static void test_a_tap_off_the_list_is_nobodys_port(void **state)
 static void test_somebody_elses_port(void **state)
 {
 	struct generation *gen = lowered(BRIDGE("br7", "ports: [eth9]"));
-	assert_want(gen, "link", "eth9", "{\"up\":true,\"master\":\"br7\"}");
+	assert_want(gen, "link", "eth9", "{\"up\":true,\"master\":\"br7\"," PLAIN_PORT "}");
 	assert_false(netd_link_class.creatable(generation_find(gen, "link", "eth9")->spec));
 	generation_unref(gen);
 	gen = lowered(BRIDGE("br7", "ports: [eth9], mtu: 9000"));
-	assert_want(gen, "link", "eth9", "{\"mtu\":9000,\"up\":true,\"master\":\"br7\"}");
+	assert_want(gen, "link", "eth9", "{\"mtu\":9000,\"up\":true,\"master\":\"br7\"," PLAIN_PORT "}");
 	generation_unref(gen);
+}
+
+static void assert_vlans(struct generation *gen, const char *link, const char *json)
+{
+	struct want *w = generation_find(gen, "link", link);
+	json_t *spec = table_to_json(w->class->table, w->spec, 0);
+	char *text = json_dumps(json_object_get(spec, "vlans"), JSON_COMPACT | JSON_ENCODE_ANY);
+	assert_string_equal(text ? text : "none", json);
+	free(text);
+	json_decref(spec);
+}
+
+static void test_vlans(void **state)
+{
+	struct generation *gen = lowered(
+		BRIDGE("br7", "vlanFiltering: true, ports: [eth8, {name: eth9, vlans: {tagged: [20-29, 10], pvid: 1, "
+			      "untagged: 30}}, {name: eth10, vlans: {tagged: 4}}], vlans: {tagged: [1-4094]}"));
+	assert_vlans(gen, "eth8", "{\"pvid\":1,\"untagged\":\"1\",\"tagged\":\"\"}");
+	assert_vlans(gen, "eth9", "{\"pvid\":1,\"untagged\":\"1,30\",\"tagged\":\"10,20-29\"}");
+	assert_vlans(gen, "eth10", "{\"pvid\":0,\"untagged\":\"\",\"tagged\":\"4\"}");
+	assert_vlans(gen, "br7", "{\"pvid\":0,\"untagged\":\"\",\"tagged\":\"1-4094\"}");
+	generation_unref(gen);
+	gen = lowered(BRIDGE("br7", "vlanFiltering: true, defaultPvid: 0, ports: [eth8]"));
+	assert_vlans(gen, "eth8", "{\"pvid\":0,\"untagged\":\"\",\"tagged\":\"\"}");
+	assert_vlans(gen, "br7", "{\"pvid\":0,\"untagged\":\"\",\"tagged\":\"\"}");
+	generation_unref(gen);
+	gen = lowered(BRIDGE("br7", "ports: [eth8]")); /* the kernel would not look at them */
+	assert_vlans(gen, "eth8", "none");
+	generation_unref(gen);
+}
+
+#define FILTERING "vlanFiltering: true, ports: "
+static void test_vlans_that_cannot_be(void **state)
+{
+	refused(BRIDGE("br7", "ports: [{name: a, vlans: {pvid: 2}}]"), "write vlanFiltering: true");
+	refused(BRIDGE("br7", "vlans: {pvid: 2}"), "does not tell VLANs apart");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {tagged: [10, 9-11]}}]"), "VLAN 10 is in the list twice");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {tagged: [10-20], pvid: 15}}]"),
+		"VLAN 15 cannot go out both with a tag and without");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {tagged: 10, untagged: 10-11}}]"),
+		"VLAN 10 cannot go out both");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {tagged: 4095}}]"), "a VLAN is a number from 1 to 4094");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {pvid: 0}}]"), "expected");
+	refused(BRIDGE("br7", FILTERING "[{name: a, vlans: {tagged: 20-10}}]"), "write 10-20");
 }
 
 static void test_what_cannot_be_is_refused(void **state)
@@ -166,7 +218,9 @@ static void port_lower(struct lowering *l, const struct object *object)
 				       .owner = "nobody",
 				       .path = "spec.bridge",
 				       .queues = 4,
-				       .mtu = 1400};
+				       .mtu = 1400,
+				       .vlan = 20,
+				       .isolated = true};
 	if (!backend)
 		fail_msg("%s", why);
 	assert_non_null(backend->lower_port(&plugin_host, l, &port));
@@ -182,6 +236,7 @@ static void test_the_port_backend(void **state)
 			"br7", ""));
 	assert_want(gen, "link", "web.0",
 		    "{\"kind\":\"tap\",\"mac\":\"fe:54:00:01:02:03\",\"mtu\":1400,\"up\":true,\"master\":\"br7\","
+		    "\"port\":{\"isolated\":true},\"vlans\":{\"pvid\":20,\"untagged\":\"20\",\"tagged\":\"\"},"
 		    "\"fixed\":{\"multiQueue\":true,\"vnetHdr\":true},\"info\":{\"owner\":\"nobody\"}}");
 	assert_true(has_need(gen, "web.0", "br7"));
 	generation_unref(gen);
@@ -194,6 +249,8 @@ int main(void)
 		cmocka_unit_test(test_both_sides_may_say_it),
 		cmocka_unit_test(test_a_tap_off_the_list_is_nobodys_port),
 		cmocka_unit_test(test_somebody_elses_port),
+		cmocka_unit_test(test_vlans),
+		cmocka_unit_test(test_vlans_that_cannot_be),
 		cmocka_unit_test(test_what_cannot_be_is_refused),
 		cmocka_unit_test(test_the_port_backend),
 	};

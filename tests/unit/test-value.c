@@ -176,6 +176,19 @@ static const struct row {
 	{&scalar_endpoint, NULL, "host:80", NULL, "\nwrite the address itself"},
 	{&scalar_endpoint, NULL, "192.0.2.1", NULL, "\nadd the port: 192.0.2.1:PORT"},
 	{&scalar_endpoint, NULL, "words", NULL, "expected ADDRESS:PORT"},
+	{&scalar_vlans, NULL, "20", "20"},
+	{&scalar_vlans, NULL, "20-29", "20-29"},
+	{&scalar_vlans, NULL, "4094,30,10,11,12,31,1", "1,10-12,30-31,4094"},
+	{&scalar_vlans, NULL, "", ""},
+	{&scalar_vlans, NULL, "0", NULL, "\na VLAN is a number from 1 to 4094"},
+	{&scalar_vlans, NULL, "1-4095", NULL, "\na VLAN is a number from 1 to 4094"},
+	{&scalar_vlans, NULL, "29-20", NULL, "\nwrite 20-29"},
+	{&scalar_vlans, NULL, "20,", NULL, "expected VLANs such as"},
+	{&scalar_vlans, NULL, ",20", NULL, "expected VLANs such as"},
+	{&scalar_vlans, NULL, "20-", NULL, "expected VLANs such as"},
+	{&scalar_vlans, NULL, "20-29-30", NULL, "expected VLANs such as"},
+	{&scalar_vlans, NULL, "10 20", NULL, "expected VLANs such as"},
+	{&scalar_vlans, NULL, "00020", NULL, "expected VLANs such as"},
 };
 
 union value {
