@@ -87,29 +87,12 @@ void link_observe_port(const struct netlink_link *link, struct link_spec *seen, 
 
 /* ---- change ---- */
 
-/* The VLAN that a bridge gives to ports that join it. */
-static uint16_t default_pvid(const struct netlink_link *bridge)
-{
-	const struct nlattr *attr;
-	if (!bridge->info.size)
-		return 0;
-	mnl_attr_for_each_payload(bridge->info.data,
-				  bridge->info.size) if (mnl_attr_get_type(attr) == IFLA_BR_VLAN_DEFAULT_PVID &&
-							 mnl_attr_get_payload_len(attr) ==
-								 sizeof(uint16_t)) return mnl_attr_get_u16(attr);
-	return 0;
-}
-
 static struct netlink_vlans vlans_now(const struct link_port_change *change)
 {
 	struct netlink_vlans now = {0};
 	if (!change->joins)
 		return change->link && change->link->vlans ? *change->link->vlans : now;
-	now.pvid = default_pvid(change->joins);
-	if (now.pvid) {
-		vlan_set_put(&now.all, now.pvid, true);
-		vlan_set_put(&now.untagged, now.pvid, true);
-	}
+	netlink_vlans_default(change->joins, &now);
 	return now;
 }
 

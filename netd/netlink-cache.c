@@ -68,7 +68,7 @@ static void link_name(struct netlink_cache *cache, struct netlink_link *link, co
 struct netlink_link *netlink_cache_add(struct netlink_cache *cache, int index, const char *name)
 {
 	struct netlink_link *link = xcalloc(1, sizeof(*link));
-	link->info = xcalloc(1, 1); /* walked, also when there is none */
+	link->info.data = xcalloc(1, 1); /* walked, also when there is none */
 	struct netlink_link **bucket = &cache->by_index[(unsigned)index % NETLINK_BUCKETS];
 	link->index = index;
 	link->next_by_index = *bucket;

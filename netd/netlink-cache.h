@@ -108,6 +108,10 @@ void netlink_cache_message(void *ctx, const struct nlmsghdr *message);
 void netlink_cache_read(struct netlink_cache *cache, const void *data, int size);
 /* netlink-vlans.c: reads RTM_NEWVLAN, RTM_DELVLAN. */
 void netlink_vlans_message(struct netlink_cache *cache, const struct nlmsghdr *message);
+/* What a bridge gives to ports that join it, and to itself at first. */
+void netlink_vlans_default(const struct netlink_link *bridge, struct netlink_vlans *ret);
+/* Of a link that was not known before. */
+void netlink_vlans_new_link(const struct netlink_cache *cache, struct netlink_link *link);
 void netlink_vlans_sweep(struct netlink_cache *cache, struct netlink_link *link);
 /* Notes that the resource of a link is to be looked at, if anybody did. */
 void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *link);

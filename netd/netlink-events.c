@@ -265,6 +265,8 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 	uint32_t mtu = link->mtu;
 	bool changed = set_link(link, message);
 	link->sweep = cache->sweep;
+	if (is_new)
+		netlink_vlans_new_link(cache, link);
 	if (is_new || renamed || changed)
 		netlink_mark_link(cache, link);
 	if (is_new || renamed || link->mtu != mtu)

@@ -2,6 +2,7 @@
 /* What the kernel's messages about bridges' VLANs mean to the cache: each names a port, or a bridge for its own end,
  * and ranges that were added, changed or removed there. See netlink-cache.h. */
 #include <linux/if_bridge.h>
+#include <linux/if_link.h>
 
 #include "netd/netlink-cache.h"
 
@@ -72,6 +73,34 @@ void netlink_vlans_message(struct netlink_cache *cache, const struct nlmsghdr *m
 	}
 	if (differ(&before, link->vlans))
 		netlink_mark_link(cache, link);
+}
+
+void netlink_vlans_default(const struct netlink_link *bridge, struct netlink_vlans *ret)
+{
+	const struct nlattr *attr;
+	*ret = (struct netlink_vlans){0};
+	if (bridge->info.size == 0)
+		return;
+	mnl_attr_for_each_payload(bridge->info.data, bridge->info.size)
+	{
+		if (mnl_attr_get_type(attr) == IFLA_BR_VLAN_DEFAULT_PVID &&
+		    mnl_attr_get_payload_len(attr) == sizeof(uint16_t))
+			ret->pvid = mnl_attr_get_u16(attr);
+	}
+	if (ret->pvid && ret->pvid < VLAN_END) {
+		vlan_set_put(&ret->all, ret->pvid, true);
+		vlan_set_put(&ret->untagged, ret->pvid, true);
+	}
+}
+
+/* The kernel puts a new bridge into its default VLAN before it tells that there is one. */
+void netlink_vlans_new_link(const struct netlink_cache *cache, struct netlink_link *link)
+{
+	if (link->vlans || !streq(link->kind, "bridge"))
+		return;
+	link->vlans = xcalloc(1, sizeof(*link->vlans));
+	netlink_vlans_default(link, link->vlans);
+	link->vlans->sweep = cache->sweep;
 }
 
 void netlink_vlans_sweep(struct netlink_cache *cache, struct netlink_link *link)
