@@ -107,6 +107,7 @@ def by_hand(argv, root, namespace, log):
     start = time.monotonic()
     child = os.fork()
     if child == 0:
+        os.setsid()  # as weft's
         enter(namespace.name)
         high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for number, fd in open_files(argv, root, log).items()}
         for number, fd in high.items():
