@@ -80,3 +80,35 @@ class Vxlans(Workload):
 
 
 ALL = [Taps, Veths, Vxlans, Bridges]
+
+
+class Fabric(Workload):
+    """Each bridge over a link of its own: a vxlan, or a tap where this weft knows no vxlans."""
+    needs = "Vxlan"
+
+    def __init__(self, n, ports="Vxlan"):
+        super().__init__(n)
+        self.ports = ports
+        self.name = "bridges over vxlans" if ports == "Vxlan" else "bridges over taps"
+
+    def port(self, i):
+        if self.ports == "Tap":
+            return ("Tap", f"x{i}", f"{{bridge: b{i}}}")
+        return ("Vxlan", f"x{i}", f"{{vni: {i + 1}, local: 127.0.0.1, port: 4789, bridge: b{i}}}")
+
+    def bridge(self, i, spec="{}"):
+        return ("Bridge", f"b{i}", spec)
+
+    def objects(self):
+        return [o for i in range(self.n) for o in (self.bridge(i), self.port(i))]
+
+    def make(self):
+        new = "tuntap add dev x{i} mode tap user root vnet_hdr" if self.ports == "Tap" else \
+            "link add x{i} address {mac} type vxlan id {vni} local 127.0.0.1 dstport 4789"
+        mac_too = " address {mac}" if self.ports == "Tap" else ""
+        return [line.format(i=i, vni=i + 1, mac=mac(i, 2)) for i in range(self.n) for line in (
+            f"link add b{i} address {mac(i, 1)} type bridge", f"link set b{i} alias weft:x mtu 1500 up",
+            new, "link set x{i} alias weft:x" + mac_too + " master b{i} up")]
+
+    def remove(self):
+        return [f"link del x{i}" for i in range(self.n)] + [f"link del b{i}" for i in range(self.n)]
