@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See launch.h. The launcher runs as an ordinary child with a deadline; what it starts is nobody's child when it
- * reports. If the deadline passes between the two, the half-started process is killed: it must not wake up later
- * unexpected. */
+/* See launch.h. The launcher runs as an ordinary child with a deadline, or as a service of systemd's (launch-unit.c);
+ * what it starts is nobody's child when it reports. If the deadline passes between the two, the half-started process is
+ * killed: it must not wake up later unexpected. */
 #include "core/launch.h"
 
 #include <fcntl.h>
@@ -12,7 +12,9 @@
 
 #include "core/child.h"
 #include "core/env.h"
+#include "core/launch-internal.h"
 #include "core/launch-request.h"
+#include "core/unit.h"
 
 struct starting {
 	char *name;
@@ -35,7 +37,7 @@ static int add_files(FILE *to, const struct launch_spec *spec, int fds[static LA
 			return err_set(err, EINVAL, "descriptor %d is outside of 3 to %d", file->target_fd,
 				       LAUNCH_TARGET_MAX);
 		if (!file->path && *n_fds == LAUNCH_FDS_MAX)
-			return err_set(err, E2BIG, "more than %d descriptors cannot be passed", LAUNCH_FDS_MAX - 1);
+			return err_set(err, E2BIG, "more than %d descriptors cannot be passed", LAUNCH_FDS_MAX - 2);
 		cleanup_free char *text = NULL;
 		if (file->path) {
 			text = xprintf("%d %d %d %s", file->target_fd, file->open_flags, file->memfd, file->path);
@@ -48,8 +50,9 @@ static int add_files(FILE *to, const struct launch_spec *spec, int fds[static LA
 	return 0;
 }
 
-/* Writes the request into a memfd, which is the first of fds. */
-static int make_request(const struct launch_spec *spec, int fds[static LAUNCH_FDS_MAX], size_t *n_fds, struct err *err)
+/* Writes the request into a memfd, which is the first of fds; the pipe for the answer, if any, is the second. */
+static int make_request(const struct launch_spec *spec, int answer_fd, int fds[static LAUNCH_FDS_MAX], size_t *n_fds,
+			struct err *err)
 {
 	cleanup_close int fd = memfd_create("weft-launch", MFD_CLOEXEC);
 	int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -57,6 +60,10 @@ static int make_request(const struct launch_spec *spec, int fds[static LAUNCH_FD
 	if (!to)
 		return err_errno(err, errno, "memfd for the launcher");
 	*n_fds = 1;
+	if (answer_fd >= 0) {
+		request_add(to, "answer", "1");
+		fds[(*n_fds)++] = answer_fd;
+	}
 	for (size_t i = 0; spec->argv[i]; i++)
 		request_add(to, "arg", spec->argv[i]);
 	if (spec->user)
@@ -119,22 +126,8 @@ static void on_launched(void *ctx, const struct child_result *result)
 	free(starting);
 }
 
-int launch(const struct launch_spec *spec, launch_done_fn *done, void *ctx, struct err *err)
+static void launch_detached(const struct launch_spec *spec, int request_fd, launch_done_fn *done, void *ctx)
 {
-	int fds[LAUNCH_FDS_MAX], pair[2];
-	size_t n_fds = 0;
-	if (!spec->argv[0])
-		return err_set(err, EINVAL, "%s has no command line", spec->name);
-	int r = make_request(spec, fds, &n_fds, err);
-	if (r < 0)
-		return r;
-	cleanup_close int request_fd = fds[0];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_errno(err, errno, "socket for the launcher");
-	cleanup_close int ours = pair[0], theirs = pair[1];
-	r = send_fds(ours, fds, n_fds);
-	if (r < 0)
-		return err_errno(err, -r, "passing descriptors to the launcher");
 	struct starting *starting = xcalloc(1, sizeof(*starting));
 	starting->name = xstrdup(spec->name);
 	starting->done = done;
@@ -144,9 +137,35 @@ int launch(const struct launch_spec *spec, launch_done_fn *done, void *ctx, stru
 		.argv = (const char *const[]){program, NULL},
 		.deadline_ms = spec->deadline_ms,
 		.max_output = 4096,
-		.pass_fd = theirs,
+		.pass_fd = request_fd,
 		.done = on_launched,
 		.ctx = starting,
 	});
+}
+
+int launch(const struct launch_spec *spec, launch_done_fn *done, void *ctx, struct err *err)
+{
+	int fds[LAUNCH_FDS_MAX], pair[2], answer[2] = {-1, -1};
+	size_t n_fds = 0;
+	if (!spec->argv[0])
+		return err_set(err, EINVAL, "%s has no command line", spec->name);
+	bool in_unit = units_are_used();
+	if (in_unit && pipe2(answer, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_errno(err, errno, "pipe for the launcher");
+	cleanup_close int answer_read = answer[0], answer_write = answer[1];
+	int r = make_request(spec, answer_write, fds, &n_fds, err);
+	if (r < 0)
+		return r;
+	cleanup_close int request_fd = fds[0];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "socket for the launcher");
+	cleanup_close int ours = pair[0], theirs = pair[1];
+	r = send_fds(ours, fds, n_fds);
+	if (r < 0)
+		return err_errno(err, -r, "passing descriptors to the launcher");
+	if (in_unit)
+		launch_in_unit(spec, theirs, take_fd(&answer_read), done, ctx);
+	else
+		launch_detached(spec, theirs, done, ctx);
 	return 0;
 }

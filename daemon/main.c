@@ -13,6 +13,7 @@
 #include "core/manager.h"
 #include "core/plugin.h"
 #include "core/registry.h"
+#include "core/unit.h"
 #include "daemon/options.h"
 #include "guestd/guestd.h"
 #include "netd/netd.h"
@@ -84,6 +85,7 @@ static void stop_parts(struct manager *m)
 	guestd_stop();
 	stord_stop();
 	netd_stop();
+	units_stop();
 	manager_free(m);
 }
 

@@ -8,6 +8,7 @@
 #include "core/env.h"
 #include "core/engine.h"
 #include "core/json-text.h"
+#include "core/unit.h"
 #include "guestd/start.h"
 
 static struct instance *instances;
@@ -115,8 +116,15 @@ bool waiters_take(struct waiter **list, instance_ended_fn *fn, void *ctx)
 	return false;
 }
 
+static void forget_unit(const struct instance *instance)
+{
+	cleanup_free char *unit = guest_unit(instance->name);
+	unit_forget_service(unit);
+}
+
 static void has_ended(struct instance *instance)
 {
+	forget_unit(instance);
 	instance->id = (struct process_id){0};
 	instance->log_watch = sd_event_source_disable_unref(instance->log_watch);
 	instance->qmp = qmp_close(instance->qmp);
@@ -185,6 +193,8 @@ struct instance *instance_get(const char *guest)
 	bool begun_only = instance->record && !id.pid;
 	if (begun_only ? guest_start_leftover(instance->record, &id) : id.pid && process_alive(&id))
 		instance_adopt(instance, &id, NULL);
+	else if (instance->record)
+		forget_unit(instance);
 	return instance;
 }
 

@@ -11,6 +11,11 @@ char *guest_path(const char *guest, const char *file)
 	return xprintf("%s/guests/%s/%s", env.run_dir, guest, file);
 }
 
+char *guest_unit(const char *guest)
+{
+	return xprintf("weft-guest-%s", guest);
+}
+
 json_t *record_load(const char *guest)
 {
 	cleanup_free char *path = guest_path(guest, "state.json");

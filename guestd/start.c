@@ -242,9 +242,12 @@ static void on_taps(void *ctx)
 	}
 	list_files(start);
 	cleanup_free char *log = guest_path(instance->name, "qemu.log");
-	cleanup_free char *unit = xprintf("weft-guest-%s", instance->name);
+	cleanup_free char *unit = guest_unit(instance->name);
+	cleanup_free char *description = xprintf("weft guest %s", instance->name);
 	const struct launch_spec spec = {
 		.name = unit,
+		.description = description,
+		.machine = true,
 		.argv = qemu_argv(start->spec, &start->facts, start->arena),
 		.user = QEMU_USER,
 		.groups = start->facts.kvm ? "kvm" : NULL,

@@ -17,6 +17,7 @@ struct request {
 	size_t n_args, cap_args;
 	const char *user, *groups, *log;
 	bool net;
+	int answer; /* descriptor to answer at; 0: none, the launcher is weftd's child */
 	struct open_file *files; /* opened, not at their targets yet */
 	size_t n_files, cap_files;
 };
@@ -37,6 +38,8 @@ void credentials_find(const struct request *request, struct credentials *ret);
 /* Becomes that user for good. */
 void credentials_take(const struct credentials *credentials);
 
+/* From now on failures are said there, as launch-request.h tells. */
+void answer_at(int fd);
 /* Says why on the error descriptor and exits with the errno. */
 void die(int code, const char *fmt, ...) printf_like(2, 3) __attribute__((noreturn));
 

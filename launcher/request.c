@@ -104,6 +104,12 @@ static void take_pair(struct request *request, const char *name, char *value, co
 		request->log = value;
 	} else if (streq(name, "net")) {
 		request->net = true;
+	} else if (streq(name, "answer")) {
+		size_t index = strtoul(value, NULL, 10);
+		if (index < 1 || index >= n_fds)
+			die(EPROTO, "answer '%s' cannot be understood", value);
+		request->answer = fds[index];
+		answer_at(request->answer);
 	} else if (streq(name, "file")) {
 		open_file(request, value);
 	} else if (streq(name, "fd")) {

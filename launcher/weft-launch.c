@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* weft-launch: starts one helper so that it outlives the daemon. Reads a request (core/launch-request.h), opens its
- * files as root, forks twice so that init adopts the helper, and execs it as the user asked for. The launcher itself
- * stays until exec has happened: the helper holds a pipe that closes on exec, and what it says there is an error. */
+ * files as root, and execs the helper as the user asked for. As weftd's child it forks twice first, so that init adopts
+ * the helper, and stays until exec has happened: the helper holds a pipe that closes on exec, and what it says there is
+ * an error. As the command of a transient service (--unit) it becomes the helper itself. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -12,6 +13,8 @@
 #include "launcher/launcher.h"
 
 static int error_fd = STDERR_FILENO;
+static int answer_fd = STDOUT_FILENO;
+static bool in_unit;
 
 struct failure {
 	int code;
@@ -25,11 +28,18 @@ void die(int code, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(failure.text, sizeof(failure.text), fmt, args);
 	va_end(args);
-	if (error_fd == STDERR_FILENO)
+	if (in_unit && error_fd != STDERR_FILENO)
+		dprintf(error_fd, "!%d %s\n", failure.code, failure.text);
+	else if (error_fd == STDERR_FILENO)
 		dprintf(error_fd, "weft-launch: %s\n", failure.text);
 	else if (write(error_fd, &failure, sizeof(failure)) < 0)
 		_exit(EIO);
 	_exit(failure.code);
+}
+
+void answer_at(int fd)
+{
+	answer_fd = error_fd = fd;
 }
 
 static int above(int fd, int least)
@@ -130,7 +140,8 @@ static void run_helper(struct request *request, const struct credentials *creden
 			       "HOME=/", NULL};
 	setpgid(0, 0);
 	reset_process();
-	dprintf(STDOUT_FILENO, "%d %llu\n", getpid(), own_start_time());
+	/* If weftd has given up meanwhile, this ends the launcher by SIGPIPE: nobody would know of the helper. */
+	dprintf(answer_fd, "%d %llu\n", getpid(), own_start_time());
 	place_descriptors(request, log_fd);
 	credentials_take(credentials);
 	environ = environment;
@@ -156,16 +167,9 @@ static void wait_for_exec(int fd)
 	die(failure.code, "%s", failure.text);
 }
 
-int main(void)
+static void launch_detached(struct request *request, const struct credentials *credentials, int log_fd)
 {
-	static struct request request; /* lives as long as the program */
-	struct credentials credentials;
 	int pipe_fds[2];
-	if (fcntl(LAUNCH_SOCKET, F_SETFD, FD_CLOEXEC) < 0)
-		die(EINVAL, "this program is run by weftd, which passes it a socket as descriptor %d", LAUNCH_SOCKET);
-	request_read(&request);
-	credentials_find(&request, &credentials);
-	int log_fd = open_log(request.log);
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		die(errno, "pipe: %s", strerror(errno));
 	pid_t pid = fork();
@@ -180,12 +184,32 @@ int main(void)
 		if (pid < 0)
 			die(errno, "fork: %s", strerror(errno));
 		if (pid == 0)
-			run_helper(&request, &credentials, log_fd);
+			run_helper(request, credentials, log_fd);
 		_exit(0);
 	}
 	close(pipe_fds[1]);
 	waitpid(pid, NULL, 0);
 	wait_for_exec(pipe_fds[0]);
 	dprintf(STDOUT_FILENO, "running\n");
+}
+
+int main(int argc, char **argv)
+{
+	static struct request request; /* lives as long as the program */
+	struct credentials credentials;
+	in_unit = argc == 2 && streq(argv[1], "--unit");
+	if (in_unit && dup2(STDIN_FILENO, LAUNCH_SOCKET) < 0)
+		die(errno, "standard input: %s", strerror(errno));
+	if (fcntl(LAUNCH_SOCKET, F_SETFD, FD_CLOEXEC) < 0)
+		die(EINVAL, "this program is run by weftd, which passes it a socket as descriptor %d", LAUNCH_SOCKET);
+	request_read(&request);
+	credentials_find(&request, &credentials);
+	int log_fd = open_log(request.log);
+	if (!in_unit)
+		launch_detached(&request, &credentials, log_fd);
+	else if (request.answer)
+		run_helper(&request, &credentials, log_fd);
+	else
+		die(EPROTO, "the request says nowhere to answer at");
 	return 0;
 }

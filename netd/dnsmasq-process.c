@@ -12,6 +12,7 @@
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "core/unit.h"
 #include "netd/dnsmasq.h"
 #include "netd/netd.h"
 
@@ -43,6 +44,12 @@ static struct server *server_get(const char *network)
 	server->next = servers;
 	servers = server;
 	return server;
+}
+
+/* The service that it runs in where systemd does. */
+static char *unit_of(const char *network)
+{
+	return xprintf("weft-dnsmasq-%s", network);
 }
 
 static void finish(struct server *server, const struct err *err)
@@ -96,6 +103,8 @@ static void on_exit_of(void *ctx, const struct process_id *id)
 {
 	struct server *server = ctx;
 	struct err err = {0};
+	cleanup_free char *unit = unit_of(server->network);
+	unit_forget_service(unit);
 	server->watch = NULL;
 	server->id = (struct process_id){0};
 	if (!server->done) {
@@ -312,7 +321,8 @@ static void start(struct server *server, json_t *spec, dnsmasq_done_fn *done, vo
 			  *option = xprintf("--conf-file=%s", conf);
 	cleanup_free char *pid = dnsmasq_path(server->network, DNSMASQ_PID),
 			  *log = dnsmasq_path(server->network, DNSMASQ_LOG);
-	cleanup_free char *name = xprintf("weft-dnsmasq-%s", server->network);
+	cleanup_free char *name = unit_of(server->network);
+	cleanup_free char *description = xprintf("DHCP and DNS of weft network %s", server->network);
 	struct err err = {0};
 	if (is_busy(server, done, ctx)) {
 		json_decref(spec);
@@ -326,6 +336,7 @@ static void start(struct server *server, json_t *spec, dnsmasq_done_fn *done, vo
 	unlink(log);
 	struct launch_spec how = {
 		.name = name,
+		.description = description,
 		.argv = (const char *const[]){"dnsmasq", "--keep-in-foreground", option, NULL},
 		.log_path = log,
 	};
