@@ -25,6 +25,19 @@ void handle_guest_action(struct call *call)
 	guestd_action(api_manager(), &request, call_answer_result, call);
 }
 
+void handle_host_down(struct call *call)
+{
+	call->cancel = call_forget_result;
+	guestd_host_down(call_answer_result, call);
+}
+
+void handle_host_up(struct call *call)
+{
+	guestd_host_up();
+	call_answer(call, MHD_HTTP_OK,
+		    json_pack("{s:s, s:s}", "result", "final", "message", "guests are started again"));
+}
+
 void handle_guest_console(struct call *call)
 {
 	if (!guest_exists(call))

@@ -24,6 +24,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/topology", handle_topology, false},
 	{"GET", "/v1/guests/*/console", handle_guest_console, true},
 	{"POST", "/v1/guests/*/*", handle_guest_action, true},
+	{"POST", "/v1/host/down", handle_host_down, true},
+	{"POST", "/v1/host/up", handle_host_up, true},
 };
 
 /* The next segment of a path: its length, and where it begins. */

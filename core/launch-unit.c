@@ -90,8 +90,9 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 	struct launch_unit *unit = ctx;
 	struct err err = {0};
 	if (!unit->closed)
-		err_set(&err, ETIMEDOUT, "the launcher did not get it started in time; `systemctl status` tells what "
-					 "the host is busy with");
+		err_set(&err, ETIMEDOUT,
+			"the launcher did not get it started in time; `systemctl status` tells what "
+			"the host is busy with");
 	finish(unit, err.code ? &err : NULL);
 	return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting long-lived helpers (QEMU, dnsmasq, ...) so that they outlive the daemon: the small program weft-launch gets
  * argv, descriptors, files to open and a user over a socket, drops privileges and execs. Where systemd runs
- * (units_are_used(), core/unit.h) it is the command of a transient service, which systemd 252 could not give descriptors
- * to otherwise; elsewhere it detaches. The helper is nobody's child: it is watched by pidfd, and its identity is pid
- * plus start time. Who sees one end calls unit_forget_service(). */
+ * (units_are_used(), core/unit.h) it is the command of a transient service, which systemd 252 could not give
+ * descriptors to otherwise; elsewhere it detaches. The helper is nobody's child: it is watched by pidfd, and its
+ * identity is pid plus start time. Who sees one end calls unit_forget_service(). */
 #ifndef WEFT_CORE_LAUNCH_H
 #define WEFT_CORE_LAUNCH_H
 
@@ -22,7 +22,7 @@ struct launch_file {
 	int target_fd;    /* the number it has in the program */
 };
 struct launch_spec {
-	const char *name; /* unit name without suffix: "weft-guest-web" */
+	const char *name;        /* unit name without suffix: "weft-guest-web" */
 	const char *description; /* of the unit: "dnsmasq of network lan"; NULL: its name */
 	bool machine;            /* a guest: its unit is in machine.slice, and machined knows it */
 	const char *const *argv;

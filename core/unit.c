@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to systemd on their way: the bus, which is opened when it is needed and again after it was lost; the call; the
- * job that systemd makes of it, whose end a signal tells; the deadline over all. See unit.h. */
+/* Requests to systemd on their way: the bus, which is opened when it is needed and again after it was lost; the call;
+ * the job that systemd makes of it, whose end a signal tells; the deadline over all. See unit.h. */
 #include "core/unit.h"
 
 #include <sys/stat.h>
@@ -144,7 +144,8 @@ static int prepare_bus(sd_bus *bus)
 					      on_job_removed, NULL, NULL);
 	if (r >= 0)
 		r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-					      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, NULL);
+					      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
+					      NULL);
 	if (r >= 0)
 		r = sd_bus_call_method_async(bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL, NULL,
 					     NULL);
@@ -190,7 +191,8 @@ static int on_reply(sd_bus_message *reply, void *ctx, sd_bus_error *unused)
 	} else if (exists && task->n_sent < GOES_AWAY_TRIES) {
 		arm_again(task, GOES_AWAY_MS);
 	} else if (error) {
-		fail(task, exists ? EEXIST : sd_bus_error_get_errno(error), error->message ? error->message : error->name);
+		fail(task, exists ? EEXIST : sd_bus_error_get_errno(error),
+		     error->message ? error->message : error->name);
 	} else if (sd_bus_message_read(reply, "o", &job) < 0) {
 		fail(task, EPROTO, "systemd's answer cannot be understood");
 	} else {
@@ -203,7 +205,8 @@ static int on_reply(sd_bus_message *reply, void *ctx, sd_bus_error *unused)
 static void reset(sd_bus *bus, const char *unit)
 {
 	sd_bus_message *message = NULL;
-	int r = sd_bus_message_new_method_call(bus, &message, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "ResetFailedUnit");
+	int r = sd_bus_message_new_method_call(bus, &message, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER,
+					       "ResetFailedUnit");
 	if (r >= 0)
 		r = sd_bus_message_append(message, "s", unit);
 	if (r >= 0)
@@ -260,7 +263,8 @@ struct unit_task *unit_task_new(const struct unit_task *how, const char *method)
 				       1000, on_deadline, task) < 0)
 		abort(); /* out of memory */
 	sd_bus *bus = open_bus(&task->err);
-	if (bus && sd_bus_message_new_method_call(bus, &task->request, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, method) < 0)
+	if (bus &&
+	    sd_bus_message_new_method_call(bus, &task->request, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, method) < 0)
 		abort(); /* out of memory */
 	return task;
 }

@@ -6,8 +6,8 @@
  *
  * Units are used where PID 1 is a systemd that stands in the same network, process and mount namespaces as weftd.
  * Elsewhere (no systemd, a container, `ip netns exec`) units_are_used() says no, and the callers do without: launch()
- * detaches, mounts are made by a child. Names of units of a weftd with a --root carry its instance id, so that many live
- * side by side; `weft-guest-web` is then `weft-0123456789abcdef-guest-web`. */
+ * detaches, mounts are made by a child. Names of units of a weftd with a --root carry its instance id, so that many
+ * live side by side; `weft-guest-web` is then `weft-0123456789abcdef-guest-web`. */
 #ifndef WEFT_CORE_UNIT_H
 #define WEFT_CORE_UNIT_H
 

@@ -2,6 +2,7 @@
 /* See guestd.h. */
 #include "guestd/guestd.h"
 
+#include "guestd/host-down.h"
 #include "guestd/host.h"
 #include "guestd/instance.h"
 
@@ -14,6 +15,7 @@ int guestd_start(struct engine *engine, struct err *err)
 
 void guestd_stop(void)
 {
+	host_down_stop();
 	instances_free();
 }
 

@@ -16,6 +16,11 @@ struct guest_request {
 };
 void guestd_action(struct manager *m, const struct guest_request *request, manager_done_fn *done, void *ctx);
 
+/* All guests are shut down, and none is started until guestd_host_up() or weftd starts anew; what is wanted of them
+ * stays as it is. `done` is called once, later: "final" when all have ended. */
+void guestd_host_down(manager_done_fn *done, void *ctx);
+void guestd_host_up(void);
+
 /* SIGKILL now, whatever is wanted of it. */
 void guestd_kill(const char *guest);
 

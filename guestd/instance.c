@@ -19,6 +19,11 @@ void instances_init(struct engine *engine)
 	the_engine = engine;
 }
 
+struct instance *instances_first(void)
+{
+	return instances;
+}
+
 struct instance *instance_find(const char *guest)
 {
 	for (struct instance *i = instances; i; i = i->next)

@@ -35,12 +35,14 @@ struct instance {
 	struct op *deferred;    /* what waits for that */
 	struct waiter *waiters; /* for the end of its process, whyever */
 	bool kill;              /* it is not to be asked */
+	bool asked;             /* host-down.c has asked it to shut down */
 	struct instance *next;
 };
 
 void instances_init(struct engine *engine);
 void instances_free(void);
 struct instance *instance_get(const char *guest);
+struct instance *instances_first(void);            /* all that were looked at, by `next` */
 struct instance *instance_find(const char *guest); /* NULL if it was never looked at */
 
 /* Is its process alive? */

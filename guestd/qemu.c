@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "core/event.h"
+#include "guestd/host-down.h"
 #include "guestd/instance.h"
 #include "guestd/start.h"
 
@@ -98,15 +99,10 @@ static void see_nothing(struct op *op)
 	op_complete(op);
 }
 
-/* Off, and right so: as wanted in everything, until a person asks for another start. */
-static void see_off(struct op *op, struct instance *instance)
+/* Off, and right so: as wanted in everything. */
+static void see_off_for(struct op *op, struct instance *instance, const char *why)
 {
 	const struct qemu_spec *want = op->want;
-	json_int_t serial = json_integer_value(json_object_get(json_object_get(instance->record, "spec"), "serial"));
-	if (want && want->serial > (uint64_t)serial) {
-		see_nothing(op);
-		return;
-	}
 	struct qemu_spec *spec = see(op, instance, "off");
 	if (want) {
 		struct qemu_spec *copy = table_copy(&qemu_table, want, op->obs.arena);
@@ -115,8 +111,28 @@ static void see_off(struct op *op, struct instance *instance)
 		row_set(&qemu_table, copy, "runState");
 	}
 	op->obs.incarnation = 0;
-	op->obs.note = arena_strdup(op->obs.arena, record_text(instance->record, "off"));
+	op->obs.note = arena_strdup(op->obs.arena, why);
 	op_complete(op);
+}
+
+/* Off, and if it is wanted to be started again; but not while the host goes down. */
+static void see_gone(struct op *op, struct instance *instance)
+{
+	if (op->want && host_is_down())
+		see_off_for(op, instance, host_down_note);
+	else
+		see_nothing(op);
+}
+
+/* Off until a person asks for another start. */
+static void see_off(struct op *op, struct instance *instance)
+{
+	const struct qemu_spec *want = op->want;
+	json_int_t serial = json_integer_value(json_object_get(json_object_get(instance->record, "spec"), "serial"));
+	if (want && want->serial > (uint64_t)serial)
+		see_gone(op, instance);
+	else
+		see_off_for(op, instance, record_text(instance->record, "off"));
 }
 
 static void stay_off(struct op *op, struct instance *instance, const char *why)
@@ -133,7 +149,7 @@ static void see_ended(struct op *op, struct instance *instance)
 {
 	if (!op->want || json_object_get(instance->record, "stopping") || instance->kill || is_begun_only(instance)) {
 		instance_forget(instance);
-		see_nothing(op);
+		see_gone(op, instance);
 		return;
 	}
 	cleanup_free char *words = instance_last_words(instance);
@@ -145,7 +161,7 @@ static void see_ended(struct op *op, struct instance *instance)
 	cleanup_free char *object = xprintf("Guest/%s", instance->name);
 	event_text("GuestEnded", object, true, "%s", why);
 	instance_forget(instance);
-	see_nothing(op);
+	see_gone(op, instance);
 }
 
 static void see_unanswered(struct op *op, struct instance *instance, const struct err *err)
@@ -171,7 +187,7 @@ static void see_shut_down(struct op *op, struct instance *instance)
 		see_state(see(op, instance, "shutdown"), RUN_PAUSED);
 		op_complete(op);
 	} else if (json_object_get(instance->record, "stopping") || policy_of(op, instance) == RESTART_ALWAYS) {
-		see_nothing(op); /* starting it again begins by ending what is left */
+		see_gone(op, instance); /* starting it again begins by ending what is left */
 	} else {
 		instance_end(instance, END_QUIT, 0, NULL, NULL);
 		stay_off(op, instance, "powered off by the guest");
@@ -183,7 +199,7 @@ static void see_failed(struct op *op, struct instance *instance, const char *run
 	if (op->want && policy_of(op, instance) != RESTART_NEVER) {
 		cleanup_free char *object = xprintf("Guest/%s", instance->name);
 		event_text("GuestEnded", object, true, "the guest's own system crashed (%s)", run_state);
-		see_nothing(op);
+		see_gone(op, instance);
 		return;
 	}
 	see_state(see(op, instance, run_state), RUN_RUNNING);
@@ -237,7 +253,7 @@ static void observe(struct op *op)
 	if (instance_defer(instance, op))
 		return;
 	if (!instance->record) {
-		see_nothing(op);
+		see_gone(op, instance);
 	} else if (record_text(instance->record, "off")) {
 		if (instance_alive(instance) && !instance->ending)
 			instance_end(instance, END_QUIT, 0, NULL, NULL);
@@ -275,7 +291,9 @@ static void create(struct op *op)
 	struct instance *instance = instance_get(op->key);
 	if (instance_defer(instance, op))
 		return;
-	if (instance_alive(instance))
+	if (host_is_down())
+		op_fail(op, ESHUTDOWN, "%s", host_down_note);
+	else if (instance_alive(instance))
 		instance_end(instance, END_QUIT, 0, on_cleared, op);
 	else
 		guest_start(instance, op);

@@ -16,7 +16,7 @@
 #include "core/launch.h"
 
 char *guest_path(const char *guest, const char *file); /* run_dir/guests/NAME/FILE, freed by the caller */
-char *guest_unit(const char *guest);                    /* the service it runs in where systemd does, freed likewise */
+char *guest_unit(const char *guest);                   /* the service it runs in where systemd does, freed likewise */
 json_t *record_load(const char *guest);                /* NULL if there is none of this boot */
 int record_save(const char *guest, const json_t *record, struct err *err);
 /* The record, the sockets and the directory are gone afterwards; logs too. */

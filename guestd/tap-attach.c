@@ -7,6 +7,7 @@
 
 #include <linux/if_tun.h>
 
+#include "guestd/host-down.h"
 #include "guestd/instance.h"
 #include "guestd/tap.h"
 #include "guestd/worker.h"
@@ -68,7 +69,8 @@ static void observe(struct op *op)
 	struct instance *instance = instance_of(op, &tap);
 	int fds[NIC_QUEUES_MAX];
 	bool all = true;
-	if (op->want && record_text(instance->record, "off")) {
+	bool kept_off = host_is_down() && !instance_alive(instance);
+	if (op->want && (kept_off || record_text(instance->record, "off"))) {
 		see(op, instance, true, "the guest is off");
 		return;
 	}

@@ -17,7 +17,7 @@ struct request {
 	size_t n_args, cap_args;
 	const char *user, *groups, *log;
 	bool net;
-	int answer; /* descriptor to answer at; 0: none, the launcher is weftd's child */
+	int answer;              /* descriptor to answer at; 0: none, the launcher is weftd's child */
 	struct open_file *files; /* opened, not at their targets yet */
 	size_t n_files, cap_files;
 };

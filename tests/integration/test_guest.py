@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests with a real QEMU and a boot sector for a system (tests/data/tiny-guest.S): orders, ends of all sorts, taps that are deleted
 under them, changes that wait for a restart."""
+import json
 import os
 import re
 import signal
@@ -246,3 +247,34 @@ def test_an_image_that_is_not_there_is_said_so(host):
     assert "absent.img" in host.condition("guest", "web")["message"]
     (host.root / "lib/files/tiny.img").rename(host.root / "lib/files/absent.img")
     host.wait_ready("guest", "web", 40)
+
+
+def test_a_guest_that_talks_keeps_weftd_from_nothing(host):
+    up(host)
+    for _ in range(3):
+        pid = host.process("dnsmasq")
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "dnsmasq" in str(host.pids()) and host.process("dnsmasq") != pid and host.diff() == [], 30, "dnsmasq is back")
+    assert "did not begin to serve" not in host.weft("events").out
+    spent = sum(map(int, Path(f"/proc/{host.daemon.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+    time.sleep(3)
+    more = sum(map(int, Path(f"/proc/{host.daemon.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) - spent
+    assert more < os.sysconf("SC_CLK_TCK"), "it waits, and does not look again and again"
+
+
+def test_a_host_that_goes_down_asks_its_guests_first(host):
+    pid = up(host)
+    done = host.weft("host", "down")
+    assert "all guests have shut down" in done.out
+    assert pid not in host.pids() and "qemu" not in str(host.pids())
+    assert host.diff() == [], "nothing else is wanted of it"
+    assert run_state(host) == "off" and "host goes down" in json.dumps(host.objects("guest", "web")[0])
+    host.apply(BOTH.replace("32MiB", "48MiB"))
+    time.sleep(1)
+    assert "qemu" not in str(host.pids()), "no apply starts it"
+    assert "GuestKilled" not in host.weft("events", "-o", "json").out, "it has heard the power button"
+    host.weft("host", "up")
+    wait_until(lambda: boots(host) > 0, 30, "it is started again")
+    host.weft("host", "down")
+    host.restart()
+    wait_until(lambda: boots(host) > 0, 30, "a weftd that is started anew starts it")
