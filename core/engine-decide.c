@@ -113,7 +113,9 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 		return;
 	}
 	if (!creatable) {
-		wait_for(d, RES_WAITING, "%s %s does not exist", class->name, res->key);
+		const char *note = res->obs.note;
+		wait_for(d, RES_WAITING, "%s %s does not exist%s%s", class->name, res->key, note ? ": " : "",
+			 note ? note : "");
 		d->refused = is_transactional(res);
 		return;
 	}

@@ -143,11 +143,12 @@ static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void 
 	}
 	step.seen = r->obs.spec;
 	step.verb = OP_UPDATE;
-	if (r->obs.owner == OWNER_FOREIGN && !r->made && !w->adopt)
+	bool foreign = r->obs.owner == OWNER_FOREIGN && !r->made && !w->adopt;
+	if (foreign)
 		step.note = "exists and is not weft's; it would be refused";
 	step.rows = table_diff(w->class->table, w->spec, r->obs.spec);
 	unsigned flags = table_flags(w->class->table, step.rows);
-	step.disruptive = flags & FIELD_RECREATE;
+	step.disruptive = !foreign && (flags & FIELD_RECREATE);
 	step.restart_needed = flags & FIELD_RESTART;
 	step.irreversible = flags & FIELD_IRREVERSIBLE;
 	if (step.rows || step.note)

@@ -29,6 +29,8 @@ int tool_create(const struct image *image, const char *file);
 int tool_resize(const struct image *image, const char *file);
 /* Copies image->source into a new file of image->format. */
 int tool_convert(const struct image *image, const char *file);
+/* Copies it over image->file, which is there. */
+int tool_overwrite(const struct image *image);
 /* Says that there is no room; returns ENOSPC. */
 int tool_no_room(const struct image *image);
 /* "64.0 MiB"; returns buf. */

@@ -105,6 +105,12 @@ static int copy_source(const struct image *image, const char *temporary)
 	return code;
 }
 
+int image_fill(const struct image *image)
+{
+	int code = check_source(image);
+	return code ? code : tool_overwrite(image);
+}
+
 int image_make(const struct image *image)
 {
 	cleanup_close int dir_fd = image_open_dir(image->dir);

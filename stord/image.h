@@ -51,6 +51,8 @@ struct image {
 int image_look(const struct image *image, struct image_state *ret);
 /* Makes it under a temporary name, marks it, gives it to weft-qemu and renames it, never over anything. */
 int image_make(const struct image *image);
+/* Checks the source and copies it over what `file` is: a block device, which is there. */
+int image_fill(const struct image *image);
 /* Marks it (when it is adopted) and makes it at least `size` large. Never smaller. */
 int image_change(const struct image *image, bool grow);
 /* Deletes it if its mark is of our instance; what is not there is fine. */

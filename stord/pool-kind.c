@@ -70,5 +70,5 @@ const struct kind stord_pool_kind = {
 	.table = &pool_spec_table,
 	.check = pool_check,
 	.lower = pool_lower,
-	.columns = "spec.type,status.source,status.available",
+	.columns = "spec.type,status.location,status.available",
 };

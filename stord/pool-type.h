@@ -61,8 +61,8 @@ struct volume_verbs {
 	unsigned formats;         /* bits of enum image_format that a volume can have here */
 	enum image_format format; /* that it has when the manifest does not say */
 	enum stord_attach attach; /* how guests get at `place` */
-	/* Pure: sets state->place, from the pool's state and the volume's format, and state->own with its presence bit
-	 * if there is a table. False after a refusal. */
+	/* Pure: sets state->place (no two volumes may have the same), and state->own with its presence bit if there is
+	 * a table, from the pool's state and what else is set in the volume's. False after a refusal. */
 	bool (*address)(struct lowering *l, const struct pool_state *pool, const char *name,
 			struct volume_state *state);
 	/* What there is under its name; also when nothing is. */
@@ -90,6 +90,11 @@ struct pool_type {
 	pool_verb_fn *activate;
 	/* Gives it up; ret->exists if something of it stays, with a note that says why. NULL: nothing was made. */
 	pool_verb_fn *deactivate;
+	bool on_device; /* looked at anew whenever block devices come, go or change */
+	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets two seconds.
+	 * Without an answer the pool is Degraded and says when there was one last, and nothing is begun on it until
+	 * there is one again. NULL: it cannot fall silent. */
+	int (*probe)(const struct pool_call *call);
 	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
 };
 

@@ -4,6 +4,7 @@
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "stord/pool-type.h"
+#include "stord/probe.h"
 
 static const struct field pool_rows[] = {
 	F_ENUM("type", struct pool_state, type, pool_types, .flags = FIELD_REFUSE, .doc = "What carries the pool."),
@@ -17,10 +18,14 @@ static const struct field pool_rows[] = {
 		  .doc = "The fields of its type."),
 	F_SIZE("capacity", struct pool_state, capacity, .flags = FIELD_STATUS, .doc = "How much it holds."),
 	F_SIZE("available", struct pool_state, available, .flags = FIELD_STATUS, .doc = "What is free there."),
+	F_STRING("lastSeen", struct pool_state, last_seen, .flags = FIELD_STATUS,
+		 .doc = "When it was last seen to work, while it does not."),
+	F_STRING("location", struct pool_state, location, .flags = FIELD_STATUS, .doc = "What carries it."),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
 
-enum { LOOK_MS = 20 * 1000, CHANGE_MS = 30 * 1000 };
+/* What can fall silent is not waited for as long: nobody would know meanwhile. */
+enum { LOOK_MS = 20 * 1000, SILENT_LOOK_MS = 3 * 1000, CHANGE_MS = 30 * 1000 };
 
 /* What the child gets. The operation outlives it. */
 struct pool_work {
@@ -75,7 +80,8 @@ static void describe(struct op *op, const struct pool_seen *output)
 	struct arena *arena = op->obs.arena;
 	struct pool_state *copy = table_copy(&pool_table, spec, arena);
 	*seen = *copy;
-	seen->present &= POOL_WANTED | POOL_PLACE;
+	seen->present = (seen->present & (POOL_WANTED | POOL_PLACE)) | POOL_LOCATION;
+	seen->location = seen->source;
 	seen->capacity = readable(output->capacity);
 	seen->available = readable(output->available);
 	if (output->capacity)
@@ -115,7 +121,37 @@ static void finish_remove(struct task *task, const void *data, size_t size)
 	op->obs.owner = output->exists ? OWNER_FOREIGN : OWNER_UNKNOWN;
 	memory_put_pool(spec_of(op)->source, false);
 	unwatch_pool(op->key);
+	probe_end(op->key);
 	op_complete(op);
+}
+
+/* As it was seen last, and what is wrong now: without asking it, since that would take as long as it is away. */
+static void finish_silent(struct op *op)
+{
+	const struct pool_state *before = op->seen;
+	struct pool_seen output = {.exists = true, .incarnation = op->incarnation};
+	snprintf(output.health, sizeof(output.health), "%s", probe_silence(op->key));
+	if (before && (before->present & POOL_CAPACITY)) {
+		output.capacity = before->capacity;
+		output.available = before->available;
+	}
+	describe(op, &output);
+	struct pool_state *seen = op->obs.spec;
+	if (probe_last(op->key)) {
+		seen->last_seen = arena_strdup(op->obs.arena, probe_last(op->key));
+		seen->present |= POOL_LAST_SEEN;
+	}
+	op_complete(op);
+}
+
+static void late(struct task *task)
+{
+	struct op *op = task->op;
+	probe_note(op->key, "looking at it took longer than 3 s");
+	if (probe_silence(op->key))
+		finish_silent(op);
+	else
+		op_fail(op, ETIMEDOUT, "pool '%s' at '%s' does not answer", op->key, spec_of(op)->source);
 }
 
 static void start(struct op *op, pool_verb_fn *verb)
@@ -126,11 +162,19 @@ static void start(struct op *op, pool_verb_fn *verb)
 		op_complete(op);
 		return;
 	}
+	bool removing = op->verb == OP_REMOVE;
+	if (!removing && op->want && op->lane->engine)
+		probe_begin(op->lane->engine, op->key, spec);
+	if (!removing && probe_silence(op->key)) {
+		finish_silent(op);
+		return;
+	}
 	struct pool_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct pool_work){.op = op, .verb = verb, .sweep = !memory_has_pool(spec->source)};
-	bool removing = op->verb == OP_REMOVE;
-	task_start((struct task){.op = op, .input = work, .finish = removing ? finish_remove : finish_look}, do_verb,
-		   op->verb == OP_OBSERVE ? LOOK_MS : CHANGE_MS);
+	unsigned look_ms = pool_type_at(spec->type)->probe ? SILENT_LOOK_MS : LOOK_MS;
+	task_start(
+		(struct task){.op = op, .input = work, .finish = removing ? finish_remove : finish_look, .late = late},
+		do_verb, op->verb == OP_OBSERVE ? look_ms : CHANGE_MS);
 }
 
 static const struct pool_type *type_of(const struct op *op)

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting and stopping storage. See stord.h. */
-#include "stord/stord.h"
+#include "stord/filesystem.h"
+#include "stord/mount.h"
+#include "stord/probe.h"
 
 int stord_start(struct engine *engine, struct err *err)
 {
 	memory_start();
+	devices_watch(engine);
 	return 0;
 }
 
 void stord_stop(void)
 {
+	devices_stop();
+	probe_stop();
+	mountinfo_stop();
 	watch_stop();
 	memory_stop();
 }

@@ -21,6 +21,8 @@ struct pool_state {
 	const char *place, *source;   /* see struct pool_plan */
 	void *own;                    /* the type's own struct */
 	uint64_t capacity, available; /* bytes; observed */
+	const char *last_seen;        /* when it worked last; only while it does not */
+	const char *location;         /* as source, to be shown */
 };
 /* Its rows, as presence bits. */
 enum {
@@ -30,6 +32,8 @@ enum {
 	POOL_OWN = 1 << 3,
 	POOL_CAPACITY = 1 << 4,
 	POOL_AVAILABLE = 1 << 5,
+	POOL_LAST_SEEN = 1 << 6,
+	POOL_LOCATION = 1 << 7,
 	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
 };
 
@@ -90,9 +94,12 @@ void watch_stop(void);
 struct task {
 	struct op *op;
 	struct child *child;
-	void *input; /* what the function gets; freed afterwards */
+	void *input;     /* what the function gets; freed afterwards */
+	bool keep_input; /* or not: it is the operation itself */
 	/* Called with what the function wrote, when it returned 0; completes the op. */
 	void (*finish)(struct task *task, const void *output, size_t size);
+	/* Called instead when it took too long and was killed; completes the op. NULL: it fails in general words. */
+	void (*late)(struct task *task);
 };
 void task_start(struct task task, int (*work)(void *input, int out_fd), unsigned deadline_ms);
 /* For async_verbs.cancel. */

@@ -9,11 +9,14 @@ static void on_done(void *ctx, const struct child_result *result)
 	task->op->lane_data = NULL;
 	if (result->status == 0) {
 		task->finish(task, result->out, result->out_size);
+	} else if (result->timed_out && task->late) {
+		task->late(task);
 	} else {
 		task->op->err = result->err;
 		op_complete(task->op);
 	}
-	free(task->input);
+	if (!task->keep_input)
+		free(task->input);
 	free(task);
 }
 

@@ -139,3 +139,13 @@ int tool_convert(const struct image *image, const char *file)
 	int status = run_program(argv, NULL, &errs);
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
+
+/* qemu-img convert -q -n -f qcow2 -O raw SOURCE DEVICE */
+int tool_overwrite(const struct image *image)
+{
+	cleanup_free char *path = image_path(image, image->file), *errs = NULL;
+	const char *argv[] = {"qemu-img", "convert", "-q",          "-n", "-f", image_formats[image->source_format],
+			      "-O",       "raw",     image->source, path, NULL};
+	int status = run_program(argv, NULL, &errs);
+	return status == 0 ? 0 : tool_failed(image, status, errs);
+}

@@ -132,14 +132,23 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	const struct volume_spec *spec = object->spec;
 	struct arena *arena = lower_arena(l);
 	struct want *pool = want_find(l, "pool", spec->pool);
-	struct volume_state state = {.present = VOLUME_WANTED};
+	struct volume_state state = {
+		.present = VOLUME_WANTED,
+		.size = spec->size,
+		.preallocation = spec->preallocation,
+		.reclaim = spec->reclaim,
+	};
+	const char *holder = NULL;
 	if (!pool)
 		lower_refuse(l, "spec.pool", "Pool '%s' was refused", spec->pool);
 	if (!pool || !place_volume(l, object, pool->spec, &state))
 		return;
 	if (!stays_in_place(l, state.place) || !never_shrinks(l, state.place, spec->size))
 		return;
-	alloc_fixed(l, "volume-place", "place", state.place, NULL);
+	if (!alloc_fixed(l, "volume-place", "place", state.place, &holder)) {
+		lower_refuse_beside(l, lower_refuse(l, "spec.pool", "'%s' is %s already", state.place, holder), holder);
+		return;
+	}
 	alloc_fixed(l, "volume-size", "size",
 		    arena_printf(arena, "%s %llu", state.place, (unsigned long long)spec->size), NULL);
 	state.source = spec->source.file;
@@ -150,9 +159,6 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	if (state.source)
 		state.present |=
 			VOLUME_SOURCE | VOLUME_SOURCE_FORMAT | (state.source_sha256 ? VOLUME_SOURCE_SHA256 : 0);
-	state.size = spec->size;
-	state.preallocation = spec->preallocation;
-	state.reclaim = spec->reclaim;
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
 	needs(l, volume, pool);

@@ -5,6 +5,7 @@
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "stord/pool-type.h"
+#include "stord/probe.h"
 #include "stord/volume.h"
 
 const char *const reclaims[2] = {"keep", "delete"};
@@ -147,6 +148,11 @@ static void start(struct op *op, volume_verb_fn *verb)
 	if (!spec || !spec->place || !verbs_of(op)) { /* nobody knows where it was: there is nothing of it to see */
 		observation_begin(&op->obs, op->class, false);
 		op_complete(op);
+		return;
+	}
+	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
+	if (probe_silence(pool)) {
+		op_fail(op, ETIMEDOUT, "%s", probe_silence(pool));
 		return;
 	}
 	bool copies = op->verb == OP_CREATE && spec->source;

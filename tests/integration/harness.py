@@ -75,8 +75,10 @@ class Result:
 class Host:
     weft_program = BUILD / "weft"
 
-    def __init__(self, root, start=True, before=None, weftd_args=()):
+    def __init__(self, root, start=True, before=None, weftd_args=(), own_mounts=True):
+        """own_mounts=False: what weftd mounts is mounted here too, and outlives it, as on a host of its own."""
         self.root = Path(root)
+        self.own_mounts = own_mounts
         self.root.mkdir(parents=True)
         self.ns = f"wt{os.getpid()}-{next(counter)}"
         subprocess.run(["ip", "netns", "add", self.ns], check=True)
@@ -119,8 +121,9 @@ class Host:
     def start(self, *args, wait=True):
         assert self.daemon is None
         log = open(self.log_path, "ab")
+        enter = ["ip", "netns", "exec", self.ns] if self.own_mounts else ["nsenter", f"--net=/run/netns/{self.ns}"]
         self.daemon = subprocess.Popen(
-            ["ip", "netns", "exec", self.ns, BUILD / "weftd", "--root", self.root, *self.weftd_args, *args],
+            [*enter, BUILD / "weftd", "--root", self.root, *self.weftd_args, *args],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         if wait:
@@ -322,7 +325,7 @@ class Host:
         """The images that stay when their volumes are deleted, and which file each is."""
         stay = {f"{o['metadata']['name']}.{o['spec'].get('format', 'qcow2')}" for o in self.objects("volume")
                 if o["spec"].get("reclaim") != "delete"}
-        return {path: path.stat().st_ino for path in (self.root / "lib").rglob("*") if path.name in stay}
+        return {path: path.stat().st_ino for path in (self.root / "lib").rglob("*") if path.name in stay and "mounts" not in path.parts}
 
     def ruleset(self):
         """nftables' rules as {"table ip nat": {"chain X": [rule...]}}: the order of tables and chains means nothing. Those of iptables
@@ -396,4 +399,7 @@ class Host:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        for mount in reversed([line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]):
+            if mount.startswith(f"{self.root}/lib/"):
+                subprocess.run(["umount", "-l", mount])
         subprocess.run(["ip", "netns", "del", self.ns])
