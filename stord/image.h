@@ -72,6 +72,8 @@ void mark_write_directory(int fd, const char *mark);
 /* run.c: runs a program to its end; `out` and `errs` (bounded, NUL-terminated) may be NULL. Returns its exit status,
  * -errno when it could not be run. */
 int run_program(const char *const *argv, char **out, char **errs);
+/* The same with a descriptor as standard input, such as that of a secret. */
+int run_program_from(int in_fd, const char *const *argv, char **out, char **errs);
 /* Writes a sentence to standard error; returns code. */
 int say(int code, const char *fmt, ...) printf_like(2, 3);
 

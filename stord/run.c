@@ -30,6 +30,11 @@ static char *read_back(int fd)
 
 int run_program(const char *const *argv, char **out, char **errs)
 {
+	return run_program_from(-1, argv, out, errs);
+}
+
+int run_program_from(int in_fd, const char *const *argv, char **out, char **errs)
+{
 	cleanup_close int out_fd = memfd_create("weft-out", MFD_CLOEXEC),
 			  errs_fd = memfd_create("weft-errors", MFD_CLOEXEC);
 	if (out_fd < 0 || errs_fd < 0)
@@ -39,7 +44,8 @@ int run_program(const char *const *argv, char **out, char **errs)
 		return -errno;
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent || dup2(out_fd, 1) < 0 || dup2(errs_fd, 2) < 0)
+		if (getppid() != parent || (in_fd >= 0 && dup2(in_fd, 0) < 0) || dup2(out_fd, 1) < 0 ||
+		    dup2(errs_fd, 2) < 0)
 			_exit(127);
 		setenv("LC_ALL", "C", 1);
 		execvp(argv[0], (char *const *)argv);

@@ -58,7 +58,7 @@ def loop(tmp_path):
 
 
 @pytest.fixture
-def host(make_host, loop):  # after loop: it goes first
+def host(loop, make_host):  # after loop, so that it goes first
     return make_host(own_mounts=False)
 
 

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools on an NFS server that is really there, and then is not: stopped, or its packets dropped. Needs the kernel's NFS server and client, as tests/lab has."""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import wait_until
+from test_pools import Loop, message, mounts, sh, volume
+
+pytestmark = pytest.mark.needs("exportfs", "mount.nfs", "systemctl", "qemu-img")
+EXPORT = Path("/srv/weft-test-nfs")
+CONF = Path("/etc/nfs.conf.d/weft-test.conf")
+SERVER, CLIENT = "10.88.0.1", "10.88.0.2"
+LINK = "weftnfs0"
+POOL = f"""apiVersion: weft/v1
+kind: Pool
+metadata: {{name: images}}
+spec: {{type: nfs, server: {SERVER}, export: {EXPORT}, version: "4.2", options: [hard, "timeo=600"]}}
+"""
+BRIDGE = "apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br7}\nspec: {}\n"
+
+
+class Server:
+    """The NFS server of this machine, in the root namespace; the hosts of tests reach it by a wire."""
+
+    def __init__(self):
+        EXPORT.mkdir(exist_ok=True)
+        EXPORT.chmod(0o711)
+        CONF.parent.mkdir(parents=True, exist_ok=True)
+        CONF.write_text("[nfsd]\ngrace-time=10\nlease-time=10\n")
+        self.start()
+        sh(f"exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.88.0.0/24:{EXPORT}")
+
+    def plug_in(self, host):
+        sh(f"ip link add {LINK} type veth peer name nfs0 netns {host.ns}")
+        sh(f"ip addr add {SERVER}/24 dev {LINK} && ip link set {LINK} up")
+        host.run("ip", "addr", "add", f"{CLIENT}/24", "dev", "nfs0")
+        host.run("ip", "link", "set", "nfs0", "up")
+
+    def start(self):
+        sh("systemctl start nfs-server")
+
+    def stop(self):
+        sh("systemctl stop nfs-server")
+
+    def drop(self):
+        sh(f"iptables -I INPUT -i {LINK} -j DROP")
+
+    def let_through(self):
+        sh(f"while iptables -D INPUT -i {LINK} -j DROP 2>/dev/null; do :; done")
+
+    def close(self):
+        self.let_through()
+        self.start()
+        sh(f"exportfs -u 10.88.0.0/24:{EXPORT}", check=False)
+        sh(f"ip link del {LINK}", check=False)
+        sh(f"rm -rf {EXPORT} {CONF}")
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def host(server, make_host):
+    return make_host(own_mounts=False, before=server.plug_in)
+
+
+OUTAGES = {"stopped": ("stop", "start"), "silent": ("drop", "let_through")}
+
+
+def degraded(host):
+    condition = host.condition("pool", "images", "Degraded")
+    return condition.get("message") if condition.get("status") == "True" else None
+
+
+def test_contract_nfs(host, server):
+    (EXPORT / "theirs").write_text("x")
+    host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
+    source, kind, options = mounts(host)["images"]
+    line = next(line for line in Path(f"/proc/{host.weftd_pid()}/mountinfo").read_text().splitlines() if "/mounts/images " in line)
+    assert (source, kind) == (f"{SERVER}:{EXPORT}", "nfs4") and {"nosuid", "nodev", "noexec"} <= options
+    assert {"vers=4.2", "hard", "timeo=600"} <= set(line.split()[-1].split(","))
+    assert (EXPORT / "web.qcow2").exists() and sorted(p.name for p in EXPORT.iterdir() if not p.name.startswith(".")) == ["theirs", "web.qcow2"]
+    inode = (EXPORT / "web.qcow2").stat().st_ino
+    host.restart(signal.SIGKILL)
+    host.wait_ready("volume", "web")
+    assert line in Path(f"/proc/{host.weftd_pid()}/mountinfo").read_text().splitlines(), "found, not mounted again"
+    host.apply(POOL + volume("size: 16MiB", pool="images"), "--wait=60s")
+    host.delete_all()
+    assert not mounts(host) and (EXPORT / "web.qcow2").stat().st_ino == inode
+    host.apply(POOL + volume("size: 16MiB", pool="images"), "--wait=60s")
+    assert (EXPORT / "web.qcow2").stat().st_ino == inode
+
+
+def slowest(host, seconds, pool="images"):
+    """How long the slowest of all commands took, which are asked in turn for a while."""
+    commands = (["get", "pool"], ["get", "all"], ["get", "volume", "-o", "json"], ["describe", "pool", pool], ["events"], ["status"], ["history"],
+                ["topology"], ["explain", "pool"], ["get", "pool", pool, "-o", "yaml"])
+    worst, end = (0.0, None), time.monotonic() + seconds
+    while time.monotonic() < end:
+        for command in commands:
+            begin = time.monotonic()
+            host.weft(*command)
+            worst = max(worst, (time.monotonic() - begin, command[0]))
+    return worst
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_promise_12_a_dead_server_holds_up_nothing(host, server, outage):
+    host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
+    calm = slowest(host, 3)
+    end, begin = OUTAGES[outage]
+    getattr(server, end)()
+    dead = slowest(host, 20)
+    print(f"the slowest command: {calm} before, {dead} while the server is {outage}")
+    assert dead[0] < 1, "nothing waits for a server that is asked for 2 s"
+    host.apply(BRIDGE, "--wait=20s")
+    assert "br7" in host.links()
+    begun = time.monotonic()
+    host.apply(volume("size: 8MiB", "second", "images")[4:], check=False)
+    host.weft("diff", check=False)
+    assert time.monotonic() - begun < 20
+    getattr(server, begin)()
+    host.wait_ready("volume", "second", 120)
+    wait_until(lambda: not degraded(host), 60, "it recovers without a hand")
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_promise_13_it_says_what_was_last_seen(host, server, outage):
+    host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
+    assert degraded(host) is None
+    before = time.time()
+    end, begin = OUTAGES[outage]
+    getattr(server, end)()
+    text = wait_until(lambda: degraded(host), 15, "Degraded")
+    print(text)
+    assert "does not answer" in text and (SERVER in text or "no answer" in text)
+    seen = host.objects("pool", "images")[0]["status"]["details"]["pool"]["lastSeen"]
+    assert f"last seen to work at {seen}" in text
+    assert abs(time.mktime(time.strptime(seen, "%Y-%m-%d %H:%M:%S")) - before) < 30
+    assert host.ready("volume", "web"), "what was seen stays what was seen"
+    getattr(server, begin)()
+    wait_until(lambda: degraded(host) is None, 60, "works again")
+    assert any("works again" in str(e) for e in host.events())
+    with open(host.root / "lib/mounts/images/web.qcow2", "r+b") as image:
+        image.read(512)
+
+
+def test_promise_13_what_is_not_mounted_is_not_called_ready(host, server):
+    server.stop()
+    host.apply(POOL, check=False)
+    wait_until(lambda: "cannot be mounted" in message(host, "pool", "images"), 60)
+    assert not host.ready("pool", "images") and not mounts(host)
+    server.start()
+    host.wait_ready("pool", "images", 120)
+    sh(f"umount -l {host.root}/lib/mounts/images")
+    wait_until(lambda: mounts(host).get("images") and host.ready("pool", "images"), 30, "mounted again")
+
+
+def test_a_restart_beside_a_dead_server(host, server):
+    host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
+    server.drop()
+    host.restart(signal.SIGKILL)
+    assert "images" in mounts(host)
+    text = wait_until(lambda: degraded(host), 20)
+    assert "has not been seen to work since" in text
+    assert slowest(host, 5)[0] < 1
+    host.restart()
+    server.let_through()
+    host.wait_ready("volume", "web", 120)
+    wait_until(lambda: degraded(host) is None, 60)
+
+
+def test_a_pool_can_go_while_its_server_is_dead(host, server):
+    host.apply(POOL, "--wait=60s")
+    server.stop()
+    wait_until(lambda: degraded(host), 20)
+    host.weft("delete", "--now", "--wait=60s", "pool", "images")
+    assert not mounts(host)
+    server.start()
+
+
+def test_no_room_on_the_server(host, server, tmp_path):
+    disk = Loop(tmp_path / "disk", "ext4", size=24 << 20)
+    try:
+        sh(f"exportfs -u 10.88.0.0/24:{EXPORT}; mount {disk.device} {EXPORT} && chmod 711 {EXPORT}")
+        sh(f"exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check,fsid=77 10.88.0.0/24:{EXPORT}")
+        host.apply(POOL + volume("size: 64MiB, format: raw, preallocation: falloc", pool="images"), check=False)
+        wait_until(lambda: "there is no room" in message(host, "volume", "web"), 120)
+        wait_until(lambda: os.listdir(EXPORT) == ["lost+found"], 20, "no half volume")
+        host.weft("delete", "volume", "web", "--wait=20s")
+        host.delete_all()
+    finally:
+        sh(f"exportfs -u 10.88.0.0/24:{EXPORT}; umount -l {EXPORT}", check=False)
+        disk.detach()
+
+
+def test_options_that_are_not_a_pools(host, server):
+    refused = host.apply(POOL.replace("hard", "vers=3").replace('"timeo=600"', "exec"), check=False)
+    assert refused.status == 2 and refused.err.count("weft itself says how") == 2 and "manifest.yaml:4:" in refused.err
