@@ -7,6 +7,7 @@
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "stord/image.h"
 #include "stord/mount.h"
 
 static const char mountinfo[] = "/proc/self/mountinfo";
@@ -37,6 +38,15 @@ int mountinfo_find(const char *where, struct mount_seen *ret)
 	mnt_free_iter(iter);
 	mnt_unref_table(table);
 	return 0;
+}
+
+int mountinfo_check(const char *dir)
+{
+	cleanup_free char *ours = xprintf("%s/mounts/", env.state_dir);
+	struct mount_seen seen;
+	if (!str_starts(dir, ours) || (mountinfo_find(dir, &seen) == 0 && seen.exists))
+		return 0;
+	return say(ENOTCONN, "nothing is mounted at '%s'", dir);
 }
 
 /* The value of "name=value" in a list, "" for a bare "name"; NULL if it is not there. */

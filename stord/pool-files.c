@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 
 #include "core/env.h"
+#include "stord/mount.h"
 #include "stord/pool-type.h"
 
 /* Filesystems where inotify sees what other hosts do not at all, or where adding a watch may hang. */
@@ -73,4 +74,16 @@ const char *pool_normal_path(struct arena *arena, const char *path)
 		if (*part && !streq(part, "."))
 			to += sprintf(to, "/%s", part);
 	return normal;
+}
+
+int pool_mounted_look(const struct pool_call *call, struct pool_seen *ret)
+{
+	struct mount_seen seen;
+	int r = mountinfo_find(call->state->place, &seen);
+	if (r < 0)
+		return say(-r, "the kernel's list of mounts cannot be read: %s", strerror(-r));
+	if (seen.exists)
+		return pool_files_look(call, ret);
+	snprintf(ret->note, sizeof(ret->note), "nothing is mounted at '%s'", call->state->place);
+	return 0;
 }

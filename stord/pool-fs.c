@@ -96,6 +96,6 @@ const struct pool_type stord_fs_pool = {
 	.table = &fs_table,
 	.check = fs_check,
 	.lower = fs_lower,
-	.observe = pool_files_look,
+	.observe = pool_mounted_look,
 	.volumes = &volume_files,
 };

@@ -151,7 +151,7 @@ const struct pool_type stord_nfs_pool = {
 	.table = &nfs_table,
 	.check = nfs_check,
 	.lower = nfs_lower,
-	.observe = pool_files_look,
+	.observe = pool_mounted_look,
 	.probe = nfs_probe,
 	.volumes = &volume_files,
 };

@@ -114,6 +114,8 @@ const struct table *pool_type_choice(size_t i);
 
 /* pool-files.c: pools that are a directory of images, whatever carries the directory; and the volumes in them. */
 int pool_files_look(const struct pool_call *call, struct pool_seen *ret);
+/* The same for one that has to be mounted: without the mount it does not exist, whatever is in the directory below. */
+int pool_mounted_look(const struct pool_call *call, struct pool_seen *ret);
 extern const struct volume_verbs volume_files;
 /* One text for one path: absolute (relative ones are under the state directory), without empty and "." components. */
 const char *pool_normal_path(struct arena *arena, const char *path);

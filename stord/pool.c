@@ -92,6 +92,12 @@ static void describe(struct op *op, const struct pool_seen *output)
 	op->obs.health = output->health[0] ? arena_strdup(arena, output->health) : NULL;
 }
 
+static void ask_from_now_on(const struct op *op)
+{
+	if (op->want && op->lane->engine)
+		probe_begin(op->lane->engine, op->key, op->want);
+}
+
 static void finish_look(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -103,6 +109,8 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	const struct pool_state *spec = spec_of(op);
 	describe(op, output);
 	memory_put_pool(spec->source, output->exists);
+	if (output->exists)
+		ask_from_now_on(op);
 	if (output->local)
 		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, spec->place);
 	op_complete(op);
@@ -147,6 +155,7 @@ static void finish_silent(struct op *op)
 static void late(struct task *task)
 {
 	struct op *op = task->op;
+	ask_from_now_on(op);
 	probe_note(op->key, "looking at it took longer than 3 s");
 	if (probe_silence(op->key))
 		finish_silent(op);
@@ -163,8 +172,6 @@ static void start(struct op *op, pool_verb_fn *verb)
 		return;
 	}
 	bool removing = op->verb == OP_REMOVE;
-	if (!removing && op->want && op->lane->engine)
-		probe_begin(op->lane->engine, op->key, spec);
 	if (!removing && probe_silence(op->key)) {
 		finish_silent(op);
 		return;

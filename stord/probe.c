@@ -10,7 +10,7 @@
 #include "core/env.h"
 
 /* A server that is away is told within 10 s: at most one pause, then one question. */
-enum { PAUSE_MS = 4 * 1000, ANSWER_MS = 2 * 1000 };
+enum { PAUSE_MS = 4 * 1000, ANSWER_MS = 2 * 1000, PATIENCE = 5 };
 
 struct probe {
 	char *pool;
@@ -20,9 +20,10 @@ struct probe {
 	sd_event_source *timer;
 	struct child *child;
 	uint64_t last_ms, began_ms;
-	char *fault;    /* of the last question; NULL: it was answered */
-	char *sentence; /* what probe_silence() says */
-	bool ended;     /* nobody wants it any more; freed with its child */
+	char *fault;       /* of the last question; NULL: it was answered */
+	char *sentence;    /* what probe_silence() says */
+	unsigned unwanted; /* how often in a row nobody wanted the pool */
+	bool ended;        /* nobody wants it any more; freed with its child */
 	struct probe *next;
 };
 static struct probe *probes;
@@ -112,15 +113,9 @@ static void pause_for(struct probe *p, uint64_t ms)
 static void on_answer(void *ctx, const struct child_result *result)
 {
 	struct probe *p = ctx;
-	struct resource_view view;
 	p->child = NULL;
 	if (p->ended) {
 		probe_free(p);
-		return;
-	}
-	/* It may have been looked at for a plan only, or was given up without anything to be removed. */
-	if (!engine_view_find(p->engine, "pool", p->pool, &view) || !view.want) {
-		probe_end(p->pool);
 		return;
 	}
 	if (result->status == 0)
@@ -138,9 +133,22 @@ static int do_probe(void *ctx, int out_fd)
 	return pool_type_at(p->state->type)->probe(&call);
 }
 
+/* It may have been looked at for a plan only, or was given up without anything to be removed. What is not there (not
+ * mounted) is not asked either, but says so by itself. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct probe *p = ctx;
+	struct resource_view view;
+	bool wanted = engine_view_find(p->engine, "pool", p->pool, &view) && view.want;
+	p->unwanted = wanted ? 0 : p->unwanted + 1;
+	if (p->unwanted > PATIENCE) {
+		probe_end(p->pool);
+		return 0;
+	}
+	if (!wanted || (view.known && !view.exists)) {
+		pause_for(p, PAUSE_MS);
+		return 0;
+	}
 	p->child = child_call(do_probe, p, ANSWER_MS, on_answer, p);
 	return 0;
 }

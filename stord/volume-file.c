@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Volumes that are images in a directory: NAME.FORMAT, by the functions of image.h. */
 #include "core/env.h"
+#include "stord/mount.h"
 #include "stord/pool-type.h"
 
 static bool file_address(struct lowering *l, const struct pool_state *pool, const char *name,
@@ -36,28 +37,32 @@ static int file_look(const struct volume_call *call, struct image_state *ret)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
-	return image_look(&image, ret);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_look(&image, ret);
 }
 
 static int file_make(const struct volume_call *call)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
-	return image_make(&image);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_make(&image);
 }
 
 static int file_change(const struct volume_call *call)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
-	return image_change(&image, call->grow);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_change(&image, call->grow);
 }
 
 static int file_remove(const struct volume_call *call)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
-	return image_delete(&image);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_delete(&image);
 }
 
 const struct volume_verbs volume_files = {

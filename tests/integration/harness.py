@@ -75,10 +75,11 @@ class Result:
 class Host:
     weft_program = BUILD / "weft"
 
-    def __init__(self, root, start=True, before=None, weftd_args=(), own_mounts=True):
+    def __init__(self, root, start=True, before=None, weftd_args=(), own_mounts=True, environment=None):
         """own_mounts=False: what weftd mounts is mounted here too, and outlives it, as on a host of its own."""
         self.root = Path(root)
         self.own_mounts = own_mounts
+        self.environment = environment
         self.root.mkdir(parents=True)
         self.ns = f"wt{os.getpid()}-{next(counter)}"
         subprocess.run(["ip", "netns", "add", self.ns], check=True)
@@ -124,7 +125,7 @@ class Host:
         enter = ["ip", "netns", "exec", self.ns] if self.own_mounts else ["nsenter", f"--net=/run/netns/{self.ns}"]
         self.daemon = subprocess.Popen(
             [*enter, BUILD / "weftd", "--root", self.root, *self.weftd_args, *args],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
         log.close()
         if wait:
             wait_until(lambda: self.weft("history", check=False).status == 0, what="weftd answers")
