@@ -237,7 +237,8 @@ static void test_refusals(void **state)
 		       "a pool cannot be the state directory itself");
 	assert_refused("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: //}\n",
 		       "a pool cannot be the root directory");
-	assert_refused("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: floppy, path: x}\n", "dir");
+	assert_refused("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: floppy, path: x}\n",
+		       "dir");
 }
 
 /* A size or a place that never came true may be taken back. */
