@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lowering of a whole configuration: names are unique, references lead somewhere and in no circle, every object's
- * check() and lower() runs, in reference order. What is refused takes along what refers to it; in lenient mode the rest
- * is lowered without them. */
+ * check() and lower() runs, in reference order. What comes of it stands on
+ * itself nowhere (lower-circle.c). What is refused takes along what refers to it; in lenient mode the rest is lowered
+ * without them. */
 #include "core/lower-internal.h"
 
 #include "core/env.h"
@@ -219,7 +220,7 @@ static void take_along(struct run *run, const struct object *from, const struct 
 }
 
 /* Lowers what is not out. Returns false when an object was refused on the way, which is then out. */
-static bool lower_round(struct run *run)
+static bool lower_each(struct run *run)
 {
 	bool clean = true;
 	struct choices choices;
@@ -257,6 +258,59 @@ static void main_owner_first(struct want *w)
 		w->owners[0] = w->origins[row].object;
 		return;
 	}
+}
+
+struct circles {
+	struct run *run;
+	size_t n;
+};
+
+/* Told at one who is not refused in silence, if there is one. */
+static size_t first_to_tell(const struct run *run, struct want *const *wants, size_t n)
+{
+	size_t i = 0;
+	while (i < n && is_tolerated(run, wants[i]->owners[0]))
+		i++;
+	return i % n;
+}
+
+static void refuse_circle(void *ctx, struct want *const *wants, size_t n)
+{
+	struct circles *circles = ctx;
+	struct run *run = circles->run;
+	for (size_t i = 0; i < n; i++) {
+		main_owner_first(wants[i]);
+		run->out[slot_of(run, wants[i]->owners[0])] = true;
+	}
+	size_t at = first_to_tell(run, wants, n);
+	const struct object *before = wants[at]->owners[0];
+	struct diags *diags = diags_of(run, before);
+	const struct want *last = wants[(at + n - 1) % n];
+	struct diag *d = diag_add(diags, object_pos(before, "metadata.name"), "%s/%s stands on itself, by way of %s/%s",
+				  wants[at]->class->name, wants[at]->key, last->class->name, last->key);
+	for (size_t i = 1; i < n; i++) {
+		const struct want *from = wants[(at + i - 1) % n], *to = wants[(at + i) % n];
+		if (to->owners[0] != before)
+			diag_related(diags, d, object_pos(to->owners[0], "metadata.name"),
+				     "on the way from %s/%s to %s/%s", from->class->name, from->key, to->class->name,
+				     to->key);
+		before = to->owners[0];
+	}
+	circles->n++;
+}
+
+static bool refuse_circles(struct run *run)
+{
+	struct circles circles = {.run = run};
+	lower_circles(run->gen, refuse_circle, &circles);
+	return circles.n > 0;
+}
+
+/* The same, and none of it in a circle. */
+static bool lower_round(struct run *run)
+{
+	bool clean = lower_each(run);
+	return !refuse_circles(run) && clean;
 }
 
 static void publish(struct run *run)

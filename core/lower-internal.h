@@ -36,6 +36,9 @@ struct lowering {
 void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena);
 
 const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name);
+/* Calls fn with each circle of needs: every one of the wants needs the next, and the last the first. */
+typedef void lower_circle_fn(void *ctx, struct want *const *wants, size_t n);
+void lower_circles(const struct generation *gen, lower_circle_fn *fn, void *ctx);
 /* "Kind/name" of the object that is being lowered, in the generation's arena. */
 const char *lower_object_id(struct lowering *l);
 /* As want_set(), for text from outside. */
