@@ -110,7 +110,8 @@ static const char *slot_key(struct arena *arena, const char *object, const char 
 
 void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena)
 {
-	*choices = (struct choices){strmap_in(arena), strmap_in(arena), strmap_in(arena), strmap_in(arena)};
+	*choices = (struct choices){strmap_in(arena), strmap_in(arena), strmap_in(arena), strmap_in(arena),
+				     strmap_in(arena)};
 	for (size_t i = 0; i < input->n_allocs; i++) {
 		const struct alloc_row *row = &input->allocs[i];
 		strmap_put(&choices->kept_texts, text_key(arena, row->space, row->text), (void *)row->object);

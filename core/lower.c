@@ -74,7 +74,9 @@ void want_set(struct lowering *l, struct want *w, const char *row, const char *f
 {
 	va_list args;
 	va_start(args, fmt);
-	cleanup_free char *text = xvprintf(fmt, args);
+	bool plain = streq(fmt, "%s"); /* mostly, and of thousands of links it is felt */
+	cleanup_free char *made = plain ? NULL : xvprintf(fmt, args);
+	const char *text = plain ? va_arg(args, const char *) : made;
 	va_end(args);
 	struct err err = {0};
 	/* Once the object is refused, the resource may be of another sort than its rows are for. */
@@ -199,9 +201,17 @@ const struct object *lower_find(struct lowering *l, const char *kind, const char
 	return configuration_find(l->config, kind, name);
 }
 
-const struct object *lower_object_at(struct lowering *l, size_t i)
+const struct strmap *lower_index(struct lowering *l, const char *name, lower_index_fn *fill)
 {
-	return i < l->config->n ? l->config->objects[i] : NULL;
+	struct strmap *index = strmap_get(&l->choices->indexes, name);
+	if (index)
+		return index;
+	index = arena_new_of(l->gen->arena, struct strmap);
+	*index = strmap_in(l->gen->arena);
+	for (size_t i = 0; i < l->config->n; i++)
+		fill(l->config->objects[i], index);
+	strmap_put(&l->choices->indexes, name, index);
+	return index;
 }
 
 const char *lower_override(struct lowering *l)

@@ -7,6 +7,7 @@
 
 #include "core/kind.h"
 #include "core/resource.h"
+#include "core/strmap.h"
 
 struct generation;
 
@@ -62,8 +63,10 @@ struct arena *lower_arena(struct lowering *l);
 const struct object *lower_object(struct lowering *l);
 /* An object of the same configuration; NULL if there is none. */
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name);
-/* Every object of the configuration in turn, in reference order; NULL ends. */
-const struct object *lower_object_at(struct lowering *l, size_t i);
+/* All objects of the configuration by whatever `fill` puts them under, which is called for each in reference order;
+ * made once and kept under `name`. */
+typedef void lower_index_fn(const struct object *object, struct strmap *index);
+const struct strmap *lower_index(struct lowering *l, const char *name, lower_index_fn *fill);
 /* What a person has ordered beside the manifest (`weft guest stop`): the override's text, NULL if there is none. */
 const char *lower_override(struct lowering *l);
 

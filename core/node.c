@@ -183,3 +183,16 @@ const struct node *node_find(const struct node *node, const char *path, bool *re
 		*ret_whole = node && !*path;
 	return node;
 }
+
+bool node_equal(const struct node *a, const struct node *b)
+{
+	if (a->type != b->type || a->n != b->n || !streq(a->text, b->text))
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->keys && !streq(a->keys[i]->text, b->keys[i]->text))
+			return false;
+		if (!node_equal(a->items[i], b->items[i]))
+			return false;
+	}
+	return true;
+}

@@ -27,6 +27,9 @@ struct node **yaml_parse(const struct source *source, struct arena *arena, struc
  * YAML 1.1 or 1.2 reader would take them for something else. The text is freed by the caller. */
 char *yaml_from_json(const json_t *const *docs, size_t n_docs);
 
+/* Do two say the same in the same order? Positions and quotes are passed over; trees that say the same in another way
+ * may differ. */
+bool node_equal(const struct node *a, const struct node *b);
 struct node *node_from_json(const json_t *json, struct arena *arena);
 /* Plain scalars true, false and whole numbers become JSON's; everything else that is a scalar a string. */
 json_t *node_to_json(const struct node *node);

@@ -145,16 +145,17 @@ static void bridge_check(const struct check *check)
 	check_stp(check, &spec->stp);
 }
 
+static void index_ports(const struct object *object, struct strmap *index)
+{
+	const struct bridge_spec *spec = object->spec;
+	for (size_t i = 0; object->kind == &netd_bridge_kind && i < spec->ports.n; i++)
+		if (!strmap_get(index, port_name(spec, i)))
+			strmap_put(index, port_name(spec, i), (void *)object);
+}
+
 const struct object *netd_bridge_of_port(struct lowering *l, const char *port)
 {
-	const struct object *o;
-	for (size_t i = 0; (o = lower_object_at(l, i)); i++) {
-		const struct bridge_spec *spec = o->spec;
-		for (size_t k = 0; o->kind == &netd_bridge_kind && k < spec->ports.n; k++)
-			if (streq(port_name(spec, k), port))
-				return o;
-	}
-	return NULL;
+	return strmap_get(lower_index(l, "ports of bridges", index_ports), port);
 }
 
 uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name)
