@@ -119,12 +119,12 @@ static int on_job_removed(sd_bus_message *message, void *ctx, sd_bus_error *unus
 	return 0;
 }
 
-/* The calls that wait for an answer get one from sd-bus itself; here are those that wait for a job. */
+/* The calls that wait for an answer get one from sd-bus itself; here are those that wait for the bus, or for a job. */
 static int on_disconnected(sd_bus_message *message, void *ctx, sd_bus_error *unused)
 {
 	for (struct unit_task *task = units.tasks, *next; task; task = next) {
 		next = task->next;
-		if (task->job)
+		if (!task->call)
 			fail(task, ECONNRESET, "the connection to systemd over D-Bus was lost meanwhile");
 	}
 	return 0;
@@ -133,6 +133,18 @@ static int on_disconnected(sd_bus_message *message, void *ctx, sd_bus_error *unu
 static void close_bus(void)
 {
 	sd_bus_close_unref(take_ptr(units.bus));
+}
+
+static void arm_again(struct unit_task *task, unsigned ms);
+
+/* The bus serves. Nothing with a descriptor may be sent before: sd-bus would wait for it, and block. */
+static int on_subscribed(sd_bus_message *reply, void *ctx, sd_bus_error *unused)
+{
+	bool lost = sd_bus_message_is_method_error(reply, NULL) && sd_bus_is_ready(sd_bus_message_get_bus(reply)) <= 0;
+	for (struct unit_task *task = units.tasks; task && !lost; task = task->next)
+		if (!task->n_sent)
+			arm_again(task, 0);
+	return 0;
 }
 
 /* The answers of the listeners' installation are not waited for; if there are none, deadlines pass. */
@@ -147,8 +159,8 @@ static int prepare_bus(sd_bus *bus)
 					      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
 					      NULL);
 	if (r >= 0)
-		r = sd_bus_call_method_async(bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL, NULL,
-					     NULL);
+		r = sd_bus_call_method_async(bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe",
+					     on_subscribed, NULL, NULL);
 	return r;
 }
 
@@ -240,6 +252,8 @@ static int on_again(sd_event_source *source, uint64_t usec, void *ctx)
 		end(task);
 		return 0;
 	}
+	if (sd_bus_is_ready(bus) <= 0)
+		return 0; /* on_subscribed() comes back */
 	if (!task->stops)
 		reset(bus, task->unit);
 	task->n_sent++;

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import vm
-from image import SOURCE
 from test_service import BUILD, check_made, fabric, lab, until  # noqa: F401
+from workshop import SOURCE
 
 GUEST = """
 apiVersion: weft/v1
@@ -125,12 +125,60 @@ def test_a_bus_that_hangs_is_said_and_waited_for(guests):
     assert everything(lab)[1] == before[1]
 
 
-def test_a_reboot_brings_all_back(guests):
+def test_a_reboot_asks_the_guests_and_brings_all_back(guests):
+    """The witnesses of the host's last moments are its journal, and a service that nothing stops."""
     lab = guests  # noqa: F811
-    lab.agent.check("systemctl enable weftd; weft guest stop db")
+    lab.agent.check("mkdir -p /var/log/journal; journalctl --flush; "
+                    "systemd-run -q --unit=witness -p DefaultDependencies=no sh -c 'exec tail -F /run/weft/guests/web/console.log >/var/tmp/heard'")
+    assert show(lab, "weft-guests", "ActiveState")["ActiveState"] == "active", "weftd has brought it"
+    lab.reboot()
+    check_made(lab)
+    check_booted(lab)
+    until(lab, "weft diff", 120)
+    assert lab.agent.check("systemctl --failed --no-legend") == ""
+    assert "BYE" in lab.agent.check("cat /var/tmp/heard"), "the guest has heard the power button"
+    last = lab.agent.check("journalctl -b -1 -o cat --no-pager").splitlines()
+    print("\n".join(line for line in last if "weft" in line or "target" in line or "GuestKilled" in line))
+    order = [next(i for i, line in enumerate(last) if line.startswith(text)) for text in (
+        "Stopping weft-guests.service", "weft-guest-web.service: Deactivated", "Stopped weft-guests.service", "Stopping weftd.service",
+        "Stopped weftd.service", "Stopping weft-dnsmasq-lan9.service")]
+    assert order == sorted(order)
+    assert next(i for i, line in enumerate(last) if line.startswith("Stopped target network.target")) > order[2], "the network goes later"
+    assert not [line for line in last if "did not shut down" in line]
+
+
+def test_what_was_stopped_stays_off_over_a_reboot(guests):
+    lab = guests  # noqa: F811
+    lab.agent.check("weft guest stop db")
     until(lab, "! pgrep -f [q]emu-system.*guest=db,")
     lab.reboot()
     check_made(lab)
     until(lab, "grep -q BOOTED /run/weft/guests/web/console.log && weft diff", 120)
-    assert lab.agent.run("pgrep -f [q]emu-system.*guest=db,")[0] == 1, "what was stopped stays off"
-    assert lab.agent.check("systemctl --failed --no-legend") == ""
+    assert lab.agent.run("pgrep -f [q]emu-system.*guest=db,")[0] == 1
+
+
+def test_a_service_of_guests_that_is_stopped_by_hand(guests):
+    lab = guests  # noqa: F811
+    lab.agent.check("systemctl stop weft-guests", 120)
+    assert lab.agent.run("pgrep -f [q]emu-system.*guest=")[0] == 1
+    assert lab.agent.check("weft get guests -o json").count("host goes down") >= 2
+    lab.agent.check("systemctl start weft-guests")
+    check_booted(lab)
+    before = everything(lab)
+    lab.agent.check("systemctl restart weftd")
+    assert everything(lab) == before, "and weftd's restart does not stop it"
+
+
+def test_many_weftds_beside_each_other(lab):  # noqa: F811
+    for name, number in (("one", 1), ("two", 2)):
+        (lab.share / f"{name}.yaml").write_text("apiVersion: weft/v1\nkind: Network\nmetadata: {name: %s}\nspec: {mode: isolated, "
+                                                "addresses: [10.8.%u.1/24], dhcp: {range: 10.8.%u.10-10.8.%u.20}}\n" % (name, *[number] * 3))
+        lab.agent.check(f"mkdir /srv/{name}; cd /; setsid weftd --root /srv/{name} >/srv/{name}/log 2>&1 </dev/null &")
+        until(lab, f"weft --socket /srv/{name}/run/weft.sock apply -f {vm.SHARE}/{name}.yaml --wait=30s")
+    units = lab.agent.check("systemctl list-units --no-legend --plain 'weft-*-dnsmasq-*' | cut -d' ' -f1").split()
+    assert sorted(units) == sorted(f"weft-{lab.agent.check(f'cat /srv/{name}/lib/instance').strip()}-dnsmasq-{name}.service" for name in ("one", "two"))
+    """One in a network namespace of its own cannot have what it starts started by systemd, which stands in another."""
+    lab.agent.check("ip netns add three; cd /; mkdir /srv/three; setsid ip netns exec three weftd --root /srv/three >/srv/three/log 2>&1 </dev/null &")
+    until(lab, f"weft --socket /srv/three/run/weft.sock apply -f {vm.SHARE}/one.yaml --wait=30s")
+    pid = json.loads(lab.agent.check("cat /srv/three/run/networks/one/process.json"))["pid"]
+    assert lab.agent.check(f"ip netns identify {pid}").strip() == "three"

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <systemd/sd-event.h>
 
 #include "core/child.h"
@@ -90,6 +92,65 @@ static void test_names(void **state)
 	assert_name(unit_mount_name("/srv/my-pool"), "srv-my\\x2dpool.mount");
 	assert_name(unit_mount_name("//srv//a b/./.c/"), "srv-a\\x20b-.c.mount");
 	assert_name(unit_mount_name("/.hidden/\xc3\xa4"), "\\x2ehidden-\\xc3\\xa4.mount");
+}
+
+static struct seen started_with_bus(const char *address, unsigned deadline_ms)
+{
+	struct seen seen = {0};
+	units_stop();
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
+	unit_start_service(&(struct unit_service){.name = "weft-test-unit",
+						  .argv = (const char *const[]){"/bin/true", NULL},
+						  .deadline_ms = deadline_ms},
+			   keep_err, &seen);
+	assert_int_equal(seen.n_calls, 0);
+	wait_for(&seen);
+	unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
+	units_stop();
+	return seen;
+}
+
+static void test_without_a_bus(void **state)
+{
+	struct seen seen = started_with_bus("unix:path=/nonexistent/bus", 5000);
+	assert_int_equal(seen.err.code, ENOENT);
+	assert_non_null(strstr(seen.err.text, "D-Bus, over which systemd is asked, cannot be reached"));
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	return fd;
+}
+
+static void test_a_bus_that_does_not_answer(void **state)
+{
+	cleanup_free char *path = xprintf("%s/bus", directory), *address = xprintf("unix:path=%s", path);
+	cleanup_close int fd = listen_at(path);
+	struct seen seen = started_with_bus(address, 300);
+	assert_int_equal(seen.err.code, ETIMEDOUT);
+	assert_non_null(strstr(seen.err.text, "systemd gave no answer over D-Bus"));
+}
+
+static void test_a_bus_that_goes_away(void **state)
+{
+	cleanup_free char *path = xprintf("%s/short", directory), *address = xprintf("unix:path=%s", path);
+	int fd = listen_at(path);
+	struct seen seen = {0};
+	setenv("DBUS_SYSTEM_BUS_ADDRESS", address, 1);
+	unit_stop_service("weft-test-unit", 20000, keep_err, &seen);
+	for (int i = 0; i < 5; i++)
+		sd_event_run(env.loop, 20 * 1000);
+	close(accept(fd, NULL, NULL));
+	close(fd);
+	wait_for(&seen);
+	assert_true(seen.err.code && seen.err.code != ETIMEDOUT);
+	unsetenv("DBUS_SYSTEM_BUS_ADDRESS");
+	units_stop();
 }
 
 static struct seen launched(const char *const *argv)
@@ -231,6 +292,9 @@ int main(void)
 {
 	const struct CMUnitTest anywhere[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_without_a_bus),
+		cmocka_unit_test(test_a_bus_that_does_not_answer),
+		cmocka_unit_test(test_a_bus_that_goes_away),
 	};
 	const struct CMUnitTest with_systemd[] = {
 		cmocka_unit_test(test_a_helper_is_a_service),
@@ -238,10 +302,10 @@ int main(void)
 		cmocka_unit_test(test_what_cannot_start_says_why),
 		cmocka_unit_test(test_mounts),
 	};
-	int failed = cmocka_run_group_tests(anywhere, NULL, NULL);
+	int failed = cmocka_run_group_tests(anywhere, setup, teardown);
 	if (!units_are_used()) {
 		printf("skipped: no systemd to make units\n");
 		return failed;
 	}
-	return failed + cmocka_run_group_tests(with_systemd, setup, teardown);
+	return failed + cmocka_run_group_tests(with_systemd, NULL, teardown);
 }
