@@ -111,13 +111,23 @@ static const char *slot_key(struct arena *arena, const char *object, const char 
 void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena)
 {
 	*choices = (struct choices){strmap_in(arena), strmap_in(arena), strmap_in(arena), strmap_in(arena),
-				     strmap_in(arena)};
+				    strmap_in(arena)};
 	for (size_t i = 0; i < input->n_allocs; i++) {
 		const struct alloc_row *row = &input->allocs[i];
 		strmap_put(&choices->kept_texts, text_key(arena, row->space, row->text), (void *)row->object);
 		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot),
 			   (void *)row->text);
 	}
+}
+
+void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l))
+{
+	void *memo = strmap_get(&l->choices->memos, name);
+	if (!memo) {
+		memo = make(l);
+		strmap_put(&l->choices->memos, name, memo);
+	}
+	return memo;
 }
 
 static void take(struct lowering *l, const char *object, const char *space, const char *slot, const char *text)

@@ -20,7 +20,7 @@ struct choices {
 	struct strmap taken;      /* space and text -> id of the object that holds it in this run */
 	struct strmap kept_texts; /* the same for what was kept from before */
 	struct strmap kept_slots; /* object, space and slot -> text */
-	struct strmap indexes;    /* of lower_index() */
+	struct strmap memos;      /* what modules have worked out of the whole configuration */
 };
 
 struct lowering {

@@ -201,17 +201,9 @@ const struct object *lower_find(struct lowering *l, const char *kind, const char
 	return configuration_find(l->config, kind, name);
 }
 
-const struct strmap *lower_index(struct lowering *l, const char *name, lower_index_fn *fill)
+const struct object *lower_object_at(struct lowering *l, size_t i)
 {
-	struct strmap *index = strmap_get(&l->choices->indexes, name);
-	if (index)
-		return index;
-	index = arena_new_of(l->gen->arena, struct strmap);
-	*index = strmap_in(l->gen->arena);
-	for (size_t i = 0; i < l->config->n; i++)
-		fill(l->config->objects[i], index);
-	strmap_put(&l->choices->indexes, name, index);
-	return index;
+	return i < l->config->n ? l->config->objects[i] : NULL;
 }
 
 const char *lower_override(struct lowering *l)

@@ -63,10 +63,11 @@ struct arena *lower_arena(struct lowering *l);
 const struct object *lower_object(struct lowering *l);
 /* An object of the same configuration; NULL if there is none. */
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name);
-/* All objects of the configuration by whatever `fill` puts them under, which is called for each in reference order;
- * made once and kept under `name`. */
-typedef void lower_index_fn(const struct object *object, struct strmap *index);
-const struct strmap *lower_index(struct lowering *l, const char *name, lower_index_fn *fill);
+/* Every object of the configuration in turn, in reference order; NULL ends. */
+const struct object *lower_object_at(struct lowering *l, size_t i);
+/* What a module works out of the whole configuration, made when first asked for and kept while that is being lowered,
+ * in the generation's arena. The name is borrowed. */
+void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l));
 /* What a person has ordered beside the manifest (`weft guest stop`): the override's text, NULL if there is none. */
 const char *lower_override(struct lowering *l);
 

@@ -274,13 +274,21 @@ void manager_reload(struct manager *m)
 	engine_retry(m->engine, NULL);
 }
 
-static bool has_read(const struct generation *gen, const char *key)
+static bool differs_now(const struct fact_row *row)
+{
+	cleanup_free char *now = NULL;
+	(void)fact_read(row->key, &now);
+	return !streq(now, row->value);
+}
+
+/* Has a fact of this key that the generation read another value now? */
+static bool has_changed(const struct generation *gen, const char *key)
 {
 	size_t len = strlen(key);
 	bool prefix = len && key[len - 1] == '*';
 	for (size_t i = 0; gen && i < gen->n_facts; i++) {
 		const char *read = gen->facts[i].key;
-		if (prefix ? strncmp(read, key, len - 1) == 0 : streq(read, key))
+		if ((prefix ? strncmp(read, key, len - 1) == 0 : streq(read, key)) && differs_now(&gen->facts[i]))
 			return true;
 	}
 	return false;
@@ -288,7 +296,7 @@ static bool has_read(const struct generation *gen, const char *key)
 
 void manager_fact_changed(struct manager *m, const char *key)
 {
-	if (!has_read(m->final, key) && !(m->job && has_read(m->job->gen, key)))
+	if (!has_changed(m->final, key) && !(m->job && has_changed(m->job->gen, key)))
 		return;
 	for (const struct job *job = m->queue; job; job = job->next)
 		if (job->type == JOB_RELOWER)

@@ -145,27 +145,10 @@ static void bridge_check(const struct check *check)
 	check_stp(check, &spec->stp);
 }
 
-static void index_ports(const struct object *object, struct strmap *index)
+const char *netd_bridge_port_at(const struct object *object, size_t i)
 {
 	const struct bridge_spec *spec = object->spec;
-	for (size_t i = 0; object->kind == &netd_bridge_kind && i < spec->ports.n; i++)
-		if (!strmap_get(index, port_name(spec, i)))
-			strmap_put(index, port_name(spec, i), (void *)object);
-}
-
-const struct object *netd_bridge_of_port(struct lowering *l, const char *port)
-{
-	return strmap_get(lower_index(l, "ports of bridges", index_ports), port);
-}
-
-uint32_t netd_switch_mtu(struct lowering *l, const char *switch_name)
-{
-	const struct object *o = lower_find(l, "Bridge", switch_name);
-	if (!o)
-		o = lower_find(l, "Network", switch_name);
-	const struct field *row = o ? table_field(o->kind->table, "mtu") : NULL;
-	uint32_t mtu = row && row->scalar == &scalar_u32 ? *(const uint32_t *)((const char *)o->spec + row->offset) : 0;
-	return o && !mtu ? 1500 : mtu;
+	return object->kind == &netd_bridge_kind && i < spec->ports.n ? port_name(spec, i) : NULL;
 }
 
 static struct bridge_filter filter_of(const struct bridge_spec *spec)
@@ -218,7 +201,7 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
-	const struct link_common_plan plan = {.kind = "bridge", .own_mac = true, .mtu = 1500};
+	const struct link_common_plan plan = {.kind = "bridge", .own_mac = true};
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;

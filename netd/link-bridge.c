@@ -2,6 +2,8 @@
 /* The link kind bridge: everything travels as attributes. */
 #include <linux/if_link.h>
 
+#include "netd/bridge.h"
+#include "netd/link-map.h"
 #include "netd/link.h"
 
 struct bridge_info {
@@ -37,6 +39,19 @@ static const struct field info_rows[] = {
 };
 static const struct table info_table = TABLE("link.bridge", struct bridge_info, info_rows);
 
+/* Frames that are larger than a port takes would be lost. */
+static uint32_t bridge_mtu(struct lowering *l, const struct object *object)
+{
+	uint32_t lowest = link_mtu_of_ports(l, object->name);
+	return lowest ? lowest : STANDARD_MTU;
+}
+
 extern const struct link_kind link_bridge;
 const struct link_kind link_bridge = {
-	.name = "bridge", .kernel_name = "bridge", .info = &info_table, .follows_mtu = true};
+	.name = "bridge",
+	.object = &netd_bridge_kind,
+	.kernel_name = "bridge",
+	.info = &info_table,
+	.mtu = bridge_mtu,
+	.follows_mtu = true,
+};

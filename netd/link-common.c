@@ -2,6 +2,7 @@
 /* See link-common.h. */
 #include "netd/link-common.h"
 
+#include "netd/link-map.h"
 #include "netd/link.h"
 
 static void check_addresses(const struct check *check, const struct list *addresses)
@@ -69,9 +70,26 @@ static void want_master(struct lowering *l, const struct link_common *common, st
 	}
 }
 
-static void want_mtu(struct lowering *l, const struct link_common *common, struct want *link, uint32_t otherwise)
+static bool mtu_fits(struct lowering *l, const struct object *object)
 {
-	uint32_t mtu = common->mtu ? common->mtu : otherwise;
+	const struct link_common *common = object->spec;
+	const char *name = link_bridge_of(l, object->name);
+	const struct object *bridge = !common->mtu && name ? link_object(l, name) : NULL;
+	uint32_t mtu = link_mtu(l, object->name);
+	struct link_room room;
+	if (!link_room(l, object, &room) || mtu <= room.most)
+		return true;
+	struct diag *diag =
+		lower_refuse(l, common->mtu ? "spec.mtu" : NULL, "%u does not fit: %s", mtu, link_room_text(l, &room));
+	if (bridge)
+		diag_related(lower_diags(l), diag, object_pos(bridge, "spec.mtu"), "its bridge is to have it");
+	return false;
+}
+
+static void want_mtu(struct lowering *l, const struct object *object, struct want *link)
+{
+	const struct link_common *common = object->spec;
+	uint32_t mtu = link_mtu(l, object->name);
 	if (!mtu)
 		return;
 	lower_at(l, common->mtu ? "spec.mtu" : NULL);
@@ -111,7 +129,7 @@ static void want_addresses(struct lowering *l, const struct object *object, stru
 struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan)
 {
 	const struct link_common *common = object->spec;
-	if (!take_name(l, object))
+	if (!take_name(l, object) || !mtu_fits(l, object))
 		return NULL;
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
 	link->adopt = common->adopt;
@@ -119,7 +137,7 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	if (plan->kind)
 		want_set(l, link, "kind", "%s", plan->kind);
 	want_mac(l, object, link, plan->own_mac);
-	want_mtu(l, common, link, plan->mtu);
+	want_mtu(l, object, link);
 	want_set(l, link, "up", "%s", common->up ? "true" : "false");
 	want_master(l, common, link, plan->kind != NULL);
 	want_addresses(l, object, link);

@@ -60,7 +60,6 @@ void link_names_check(const struct check *check, const char *row, const struct l
 struct link_common_plan {
 	const char *kind; /* as the class link has it: "vxlan"; NULL: the link is there already, and not ours to make */
 	bool own_mac;     /* without `mac` it has one that is derived from the host and its name */
-	uint32_t mtu;     /* without `mtu`; 0: whatever it has */
 };
 /* Wants the link of the object's name with all of the above, its addresses included; the kind adds its own rows to it.
  * NULL after a refusal. */

@@ -9,6 +9,8 @@
 #include <pwd.h>
 #include <sys/ioctl.h>
 
+#include "netd/bridge.h"
+#include "netd/link-map.h"
 #include "netd/link.h"
 
 enum { USER_KEPT_MS = 1000 };
@@ -227,10 +229,20 @@ static void tap_decode(const struct netlink_cache *cache, const struct netlink_l
 	}
 }
 
+static uint32_t tap_mtu(struct lowering *l, const struct object *object)
+{
+	const char *bridge = link_bridge_of(l, object->name);
+	uint32_t mtu = bridge ? link_mtu(l, bridge) : 0;
+	return mtu ? mtu : STANDARD_MTU;
+}
+
 extern const struct link_kind link_tap;
 const struct link_kind link_tap = {
 	.name = "tap",
+	.object = &netd_tap_kind,
 	.kernel_name = "tun",
+	.follows_bridge = true,
+	.mtu = tap_mtu,
 	.fixed = &fixed_table,
 	.info = &info_table,
 	.is = is_tap,

@@ -8,6 +8,7 @@
 #ifndef WEFT_NETD_LINK_H
 #define WEFT_NETD_LINK_H
 
+#include "core/lower.h"
 #include "netd/netlink-lane.h"
 #include "netd/netlink-rows.h"
 
@@ -66,15 +67,27 @@ struct link_spec {
 extern const struct resource_class netd_link_class;
 extern const struct table link_table;
 
-/* What one sort of link adds. All run on the lane's thread. */
+struct link_room;
+/* What one sort of link adds. */
 struct link_kind {
 	const char *name;          /* "tap" */
+	const struct kind *object; /* the kind whose objects are such links; NULL: none */
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
 	const struct table *fixed; /* NULL: none */
 	const struct table *info;
 	uint16_t underlay; /* attribute of IFLA_INFO_DATA that holds the row `underlay`; 0: none */
-	bool whole;        /* what a change of it leaves out is reset: so all is said */
 	bool follows_mtu;  /* its MTU follows its ports until it was changed once */
+	bool whole;        /* what a change of it leaves out is reset: so all is said */
+
+	/* In lowering, see link-map.h. */
+	bool follows_bridge; /* as a port without an MTU of its own it has that of its bridge, and does not limit it */
+	bool leads_nowhere;  /* it holds addresses, and no packet leaves by it */
+	/* How large can the MTU of this object's link be? NULL, or false: as large as one likes. */
+	bool (*room)(struct lowering *l, const struct object *object, struct link_room *ret);
+	/* Its MTU where neither it nor its bridge says one, 0: the kernel's. NULL: all the room it has, else 1500. */
+	uint32_t (*mtu)(struct lowering *l, const struct object *object);
+
+	/* The rest runs on the lane's thread. */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */
 	bool (*is)(const struct netlink_link *link);
 	/* For links that rtnetlink cannot make: makes one that goes when the descriptor is closed. NULL: RTM_NEWLINK

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about the host's links and settings, asked of the kernel when lowering wants them. See netd.h. */
+#include <ifaddrs.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "core/lower.h"
 #include "netd/netd.h"
+#include "netd/netlink-cache.h"
 #include "netd/sysctl.h"
 
 /* The MTU of a link; -ENOENT if there is no such link. */
@@ -37,13 +42,15 @@ static int vlan_filtering(const char *name, char **ret)
 /* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
-	char name[IFNAMSIZ];
+	char name[IFNAMSIZ], watched[IFNAMSIZ + 8];
 	int mtu = 0;
 	key += strlen("link/");
 	const char *what = strrchr(key, '/');
 	if (!what || what == key || what - key >= IFNAMSIZ)
 		return -ENOENT;
 	snprintf(name, sizeof(name), "%.*s", (int)(what - key), key);
+	snprintf(watched, sizeof(watched), "link/%s", name);
+	netlink_facts_watch(watched);
 	int r = link_mtu(name, &mtu);
 	if (r < 0)
 		return r;
@@ -58,6 +65,94 @@ static int link_fact(void *ctx, const char *key, char **ret)
 	return 0;
 }
 
+static bool has_address(const struct ifaddrs *a, const struct ip *ip)
+{
+	if (!a->ifa_addr)
+		return false;
+	if (a->ifa_addr->sa_family == AF_INET && ip->family == 4)
+		return memcmp(&((const struct sockaddr_in *)a->ifa_addr)->sin_addr, ip->b, 4) == 0;
+	if (a->ifa_addr->sa_family == AF_INET6 && ip->family == 6)
+		return memcmp(&((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, ip->b, 16) == 0;
+	return false;
+}
+
+/* Does a link with these flags lead anywhere? Loopback and dummies, which hold addresses for others, do not. */
+static bool leads_on(unsigned flags)
+{
+	return !(flags & IFF_LOOPBACK) && (!(flags & IFF_NOARP) || flags & IFF_POINTOPOINT);
+}
+
+/* "link-with/ADDRESS" */
+static int link_with_fact(void *ctx, const char *key, char **ret)
+{
+	struct ifaddrs *all, *a;
+	struct ip ip;
+	netlink_facts_watch("address");
+	if (ip_parse(key + strlen("link-with/"), &ip) < 0)
+		return -ENOENT;
+	if (getifaddrs(&all) < 0)
+		return -errno;
+	for (a = all; a && !(has_address(a, &ip) && leads_on(a->ifa_flags)); a = a->ifa_next)
+		;
+	if (a)
+		*ret = xstrdup(a->ifa_name);
+	freeifaddrs(all);
+	return *ret ? 0 : -ENOENT;
+}
+
+static int take_output(const struct nlmsghdr *message, void *data)
+{
+	const struct nlattr *attr;
+	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
+	{
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
+			*(unsigned *)data = mnl_attr_get_u32(attr);
+	}
+	return MNL_CB_OK;
+}
+
+/* By which link the host would send there; 0 if by none. */
+static unsigned ask_route(const struct ip *ip)
+{
+	char buf[4096];
+	unsigned index = 0;
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
+	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+		if (socket)
+			mnl_socket_close(socket);
+		return 0;
+	}
+	message->nlmsg_type = RTM_GETROUTE;
+	message->nlmsg_flags = NLM_F_REQUEST;
+	struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
+	route->rtm_family = ip->family == 4 ? AF_INET : AF_INET6;
+	route->rtm_dst_len = ip->family == 4 ? 32 : 128;
+	mnl_attr_put(message, RTA_DST, ip->family == 4 ? 4 : 16, ip->b);
+	ssize_t n = mnl_socket_sendto(socket, message, message->nlmsg_len) < 0
+			    ? -1
+			    : mnl_socket_recvfrom(socket, buf, sizeof(buf));
+	if (n > 0)
+		(void)mnl_cb_run(buf, (size_t)n, 0, 0, take_output, &index);
+	mnl_socket_close(socket);
+	return index;
+}
+
+/* "link-towards/ADDRESS" */
+static int link_towards_fact(void *ctx, const char *key, char **ret)
+{
+	char name[IFNAMSIZ];
+	struct ip ip;
+	netlink_facts_watch("address");
+	if (ip_parse(key + strlen("link-towards/"), &ip) < 0)
+		return -ENOENT;
+	unsigned index = ask_route(&ip);
+	if (!index || !if_indextoname(index, name))
+		return -ENOENT;
+	*ret = xstrdup(name);
+	return 0;
+}
+
 static int sysctl_fact(void *ctx, const char *key, char **ret)
 {
 	int r = sysctl_read(key + strlen("sysctl/"), ret);
@@ -67,6 +162,8 @@ static int sysctl_fact(void *ctx, const char *key, char **ret)
 int netd_links_start(struct engine *engine, struct err *err)
 {
 	fact_register("link/", link_fact, NULL);
+	fact_register("link-with/", link_with_fact, NULL);
+	fact_register("link-towards/", link_towards_fact, NULL);
 	fact_register("sysctl/", sysctl_fact, NULL);
 	return 0;
 }

@@ -12,8 +12,8 @@
 int netd_start(struct engine *engine, struct err *err);
 void netd_stop(void);
 
-/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "sysctl/PATH" (with slashes, below
- * /proc/sys). */
+/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link-with/ADDRESS" (the link that has it),
+ * "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys). */
 int netd_links_start(struct engine *engine, struct err *err);
 
 /* The DHCP and DNS servers tell this engine when they end. */

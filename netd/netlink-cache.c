@@ -135,7 +135,7 @@ static void mark_all_dirty(struct netlink_cache *cache)
 	static const char *const classes[] = {"link", "address", "route", "forwarding", "sysctl"};
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		netlink_mark_dirty(cache, classes[i], NULL);
-	netlink_mark_dirty(cache, NULL, "link/*");
+	netlink_mark_dirty(cache, NULL, "link*");
 }
 
 void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key)

@@ -94,6 +94,11 @@ enum netlink_watch { NETLINK_WATCH_LINK = 1, NETLINK_WATCH_ADDRESSES = 2 };
 /* From now on changes of the link of this name, or of what lives on it, are marked. */
 void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum netlink_watch what);
 
+/* The same for facts that lowering has read, said by the main thread: "link/NAME", or "address" for whatever depends on
+ * which link has an address. Kept for good: names of links are few. */
+void netlink_facts_watch(const char *what);
+bool netlink_facts_watched(const char *what);
+
 void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key);
 void netlink_dirty_clear(struct netlink_cache *cache);
 

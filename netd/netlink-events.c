@@ -36,14 +36,24 @@ void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *l
 		netlink_mark_dirty(cache, "link", link->name);
 }
 
-/* What lowering may have read of the link is another now: its MTU, or whether it is there. */
+/* What lowering has read of the link is another now: its MTU, or whether it is there. */
 static void mark_facts(struct netlink_cache *cache, const struct netlink_link *link)
 {
 	char key[IFNAMSIZ + 8];
-	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_LINK))
+	snprintf(key, sizeof(key), "link/%s", link->name);
+	if (!netlink_facts_watched(key))
 		return;
 	snprintf(key, sizeof(key), "link/%s/*", link->name);
 	netlink_mark_dirty(cache, NULL, key);
+}
+
+/* Which link has an address, or leads to one. */
+static void mark_paths(struct netlink_cache *cache)
+{
+	if (!netlink_facts_watched("address"))
+		return;
+	netlink_mark_dirty(cache, NULL, "link-with/*");
+	netlink_mark_dirty(cache, NULL, "link-towards/*");
 }
 
 static void mark_addresses(struct netlink_cache *cache, const struct netlink_link *link)
@@ -275,6 +285,8 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		mark_addresses(cache, link);
 		route_cache_link_changed(cache, link);
 	}
+	if (!is_new && (renamed || ((flags ^ link->flags) & IFF_UP)))
+		mark_paths(cache);
 }
 
 static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
@@ -353,7 +365,7 @@ static void mark_address(struct netlink_cache *cache, const struct netlink_link 
 static void new_address(struct netlink_cache *cache, struct netlink_link *link, const struct netlink_address *seen)
 {
 	struct netlink_address **at = find_address(link, &seen->prefix);
-	bool changed = !*at || (*at)->flags != seen->flags || (*at)->proto != seen->proto;
+	bool is_new = !*at, changed = is_new || (*at)->flags != seen->flags || (*at)->proto != seen->proto;
 	if (!*at)
 		*at = xcalloc(1, sizeof(**at));
 	struct netlink_address *next = (*at)->next;
@@ -363,6 +375,8 @@ static void new_address(struct netlink_cache *cache, struct netlink_link *link, 
 	cache->knows_proto |= seen->proto != 0;
 	if (changed)
 		mark_address(cache, link, &seen->prefix);
+	if (is_new)
+		mark_paths(cache);
 }
 
 static void remove_address(struct netlink_cache *cache, struct netlink_link *link, struct netlink_address **at)
@@ -370,6 +384,7 @@ static void remove_address(struct netlink_cache *cache, struct netlink_link *lin
 	struct netlink_address *gone = *at;
 	mark_address(cache, link, &gone->prefix);
 	route_cache_address_lost(cache, link, &gone->prefix.ip);
+	mark_paths(cache);
 	*at = gone->next;
 	free(gone);
 }

@@ -6,6 +6,7 @@
 #include "core/plugin.h"
 #include "netd/bridge.h"
 #include "netd/dnsmasq.h"
+#include "netd/link-map.h"
 #include "netd/network-spec.h"
 
 /* The entry of dhcp.hosts that is meant: by MAC, else, for the guest's first interface, by name. `ret_i` gets its
@@ -164,12 +165,8 @@ static bool want_client(struct lowering *l, const struct object *network, const 
 uint32_t netd_port_mtu(struct lowering *l, const char *network)
 {
 	const struct object *object = lower_find(l, "Network", network);
-	const struct network_spec *spec = object ? object->spec : NULL;
-	uint64_t found = 0;
-	if (!spec || spec->mode != NETWORK_BRIDGED)
-		return spec && network_has(spec, "mtu") ? spec->mtu : 1500;
-	uint32_t mtu = netd_switch_mtu(l, spec->bridge);
-	return mtu ? mtu : fact_u64(l, &found, "link/%s/mtu", spec->bridge) ? (uint32_t)found : 1500;
+	uint32_t mtu = object ? link_mtu(l, network_bridge(object)) : 0;
+	return mtu ? mtu : STANDARD_MTU;
 }
 
 /* The VLAN of a guest's frames; 0 where the switch knows none. */

@@ -2,6 +2,7 @@
 /* The part of lowering a Network that is its dnsmasq: which subnets it serves and how, and the clients it knows
  * beforehand. */
 #include "netd/dnsmasq.h"
+#include "netd/link-map.h"
 #include "netd/network-spec.h"
 
 enum { MAX_LEASES = 65536, RANGE6_FIRST = 0x1000, RANGE6_LAST = 0xffff };
@@ -130,12 +131,13 @@ struct want *network_want_services(struct lowering *l, const struct object *netw
 {
 	const struct network_spec *spec = network->spec;
 	const struct table *table = &netd_dnsmasq_table;
+	uint32_t mtu = link_mtu(l, network_bridge(network));
 	struct dnsmasq_spec to = {
 		.interface = network_bridge(network),
 		.subnets = served_subnets(l, spec),
 		.lease_ms = spec->dhcp.lease_ms ? spec->dhcp.lease_ms : 3600000,
 		.router = spec->mode != NETWORK_ISOLATED,
-		.mtu = spec->mtu,
+		.mtu = spec->mtu || mtu != STANDARD_MTU ? mtu : 0,
 		.domain = spec->dns.domain ? spec->dns.domain : "",
 		.records = spec->dns.records,
 	};

@@ -4,12 +4,12 @@
  * network-check.c has the rules across rows, network-port.c attaches guests. */
 #include "netd/dnsmasq.h"
 #include "netd/firewall.h"
+#include "netd/link-map.h"
 #include "netd/link.h"
 #include "netd/network-spec.h"
 
 #define DAY_MS UINT64_C(86400000)
 
-enum { STANDARD_MTU = 1500 };
 
 static const char *const mode_names[] = {"nat", "isolated", "routed", "bridged"};
 static const char *const ipv6_mode_names[] = {"slaac", "dhcp", "both", "none"};
@@ -195,7 +195,7 @@ static struct want *want_link(struct lowering *l, const struct object *object)
 	want_set(l, link, "mac", "%s", mac_text(&mac, text));
 	want_set(l, link, "up", "true");
 	lower_at(l, network_has(spec, "mtu") ? "spec.mtu" : NULL);
-	want_set(l, link, "mtu", "%u", network_has(spec, "mtu") ? spec->mtu : STANDARD_MTU);
+	want_set(l, link, "mtu", "%u", link_mtu(l, bridge));
 	lower_at(l, NULL);
 	return link;
 }

@@ -38,20 +38,10 @@ static void tap_check(const struct check *check)
 		check_fault(check, "spec.mtu", "a tap's MTU is at most %d", TAP_MTU_MAX);
 }
 
-/* The MTU of what it joins; 0 when it joins nothing that is ours. */
-static uint32_t mtu_of_switch(struct lowering *l, const struct object *object)
-{
-	const struct tap_spec *spec = object->spec;
-	const struct object *lists_it = netd_bridge_of_port(l, object->name);
-	const char *joins = spec->common.bridge ? spec->common.bridge : lists_it ? lists_it->name : NULL;
-	return joins ? netd_switch_mtu(l, joins) : 0;
-}
-
 static void tap_lower(struct lowering *l, const struct object *object)
 {
 	const struct tap_spec *spec = object->spec;
-	uint32_t mtu = spec->common.mtu ? 0 : mtu_of_switch(l, object);
-	const struct link_common_plan plan = {.kind = "tap", .own_mac = true, .mtu = mtu ? mtu : 1500};
+	const struct link_common_plan plan = {.kind = "tap", .own_mac = true};
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See link-map.h. */
+#include "netd/link-map.h"
+
+#include "core/strmap.h"
+#include "netd/bridge.h"
+#include "netd/link-common.h"
+#include "netd/link.h"
+#include "netd/network-spec.h"
+
+enum { TOWER_MAX = 16 }; /* links upon links; more is a circle */
+
+struct names {
+	const char **items;
+	size_t n, cap;
+};
+struct subnet {
+	const struct ip_prefix *prefix;
+	const char *link;
+};
+struct link_map {
+	struct arena *arena;
+	struct strmap objects; /* link -> struct object */
+	struct strmap bridges; /* port -> name of the bridge */
+	struct strmap ports;   /* bridge -> struct names */
+	struct strmap holders; /* address -> name of the link */
+	struct strmap mtus;    /* link -> uint32_t */
+	struct subnet *subnets;
+	size_t n_subnets, cap_subnets;
+	unsigned depth;
+};
+
+static bool is_network(const struct object *object)
+{
+	return object->kind == &netd_network_kind;
+}
+
+/* The name of the link that an object makes; NULL if it makes none. */
+static const char *link_of(const struct object *object)
+{
+	if (object->kind->flags & KIND_NAME_IS_IFNAME)
+		return object->name;
+	bool makes_one = is_network(object) && ((const struct network_spec *)object->spec)->mode != NETWORK_BRIDGED;
+	return makes_one ? network_bridge(object) : NULL;
+}
+
+static const struct list *addresses_of(const struct object *object)
+{
+	if (is_network(object))
+		return &((const struct network_spec *)object->spec)->addresses;
+	return &((const struct link_common *)object->spec)->addresses;
+}
+
+static uint32_t written_mtu(const struct object *object)
+{
+	if (is_network(object))
+		return ((const struct network_spec *)object->spec)->mtu;
+	return ((const struct link_common *)object->spec)->mtu;
+}
+
+static void add_port(struct link_map *map, const char *bridge, const char *port)
+{
+	struct names *ports = strmap_get(&map->ports, bridge);
+	const char *before = strmap_get(&map->bridges, port);
+	if (before && streq(before, bridge))
+		return; /* said by both sides */
+	if (!before)
+		strmap_put(&map->bridges, port, (void *)bridge);
+	if (!ports) {
+		ports = arena_new_of(map->arena, struct names);
+		strmap_put(&map->ports, bridge, ports);
+	}
+	arena_grow(map->arena, ports->items, ports->n, ports->cap);
+	ports->items[ports->n++] = port;
+}
+
+static void add_addresses(struct link_map *map, const char *link, const struct list *addresses)
+{
+	for (size_t i = 0; i < addresses->n; i++) {
+		const struct ip_prefix *prefix = &list_at(addresses, struct ip_prefix, i);
+		char text[IP_TEXT];
+		strmap_put(&map->holders, arena_strdup(map->arena, ip_text(&prefix->ip, text)), (void *)link);
+		arena_grow(map->arena, map->subnets, map->n_subnets, map->cap_subnets);
+		map->subnets[map->n_subnets++] = (struct subnet){prefix, link};
+	}
+}
+
+static void add_object(struct link_map *map, const struct object *object)
+{
+	const char *link = link_of(object), *port;
+	if (!link || (is_network(object) && strmap_get(&map->objects, link)))
+		return; /* it joins a bridge that is an object of its own */
+	strmap_put(&map->objects, link, (void *)object);
+	add_addresses(map, link, addresses_of(object));
+	if (is_network(object))
+		return;
+	const struct link_common *common = object->spec;
+	if (common->bridge)
+		add_port(map, common->bridge, object->name);
+	for (size_t i = 0; (port = netd_bridge_port_at(object, i)); i++)
+		add_port(map, object->name, port);
+}
+
+static void *make_map(struct lowering *l)
+{
+	const struct object *object;
+	struct arena *arena = lower_arena(l);
+	struct link_map *map = arena_new_of(arena, struct link_map);
+	*map = (struct link_map){.arena = arena,
+				 .objects = strmap_in(arena),
+				 .bridges = strmap_in(arena),
+				 .ports = strmap_in(arena),
+				 .holders = strmap_in(arena),
+				 .mtus = strmap_in(arena)};
+	for (int networks = 0; networks < 2; networks++)
+		for (size_t i = 0; (object = lower_object_at(l, i)); i++)
+			if (is_network(object) == networks)
+				add_object(map, object);
+	return map;
+}
+
+static struct link_map *map_of(struct lowering *l)
+{
+	return lower_memo(l, "link-map", make_map);
+}
+
+const struct object *link_object(struct lowering *l, const char *name)
+{
+	return strmap_get(&map_of(l)->objects, name);
+}
+
+const char *link_bridge_of(struct lowering *l, const char *name)
+{
+	return strmap_get(&map_of(l)->bridges, name);
+}
+
+const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
+{
+	const struct names *ports = strmap_get(&map_of(l)->ports, bridge);
+	return ports && i < ports->n ? ports->items[i] : NULL;
+}
+
+/* ---- MTU ---- */
+
+static const struct link_kind *kind_of(const struct object *object)
+{
+	for (size_t i = 0; i < n_link_kinds; i++)
+		if (link_kinds[i]->object == object->kind)
+			return link_kinds[i];
+	return NULL;
+}
+
+bool link_room(struct lowering *l, const struct object *object, struct link_room *ret)
+{
+	const struct link_kind *kind = kind_of(object);
+	*ret = (struct link_room){0};
+	return kind && kind->room && kind->room(l, object, ret) && ret->limit_mtu;
+}
+
+static uint32_t mtu_of_fact(struct lowering *l, const char *name)
+{
+	uint64_t mtu;
+	return fact_u64(l, &mtu, "link/%s/mtu", name) && mtu <= UINT32_MAX ? (uint32_t)mtu : 0;
+}
+
+uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge)
+{
+	const char *port;
+	uint32_t lowest = 0;
+	for (size_t i = 0; (port = link_port_at(l, bridge, i)); i++) {
+		const struct object *object = link_object(l, port);
+		const struct link_kind *kind = object ? kind_of(object) : NULL;
+		if (kind && kind->follows_bridge && !written_mtu(object))
+			continue;
+		uint32_t mtu = link_mtu(l, port);
+		if (mtu && (!lowest || mtu < lowest))
+			lowest = mtu;
+	}
+	return lowest;
+}
+
+/* A bridge's own MTU, where it is written, is also its ports'. */
+static uint32_t mtu_of_bridge(struct lowering *l, const char *port)
+{
+	const char *bridge = link_bridge_of(l, port);
+	const struct object *object = bridge ? link_object(l, bridge) : NULL;
+	return object ? written_mtu(object) : 0;
+}
+
+static uint32_t mtu_of_object(struct lowering *l, const struct object *object, const char *name)
+{
+	const struct link_kind *kind = kind_of(object);
+	struct link_room room;
+	uint32_t mtu = written_mtu(object);
+	if (!mtu)
+		mtu = mtu_of_bridge(l, name);
+	if (!mtu && is_network(object))
+		mtu = link_mtu_of_ports(l, name);
+	if (!mtu && kind && kind->mtu)
+		return kind->mtu(l, object);
+	if (!mtu && link_room(l, object, &room))
+		mtu = room.most;
+	return mtu ? mtu : STANDARD_MTU;
+}
+
+uint32_t link_mtu(struct lowering *l, const char *name)
+{
+	struct link_map *map = map_of(l);
+	uint32_t *known = strmap_get(&map->mtus, name);
+	if (known)
+		return *known;
+	if (map->depth == TOWER_MAX)
+		return 0;
+	const struct object *object = link_object(l, name);
+	map->depth++;
+	uint32_t mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
+	map->depth--;
+	known = arena_new_of(map->arena, uint32_t);
+	*known = mtu;
+	strmap_put(&map->mtus, arena_strdup(map->arena, name), known);
+	return mtu;
+}
+
+/* ---- what a link stands on ---- */
+
+const char *link_room_text(struct lowering *l, const struct link_room *room)
+{
+	if (!room->overhead)
+		return arena_printf(lower_arena(l), "%s has %u, which is the most", room->limit, room->limit_mtu);
+	return arena_printf(lower_arena(l), "%s has %u, %s takes %u, %u is the most", room->limit, room->limit_mtu,
+			    room->overhead_of, room->overhead, room->most);
+}
+
+bool link_room_on(struct lowering *l, const char *lower, struct link_room *ret)
+{
+	uint32_t mtu = link_mtu(l, lower);
+	*ret = (struct link_room){.most = mtu, .limit = lower, .limit_mtu = mtu};
+	return mtu != 0;
+}
+
+static const char *link_towards(struct lowering *l, const struct ip *remote)
+{
+	const struct link_map *map = map_of(l);
+	const struct subnet *best = NULL;
+	char text[IP_TEXT];
+	for (size_t i = 0; i < map->n_subnets; i++) {
+		const struct subnet *s = &map->subnets[i];
+		if (prefix_contains(s->prefix, remote) && (!best || s->prefix->len > best->prefix->len))
+			best = s;
+	}
+	return best ? best->link : fact(l, "link-towards/%s", ip_text(remote, text));
+}
+
+static const char *link_with(struct lowering *l, const struct ip *local)
+{
+	char text[IP_TEXT];
+	const char *ours = strmap_get(&map_of(l)->holders, ip_text(local, text));
+	if (!ours)
+		return fact(l, "link-with/%s", text);
+	const struct link_kind *kind = kind_of(link_object(l, ours));
+	return kind && kind->leads_nowhere ? NULL : ours;
+}
+
+bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret)
+{
+	const struct ip *end = path->remote && path->remote->family ? path->remote : path->local;
+	bool ip6 = end && end->family == 6;
+	uint32_t overhead = ip6 ? path->overhead6 : path->overhead;
+	const char *link = path->link;
+	if (!link && path->local && path->local->family)
+		link = link_with(l, path->local);
+	if (!link && path->remote && path->remote->family)
+		link = link_towards(l, path->remote);
+	if (!link || !link_room_on(l, link, ret) || ret->most <= overhead)
+		return false;
+	ret->overhead = overhead;
+	ret->overhead_of = arena_printf(lower_arena(l), "%s over %s", path->what, ip6 ? "IPv6" : "IPv4");
+	ret->most -= overhead;
+	return true;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the links of one configuration are to each other, worked out of all its objects once: which object a link is,
+ * whose port it is, who has an address, and from that the MTU that each will have. What no object is about is asked of
+ * the host, as facts. */
+#ifndef WEFT_NETD_LINK_MAP_H
+#define WEFT_NETD_LINK_MAP_H
+
+#include "core/lower.h"
+
+enum { STANDARD_MTU = 1500 };
+
+/* The object that is the link of this name, or the Network that makes it; NULL if there is none. */
+const struct object *link_object(struct lowering *l, const char *name);
+/* The bridge that a link is a port of, by the Bridge's ports or by its own `bridge`; NULL if none is named. */
+const char *link_bridge_of(struct lowering *l, const char *name);
+/* The ports of a bridge in turn, said by either side; NULL ends. Guests' taps are not among them. */
+const char *link_port_at(struct lowering *l, const char *bridge, size_t i);
+
+/* The MTU that a link will have; 0 if there is no telling. */
+uint32_t link_mtu(struct lowering *l, const char *name);
+/* The lowest of a bridge's ports that do not follow it; 0 if it has none such. */
+uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge);
+
+/* How large a link's MTU can be. */
+struct link_room {
+	uint32_t most;
+	const char *limit;       /* the link below it */
+	uint32_t limit_mtu;      /* what that has */
+	uint32_t overhead;       /* what its own headers take of it */
+	const char *overhead_of; /* whose headers: "VXLAN over IPv4"; NULL when there are none */
+};
+/* Of an object that is a link; false if nothing limits it. */
+bool link_room(struct lowering *l, const struct object *object, struct link_room *ret);
+/* "eth0 has 1500, VXLAN over IPv4 takes 50, 1450 is the most", in the generation's arena. */
+const char *link_room_text(struct lowering *l, const struct link_room *room);
+/* For what stands on a link and sends by nothing else. */
+bool link_room_on(struct lowering *l, const char *lower, struct link_room *ret);
+
+/* Where the packets of a tunnel leave: by a link that it names, else by that which has its own address, else by that
+ * which leads to the other end. */
+struct link_path {
+	const char *link;             /* NULL: not named */
+	const struct ip *local;       /* family 0: not said */
+	const struct ip *remote;      /* the same */
+	uint32_t overhead, overhead6; /* over IPv4, over IPv6 */
+	const char *what;             /* "VXLAN" */
+};
+bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret);
+
+#endif
