@@ -6,6 +6,7 @@
 
 #include "netd/bridge-port.h"
 #include "netd/link-common.h"
+#include "netd/link-map.h"
 #include "netd/link.h"
 
 struct bridge_stp {
@@ -202,6 +203,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
 	const struct link_common_plan plan = {.kind = "bridge", .own_mac = true};
+	if (!spec->stp.enabled && link_refuse_loop(l, object->name))
+		return;
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;

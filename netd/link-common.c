@@ -46,28 +46,61 @@ void link_names_check(const struct check *check, const char *row, const struct l
 	}
 }
 
+void link_lower_check(const struct check *check, const char *lower)
+{
+	if (streq(lower, check->object->name))
+		check_fault(check, "spec.link", "a link cannot stand on itself");
+}
+
+enum { VNI_LEAST = 5000 };
+
+void link_vni_check(const struct check *check, uint32_t vni)
+{
+	if (vni < VNI_LEAST)
+		check_fault(check, "spec.vni", "VNI %u is below %d, the least that this host takes", vni, VNI_LEAST);
+}
+
 /* The names of links are one space, whatever kind of object has them. */
-static bool take_name(struct lowering *l, const struct object *object)
+bool link_take_name(struct lowering *l, const char *slot, const char *name, const char *path)
 {
 	const char *holder = NULL;
-	if (alloc_fixed(l, "link", "name", object->name, &holder))
+	if (alloc_fixed(l, "link", slot, name, &holder))
 		return true;
-	struct diag *diag = lower_refuse(l, NULL, "the link name '%s' is taken by %s", object->name, holder);
+	struct diag *diag = lower_refuse(l, path, "the link name '%s' is taken by %s", name, holder);
 	lower_refuse_beside(l, diag, holder);
 	return false;
 }
 
-/* Whose port it is. Where no manifest says one this is said as well: a port that is taken off a list must leave. */
-static void want_master(struct lowering *l, const struct link_common *common, struct want *link, bool made)
+void link_stand_on(struct lowering *l, struct want *link, const char *lower)
 {
-	if (common->bridge) {
-		lower_at(l, "spec.bridge");
-		want_set(l, link, "master", "%s", common->bridge);
-		needs(l, link, want(l, &netd_link_class, NULL, "%s", common->bridge));
-		lower_at(l, NULL);
-	} else if (made) {
+	lower_at(l, "spec.link");
+	struct want *below = want(l, &netd_link_class, NULL, "%s", lower);
+	want_set(l, link, "link", "%s", lower);
+	want_default(l, below, "up", "true");
+	needs(l, link, below);
+	lower_at(l, NULL);
+}
+
+void link_send_by(struct lowering *l, struct want *link, const char *lower)
+{
+	lower_at(l, lower ? "spec.link" : NULL);
+	want_set(l, link, "underlay", "%s", lower ? lower : "");
+	if (lower)
+		needs(l, link, want(l, &netd_link_class, NULL, "%s", lower));
+	lower_at(l, NULL);
+}
+
+/* Where no manifest names a bridge, this is said as well: a port that is taken off a list must leave. */
+void link_join(struct lowering *l, struct want *link, const char *bridge, const char *path)
+{
+	if (!bridge) {
 		want_default(l, link, "master", "%s", "");
+		return;
 	}
+	lower_at(l, path);
+	want_set(l, link, "master", "%s", bridge);
+	needs(l, link, want(l, &netd_link_class, NULL, "%s", bridge));
+	lower_at(l, NULL);
 }
 
 static bool mtu_fits(struct lowering *l, const struct object *object)
@@ -129,7 +162,7 @@ static void want_addresses(struct lowering *l, const struct object *object, stru
 struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan)
 {
 	const struct link_common *common = object->spec;
-	if (!take_name(l, object) || !mtu_fits(l, object))
+	if (!link_take_name(l, "name", object->name, NULL) || !mtu_fits(l, object))
 		return NULL;
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
 	link->adopt = common->adopt;
@@ -139,7 +172,8 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	want_mac(l, object, link, plan->own_mac);
 	want_mtu(l, object, link);
 	want_set(l, link, "up", "%s", common->up ? "true" : "false");
-	want_master(l, common, link, plan->kind != NULL);
+	if (plan->kind || common->bridge)
+		link_join(l, link, common->bridge, "spec.bridge");
 	want_addresses(l, object, link);
 	routes_want(l, link, &common->routes, &common->addresses);
 	return link;

@@ -56,6 +56,11 @@ void link_common_check(const struct check *check);
 /* Of a row that lists links (struct list of const char *): none twice, and not the object itself. */
 void link_names_check(const struct check *check, const char *row, const struct list *names);
 
+/* Of a link that it stands on or sends by, NULL: none. */
+void link_lower_check(const struct check *check, const char *lower);
+/* Numbers of networks are given from a least one on. */
+void link_vni_check(const struct check *check, uint32_t vni);
+
 /* What a kind says of the link that it wants. */
 struct link_common_plan {
 	const char *kind; /* as the class link has it: "vxlan"; NULL: the link is there already, and not ours to make */
@@ -64,5 +69,15 @@ struct link_common_plan {
 /* Wants the link of the object's name with all of the above, its addresses included; the kind adds its own rows to it.
  * NULL after a refusal. */
 struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan);
+
+/* The link stands on this one, and goes with it; the path is spec.link. That is raised, since nothing works on one that
+ * is down. */
+void link_stand_on(struct lowering *l, struct want *link, const char *lower);
+/* Its packets leave by this one; NULL: as the routes say. */
+void link_send_by(struct lowering *l, struct want *link, const char *lower);
+/* It is a port of this bridge, as is said at `path`; NULL: of none, if no other object says otherwise. */
+void link_join(struct lowering *l, struct want *link, const char *bridge, const char *path);
+/* Takes a name for a link, as is said at `path` (NULL: the object's); false after a refusal. */
+bool link_take_name(struct lowering *l, const char *slot, const char *name, const char *path);
 
 #endif

@@ -58,6 +58,14 @@ static uint32_t written_mtu(const struct object *object)
 	return ((const struct link_common *)object->spec)->mtu;
 }
 
+static const struct link_kind *kind_of(const struct object *object)
+{
+	for (size_t i = 0; i < n_link_kinds; i++)
+		if (link_kinds[i]->object == object->kind)
+			return link_kinds[i];
+	return NULL;
+}
+
 static void add_port(struct link_map *map, const char *bridge, const char *port)
 {
 	struct names *ports = strmap_get(&map->ports, bridge);
@@ -85,6 +93,14 @@ static void add_addresses(struct link_map *map, const char *link, const struct l
 	}
 }
 
+static void add_end(struct link_map *map, const struct object *object, const struct link_end *end)
+{
+	strmap_put(&map->objects, end->name, (void *)object);
+	add_addresses(map, end->name, end->addresses);
+	if (end->bridge)
+		add_port(map, end->bridge, end->name);
+}
+
 static void add_object(struct link_map *map, const struct object *object)
 {
 	const char *link = link_of(object), *port;
@@ -95,8 +111,11 @@ static void add_object(struct link_map *map, const struct object *object)
 	if (is_network(object))
 		return;
 	const struct link_common *common = object->spec;
+	const struct link_kind *kind = kind_of(object);
 	if (common->bridge)
 		add_port(map, common->bridge, object->name);
+	if (kind && kind->other_end)
+		add_end(map, object, kind->other_end(map->arena, object));
 	for (size_t i = 0; (port = netd_bridge_port_at(object, i)); i++)
 		add_port(map, object->name, port);
 }
@@ -140,15 +159,32 @@ const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
 	return ports && i < ports->n ? ports->items[i] : NULL;
 }
 
-/* ---- MTU ---- */
-
-static const struct link_kind *kind_of(const struct object *object)
+bool link_refuse_loop(struct lowering *l, const char *bridge)
 {
-	for (size_t i = 0; i < n_link_kinds; i++)
-		if (link_kinds[i]->object == object->kind)
-			return link_kinds[i];
-	return NULL;
+	struct strmap reached = strmap_in(lower_arena(l));
+	const char *port;
+	for (size_t i = 0; (port = link_port_at(l, bridge, i)); i++) {
+		const struct object *object = link_object(l, port), *before;
+		const struct link_kind *kind = object ? kind_of(object) : NULL;
+		struct ip peer;
+		for (size_t k = 0; kind && kind->peer && kind->peer(object, k, &peer); k++) {
+			char text[IP_TEXT];
+			if (!(before = strmap_get(&reached, ip_text(&peer, text)))) {
+				strmap_put(&reached, arena_strdup(lower_arena(l), text), (void *)object);
+				continue;
+			}
+			struct diag *diag =
+				lower_refuse(l, NULL, "its ports '%s' and '%s' both lead to %s, which is a loop",
+					     before->name, object->name, text);
+			diag_related(lower_diags(l), diag, object_pos(object, "metadata.name"), "one of the two");
+			diag_hint(lower_diags(l), diag, "leave one out, or enable the bridge's spanning tree");
+			return true;
+		}
+	}
+	return false;
 }
+
+/* ---- MTU ---- */
 
 bool link_room(struct lowering *l, const struct object *object, struct link_room *ret)
 {

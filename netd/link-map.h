@@ -21,6 +21,10 @@ uint32_t link_mtu(struct lowering *l, const char *name);
 /* The lowest of a bridge's ports that do not follow it; 0 if it has none such. */
 uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge);
 
+/* Do two ports of this bridge lead to one other host? Then frames go round for ever: refuses the object that is being
+ * lowered, and says true. */
+bool link_refuse_loop(struct lowering *l, const char *bridge);
+
 /* How large a link's MTU can be. */
 struct link_room {
 	uint32_t most;

@@ -475,6 +475,18 @@ static struct info_rows info_to_say(const struct writing *w, uint64_t info)
 	return (struct info_rows){0, any ? info : 0, underlay, false};
 }
 
+/* In a message of its own: tunnels refuse an MTU beside it, and some take theirs anew, so that is said afterwards. */
+static int put_info_alone(struct netlink_batch *batch, const struct writing *w, const struct netlink_link *link,
+			  const struct info_rows *rows)
+{
+	struct ifinfomsg *header;
+	struct nlmsghdr *message = begin_link(batch, w->op, 0, &header);
+	header->ifi_index = link->index;
+	int r = put_info(message, w, rows);
+	netlink_batch_end(batch, message);
+	return r;
+}
+
 static int encode_update(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
 {
 	const struct link_spec *want = op->want;
@@ -492,12 +504,11 @@ static int encode_update(struct netlink_batch *batch, struct netlink_cache *cach
 	remember(&w, -1, op->rows & 1 << LINK_MASTER ? w.master : 0);
 	struct info_rows rows = w.kind ? info_to_say(&w, info) : (struct info_rows){0};
 	bool any = rows.fixed || rows.info || rows.underlay;
+	if (any && (r = put_info_alone(batch, &w, link, &rows)) < 0)
+		return r;
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	header->ifi_index = link->index;
-	/* Tunnels take their MTU anew with what they stand on, unless it is said. */
 	r = put_common(message, &w, want, op->rows | (any ? 1 << LINK_MTU : 0));
-	if (r == 0 && any)
-		r = put_info(message, &w, &rows);
 	/* A link of ours whose mark was wiped off is marked again; an adopted one is not ours and stays unmarked. */
 	if (op->mark && !link->alias && link->was_ours)
 		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);

@@ -68,6 +68,11 @@ extern const struct resource_class netd_link_class;
 extern const struct table link_table;
 
 struct link_room;
+/* The other end of a pair. */
+struct link_end {
+	const char *name, *bridge;
+	const struct list *addresses;
+};
 /* What one sort of link adds. */
 struct link_kind {
 	const char *name;          /* "tap" */
@@ -86,6 +91,10 @@ struct link_kind {
 	bool (*room)(struct lowering *l, const struct object *object, struct link_room *ret);
 	/* Its MTU where neither it nor its bridge says one, 0: the kernel's. NULL: all the room it has, else 1500. */
 	uint32_t (*mtu)(struct lowering *l, const struct object *object);
+	/* The hosts that it leads to in turn, of a tunnel for frames; false ends. NULL: none. */
+	bool (*peer)(const struct object *object, size_t i, struct ip *ret);
+	/* For what is two links. */
+	const struct link_end *(*other_end)(struct arena *arena, const struct object *object);
 
 	/* The rest runs on the lane's thread. */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */

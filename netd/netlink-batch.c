@@ -198,6 +198,9 @@ static void put_question(struct nlmsghdr *message, uint8_t family)
 	} else if (message->nlmsg_type == RTM_GETVLAN) {
 		struct br_vlan_msg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 		header->family = AF_BRIDGE;
+	} else if (message->nlmsg_type == RTM_GETNEIGH) {
+		struct ndmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+		header->ndm_family = family;
 	} else {
 		mnl_nlmsg_put_extra_header(message, sizeof(struct ifaddrmsg));
 	}
@@ -237,6 +240,8 @@ static const char *what_of(uint16_t type)
 		return "routes";
 	case RTM_GETVLAN:
 		return "VLANs";
+	case RTM_GETNEIGH:
+		return "forwarding entries";
 	default:
 		return "addresses";
 	}
@@ -268,4 +273,9 @@ int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn 
 int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx, struct err *err)
 {
 	return run_dump(batch, &(struct dump){.type = RTM_GETROUTE, .family = family, .fn = fn, .ctx = ctx}, err);
+}
+
+int netlink_dump_fdb(struct netlink_batch *batch, netlink_message_fn *fn, void *ctx, struct err *err)
+{
+	return run_dump(batch, &(struct dump){.type = RTM_GETNEIGH, .family = AF_BRIDGE, .fn = fn, .ctx = ctx}, err);
 }

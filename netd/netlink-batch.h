@@ -56,6 +56,8 @@ bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size)
 /* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR, RTM_GETVLAN), calling fn for each message. */
 int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);
 
+/* The same of the forwarding entries of bridges and tunnels. */
+int netlink_dump_fdb(struct netlink_batch *batch, netlink_message_fn *fn, void *ctx, struct err *err);
 /* The same of the routes of one family (AF_INET, AF_INET6). */
 int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx,
 			struct err *err);

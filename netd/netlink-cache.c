@@ -5,6 +5,7 @@
 #include <linux/netconf.h>
 #include <sys/socket.h>
 
+#include "netd/netlink-fdb.h"
 #include "netd/route-cache.h"
 
 enum { EVENT_BUFFER = 16 * 1024 * 1024, RESYNC_TRIES = 8 };
@@ -95,6 +96,7 @@ void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link
 		next = a->next;
 		free(a);
 	}
+	netlink_fdb_forget(link);
 	free(link->alias);
 	free(link->info.data);
 	free(link->port.data);
@@ -238,6 +240,7 @@ static int resync(struct netlink_cache *cache, struct netlink_batch *batch, stru
 	cache->n_resyncs++;
 	int r = read_all(cache, batch, err);
 	route_cache_distrust(cache);
+	netlink_fdb_distrust(cache);
 	mark_all_dirty(cache);
 	return r;
 }

@@ -51,6 +51,7 @@ struct netlink_link {
 	struct netlink_attrs port;   /* of IFLA_INFO_SLAVE_DATA */
 	struct netlink_vlans *vlans; /* NULL: none */
 	struct netlink_address *addresses;
+	struct netlink_fdb *fdb;
 	uint32_t sweep;
 };
 
@@ -61,6 +62,7 @@ struct netlink_dirty {
 
 enum { NETLINK_BUCKETS = 1024, NETLINK_DIRTY_MAX = 8192 };
 
+struct netlink_fdb;     /* netlink-fdb.h */
 struct netlink_watched; /* a name that operations asked for */
 struct route_cache;     /* see route-cache.h */
 
@@ -72,6 +74,8 @@ struct netlink_cache {
 	struct netlink_dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	uint32_t sweep;
+	uint32_t fdb_sweep;
+	bool fdb_subscribed, fdb_known;
 	bool lost;          /* events were lost, and all has not been read anew since */
 	bool knows_proto;   /* the kernel tells who made an address */
 	unsigned n_resyncs; /* for tests */
@@ -90,7 +94,7 @@ struct netlink_link *netlink_link_by_index(const struct netlink_cache *cache, in
 /* Is any link in this group? */
 bool netlink_group_used(const struct netlink_cache *cache, uint32_t group);
 
-enum netlink_watch { NETLINK_WATCH_LINK = 1, NETLINK_WATCH_ADDRESSES = 2 };
+enum netlink_watch { NETLINK_WATCH_LINK = 1, NETLINK_WATCH_ADDRESSES = 2, NETLINK_WATCH_FDB = 4 };
 /* From now on changes of the link of this name, or of what lives on it, are marked. */
 void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum netlink_watch what);
 

@@ -9,6 +9,7 @@
 #include <linux/if_link.h>
 #include <linux/netconf.h>
 
+#include "netd/netlink-fdb.h"
 #include "netd/route-cache.h"
 
 /* Not in every kernel's headers. */
@@ -473,6 +474,10 @@ void netlink_cache_message(void *ctx, const struct nlmsghdr *message)
 	case RTM_DELVLAN:
 		if (size >= sizeof(struct br_vlan_msg))
 			netlink_vlans_message(cache, message);
+		break;
+	case RTM_NEWNEIGH:
+	case RTM_DELNEIGH:
+		netlink_fdb_message(cache, message);
 		break;
 	case RTM_NEWNETCONF:
 		if (size >= MNL_ALIGN(sizeof(struct netconfmsg)))

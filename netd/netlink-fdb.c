@@ -69,7 +69,7 @@ static int read_all(struct netlink_cache *cache, struct err *err)
 	int r = netlink_batch_open(batch, err);
 	cache->fdb_sweep++;
 	if (r == 0)
-		r = netlink_dump(batch, RTM_GETNEIGH, take_message, cache, err);
+		r = netlink_dump_fdb(batch, take_message, cache, err);
 	netlink_batch_close(batch);
 	free(batch);
 	for (size_t i = 0; r == 0 && i < NETLINK_BUCKETS; i++)
@@ -129,8 +129,7 @@ static void mark(struct netlink_cache *cache, const struct netlink_link *link, c
 	char mac[IP_TEXT], remote[IP_TEXT], key[IFNAMSIZ + 2 * IP_TEXT];
 	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_FDB))
 		return;
-	snprintf(key, sizeof(key), "%s/%s/%s", link->name, mac_text(&entry->mac, mac),
-		 ip_text(&entry->remote, remote));
+	snprintf(key, sizeof(key), "%s/%s/%s", link->name, mac_text(&entry->mac, mac), ip_text(&entry->remote, remote));
 	netlink_mark_dirty(cache, "fdb", key);
 }
 

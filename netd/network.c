@@ -10,7 +10,6 @@
 
 #define DAY_MS UINT64_C(86400000)
 
-
 static const char *const mode_names[] = {"nat", "isolated", "routed", "bridged"};
 static const char *const ipv6_mode_names[] = {"slaac", "dhcp", "both", "none"};
 static const char *const proto_names[] = {"tcp", "udp"};
@@ -279,6 +278,8 @@ static void network_lower(struct lowering *l, const struct object *object)
 		return;
 	}
 	const char *bridge = network_bridge(object);
+	if (link_refuse_loop(l, bridge))
+		return;
 	struct want *link = want_link(l, object);
 	struct want *ipv6_on = want_sysctls(l, object, link);
 	struct want *services = network_has_services(spec) ? network_want_services(l, object) : NULL;
