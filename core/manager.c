@@ -265,6 +265,7 @@ int manager_start(struct manager *m, struct err *err)
 	m->statuses_stale = true;
 	fact_listen(on_fact_changed, m);
 	files_load(m);
+	manager_fact_changed(m, "*"); /* whatever has changed while nobody looked */
 	return 0;
 }
 

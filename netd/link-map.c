@@ -234,8 +234,10 @@ static uint32_t mtu_of_object(struct lowering *l, const struct object *object, c
 		mtu = link_mtu_of_ports(l, name);
 	if (!mtu && kind && kind->mtu)
 		return kind->mtu(l, object);
-	if (!mtu && link_room(l, object, &room))
+	if (!mtu) {
+		(void)link_room(l, object, &room);
 		mtu = room.most;
+	}
 	return mtu ? mtu : STANDARD_MTU;
 }
 
@@ -307,8 +309,10 @@ bool link_room_under(struct lowering *l, const struct link_path *path, struct li
 		link = link_with(l, path->local);
 	if (!link && path->remote && path->remote->family)
 		link = link_towards(l, path->remote);
-	if (!link || !link_room_on(l, link, ret) || ret->most <= overhead)
+	if (!link || !link_room_on(l, link, ret) || ret->most <= overhead) {
+		*ret = (struct link_room){.most = STANDARD_MTU - overhead};
 		return false;
+	}
 	ret->overhead = overhead;
 	ret->overhead_of = arena_printf(lower_arena(l), "%s over %s", path->what, ip6 ? "IPv6" : "IPv4");
 	ret->most -= overhead;

@@ -49,6 +49,7 @@ struct link_path {
 	uint32_t overhead, overhead6; /* over IPv4, over IPv6 */
 	const char *what;             /* "VXLAN" */
 };
+/* Where there is no telling, false, and `most` is what a usual link would leave. */
 bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret);
 
 #endif

@@ -454,8 +454,11 @@ static void test_events_mark_what_they_concern(void **state)
 	struct op *gone = run_op(OP_OBSERVE, "later", "{\"kind\":\"tap\"}");
 	assert_null(strstr(dirty, "link/tap7")); /* the echo of our own change is none */
 	*dirty = '\0';
-	shell("ip link set tap7 mtu 1300");
+	shell("ip link set tap7 mtu 1350");
 	wait_dirty(" link/tap7");
+	assert_null(strstr(dirty, "fact/")); /* nobody has asked */
+	netlink_facts_watch("link/tap7");
+	shell("ip link set tap7 mtu 1300");
 	wait_dirty(" fact/link/tap7/*");
 	*dirty = '\0';
 	shell("ip link add other type bridge && ip link add later type bridge");
