@@ -226,14 +226,21 @@ class Host:
         return found[dev] if dev else found
 
     def wait_quiet(self, seconds=2, timeout=60):
-        """Until links and addresses have been the same for a while: carriers and link-local addresses come after what brings them."""
-        deadline, seen, since = time.monotonic() + timeout, None, 0.0
-        while seen is None or time.monotonic() < since + seconds:
-            now = self.json("ip", "-j", "addr")
-            if now != seen:
-                seen, since = now, time.monotonic()
-            assert time.monotonic() < deadline, f"links and addresses still change after {timeout} s"
-            time.sleep(0.2)
+        """Until nothing was told of links and addresses for a while: carriers and link-local addresses come after what brings them, and the kernel
+        may tell of carriers long after."""
+        told = self.scratch / "told"
+        with open(told, "w") as file:
+            process = self.popen("ip", "monitor", "link", "address", "route", stdout=file)
+        try:
+            deadline, size, since = time.monotonic() + timeout, 0, time.monotonic()
+            while time.monotonic() < since + seconds:
+                if told.stat().st_size != size:
+                    size, since = told.stat().st_size, time.monotonic()
+                assert time.monotonic() < deadline, f"links and addresses still change after {timeout} s"
+                time.sleep(0.2)
+        finally:
+            process.kill()
+            process.wait()
 
     def pids(self):
         """{pid: command line} of all processes in the namespace but weftd and the test's own."""
