@@ -3,6 +3,7 @@
 is read with tools that are not weft's. When the test has passed, the laws that hold for every state are checked: diff is empty; a new
 weftd changes nothing; deleting everything leaves the namespace as it was, and the bytes of volumes in place."""
 import contextlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +17,16 @@ from harness import SOURCE, Host, machine_lacks
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs(*what): programs, files or kernel features; the test is skipped without them")
+    config.addinivalue_line("markers", "lab: belongs to the lab's part of scripts/test: what it tests is different on a whole host")
+    config.addinivalue_line("markers", "lab_state(name, each=False, shared=False): runs in a lab host restored from that state (tests/lab)")
     config.addinivalue_line("markers", "no_laws: the test itself ends its host in a state where the laws at the end make no sense")
+
+
+def pytest_runtest_setup(item):
+    """What wants a lab host of a certain state has nothing to run on elsewhere."""
+    state = item.get_closest_marker("lab_state")
+    if state and os.environ.get("WEFT_LAB_STATE") != state.args[0]:
+        pytest.skip(f"runs in the lab, in its state '{state.args[0]}'")
 
 
 def skip_if_lacking(node):

@@ -21,6 +21,7 @@ spec: {owner: weft-qemu, queues: 2, mtu: 1400, mac: "52:54:00:07:07:07"}
 BOTH = BR7 + "---" + TAP7
 
 
+@pytest.mark.lab
 def test_contract_basic_tap7(host):
     host.apply(BOTH, "--wait=20s")
     links = host.links()

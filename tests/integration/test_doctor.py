@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from harness import BUILD, wait_until
 
 
@@ -18,6 +20,7 @@ def findings(host, **options):
     return {(f["area"], f["name"]): f for f in answer["findings"]}, answer
 
 
+@pytest.mark.lab
 def test_it_says_what_the_machine_shows(host):
     found, answer = findings(host)
     assert answer["daemon"] is True

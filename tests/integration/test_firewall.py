@@ -97,6 +97,7 @@ def test_what_others_drop_is_said(lan):
     lan.run("nft", "delete table inet strict")
 
 
+@pytest.mark.lab
 @pytest.mark.needs("iptables-legacy")
 def test_legacy_is_used_where_the_rules_are(make_host):
     host = make_host(before=lambda h: h.run("iptables-legacy", "-A", "FORWARD", "-s", "10.9.9.9", "-j", "ACCEPT"))
@@ -118,6 +119,7 @@ BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration
 """
 
 
+@pytest.mark.lab
 @pytest.mark.needs("firewalld", "dbus-daemon", "busctl")
 @pytest.mark.no_laws
 def test_promise_01_firewalld_is_told_and_told_again(make_host, monkeypatch, tmp_path):

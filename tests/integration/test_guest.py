@@ -104,6 +104,7 @@ def test_it_runs_unprivileged_and_status_says_how(host):
     assert host.links()["web.0"]["master"] == "lan"
 
 
+@pytest.mark.lab
 def test_a_killed_weftd_leaves_it_alone(host):
     pid = up(host)
     host.stop(signal.SIGKILL)
@@ -113,6 +114,7 @@ def test_a_killed_weftd_leaves_it_alone(host):
     assert pid_of(host) == pid == detail(host)["pid"]
 
 
+@pytest.mark.lab
 def test_orders(host):
     pid = up(host)
     host.weft("guest", "pause", "web")

@@ -384,6 +384,7 @@ def test_a_stranger_may_nothing(open_host, users):
     assert revisions(open_host) == []
 
 
+@pytest.mark.lab
 @pytest.mark.needs("setpriv", "su", "useradd")
 @pytest.mark.parametrize("who", ["viewer", "guest"])
 def test_a_viewer_may_read_and_not_apply(open_host, users, who):

@@ -241,6 +241,7 @@ def test_promise_07_what_others_made_stays(make_host):
     host.run("ip", "route", "del", "10.78.0.0/24")
 
 
+@pytest.mark.lab
 @pytest.mark.needs("qemu-system-x86_64", "as", "ld")
 @pytest.mark.parametrize("crash", [False, True], ids=["lives", "crashes"])
 def test_promise_08_a_change_that_nobody_confirms_is_undone(make_host, crash):

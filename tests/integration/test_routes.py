@@ -47,6 +47,7 @@ def routes(host, *show):
     return {f"{r['dst']} metric {r.get('metric', 0)}": r for r in found}
 
 
+@pytest.mark.lab
 def test_routes_of_a_manifest(host):
     host.apply(BR7 + ROUTES, "--wait=20s")
     main = routes(host, "table", "main")

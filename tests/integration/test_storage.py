@@ -42,6 +42,7 @@ def state(path):
     return st.st_ino, st.st_mtime_ns, st.st_ctime_ns
 
 
+@pytest.mark.lab
 def test_contract_web_data(host):
     host.apply(BOTH, "--wait=20s")
     file = images(host) / "web-data.qcow2"

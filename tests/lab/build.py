@@ -10,12 +10,12 @@ import image
 import workshop
 from workshop import SOURCE, LabError
 
-BUILD = Path(os.environ.get("WEFT_BUILD", SOURCE / "build/dev")).resolve()
+BUILT = SOURCE / "build/dev"
+BUILD = Path(os.environ.get("WEFT_BUILD") or (BUILT if (BUILT / "weftd").exists() else SOURCE / "build/release")).resolve()
 # In the host:
 MOUNT = "/srv"
 INSIDE = f"{MOUNT}/weft"
 INSIDE_BUILD = f"{INSIDE}/build/dev"
-DEVICE = "/dev/disk/by-id/virtio-lab-build"
 
 
 def programs():
@@ -48,5 +48,5 @@ def make_disk(directory):
 
 
 def mount(host):
-    host.agent.check(f"set -e; mount -o noatime,noinit_itable {DEVICE} {MOUNT}; ln -sfn {MOUNT}/cache/weft /var/cache/weft; "
+    host.agent.check(f"set -e; mount -o noatime,noinit_itable {hardware.BUILD_DEVICE} {MOUNT}; ln -sfn {MOUNT}/cache/weft /var/cache/weft; "
                      f"{INSIDE}/scripts/setup --users >/dev/null")

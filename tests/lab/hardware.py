@@ -7,6 +7,7 @@ CPUS = 2
 # The system's comes from the image; one has this build of weft with its sources; two are there for tests.
 DISKS = ("system", "build", "data0", "data1")
 DISK_SIZE = "2G"
+BUILD_DEVICE = "/dev/disk/by-id/virtio-lab-build"
 # On a machine that is busy an emulated TSC is measured wrong at boot, and time then runs several times too fast: the HPET tells its own rate.
 KERNEL_ARGUMENTS = "console=ttyS0 quiet net.ifnames=1 mitigations=off audit=0 nowatchdog clocksource=hpet tsc=unstable"
 NOWHERE = "hubport,hubid=3"

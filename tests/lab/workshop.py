@@ -36,17 +36,21 @@ def run_apart(*argv, **options):
 def debian_sources(backports=False):
     """Of what this machine's apt knows, what is Debian's of this machine's release: (release, lines of sources.list)."""
     release = run("sh", "-c", '. /etc/os-release; echo "$VERSION_CODENAME"').strip()
-    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(COMPONENT)", "Created-By: Packages")
-    lines = set()
-    for line in listed.splitlines():
-        origin, suite, uri, component = line.split("|")
-        if origin == "Debian" and suite in (release, f"{release}-updates", f"{release}-security"):
-            lines.add(f"deb {uri} {suite} {component}")
-            if backports and suite == release:
-                lines.add(f"deb {uri} {suite}-backports {component}")
+    lines = known_sources(release)
+    if not lines:
+        run("apt-get", "update", "-qq", timeout=300)
+        lines = known_sources(release)
     if not any(f" {release} " in line for line in lines):
-        raise LabError(f"apt on this machine has no packages of Debian {release}: run 'apt-get update', or see /etc/apt/sources.list.d")
-    return release, sorted(lines)
+        raise LabError(f"apt on this machine has no packages of Debian {release}: see /etc/apt/sources.list.d")
+    main = [line for line in lines if f" {release} " in line]
+    return release, sorted(lines | {line.replace(f" {release} ", f" {release}-backports ") for line in main if backports})
+
+
+def known_sources(release):
+    listed = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)|$(COMPONENT)", "Created-By: Packages")
+    found = (line.split("|") for line in listed.splitlines())
+    return {f"deb {uri} {suite} {component}" for origin, suite, uri, component in found
+            if origin == "Debian" and suite in (release, f"{release}-updates", f"{release}-security")}
 
 
 @contextlib.contextmanager

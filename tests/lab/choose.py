@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests run, and in which host. A test file says by a mark of its module what host it wants:
+
+    pytestmark = pytest.mark.lab_state("storage")               a restored host of that state for the module
+    pytestmark = pytest.mark.lab_state("storage", each=True)    one for each test
+    pytestmark = pytest.mark.lab_state("storage", shared=True)  one for all modules that say so
+
+Without a mark it shares a host that has booted and nothing else: most tests make network namespaces of their own and leave nothing behind."""
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+from workshop import SOURCE, LabError
+
+Group = namedtuple("Group", "name state tests")
+INTEGRATION = "tests/integration"
+NO_TESTS = 5  # pytest's status
+COLLECT_SECONDS = 120
+
+
+def wanted(path):
+    """(state, each, shared) of a test file."""
+    for node in ast.parse(path.read_text()).body:
+        if not isinstance(node, ast.Assign) or getattr(node.targets[0], "id", "") != "pytestmark":
+            continue
+        for call in ast.walk(node.value):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "lab_state":
+                options = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+                return ast.literal_eval(call.args[0]), options.get("each", False), options.get("shared", False)
+    return "base", False, True
+
+
+def collect(directory, pattern=None, marks=None):
+    """Ids of the tests that pytest finds there, such as tests/integration/test_api.py::test_x[1]."""
+    argv = [sys.executable, "-B", "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", directory,
+            *(["-k", pattern] if pattern else []), *(["-m", marks] if marks else [])]
+    done = subprocess.run(argv, cwd=SOURCE, capture_output=True, text=True, timeout=COLLECT_SECONDS, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    if done.returncode not in (0, NO_TESTS):
+        raise LabError(f"pytest cannot collect {directory}:\n{(done.stdout + done.stderr)[-4000:]}")
+    return [line for line in done.stdout.splitlines() if line.startswith(f"{directory}/") and "::" in line]
+
+
+def groups(tests):
+    """The same tests, by the host that they are to run in; the shared ones first, as they are the most."""
+    found = {}
+    for test in tests:
+        path = test.split("::")[0]
+        state, each, shared = wanted(SOURCE / path)
+        name = state
+        if each:
+            name = f"{state}-{re.sub('[^A-Za-z0-9_]+', '-', test.removeprefix(INTEGRATION + '/')).strip('-')}"[:100]
+        elif not shared:
+            name = f"{state}-{Path(path).stem}"
+        found.setdefault(name, Group(name, state, [])).tests.append(test)
+    return sorted(found.values(), key=lambda group: -len(group.tests))
