@@ -18,7 +18,6 @@ TEST_SECONDS = 600
 POLL_SECONDS = 0.2
 KEPT = ("console.log", "qemu.log")
 LAST_LINES = 40
-PANIC = "Kernel panic - not syncing"
 
 
 def show_new(log, position):
@@ -49,15 +48,11 @@ def start(host, tests, state):
 
 def trouble(host, since, deadline, seconds):
     """Why to wait no longer, if so."""
-    if host.process.poll() is not None:
-        return f"its QEMU has ended with status {host.process.returncode}: {host.errors.read_text(errors='replace')[-2000:]}"
-    if host.console().find(PANIC) >= 0:
-        return "its kernel has panicked"
     if time.monotonic() > deadline:
         return f"it has not ended by its deadline of {seconds:.0f} s"
     if time.monotonic() > since + TEST_SECONDS:
         return f"no test has ended for {TEST_SECONDS} s"
-    return None
+    return host.trouble()
 
 
 def follow(host, seconds):

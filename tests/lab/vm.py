@@ -15,6 +15,7 @@ from workshop import LabError
 
 BOOT_SECONDS = 300
 CONSOLE_LINES = 40
+PANIC = "Kernel panic - not syncing"
 SHARE = "/share"
 MOUNT_SHARE = (f"mkdir -p {SHARE} && modprobe -a 9pnet_virtio 9p && "
                f"mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share {SHARE}")
@@ -158,11 +159,29 @@ class Vm:
 
     def boot(self):
         """Until all that starts by itself has started, or failed to."""
-        self.agent.check("true", patience=BOOT_SECONDS)
+        self.wait_for_agent()
         status, out = self.agent.run("udevadm settle; systemctl is-system-running --wait; systemctl --failed --no-legend", BOOT_SECONDS)
         state = out.split("\n")[0]
         if status or state != "running":
             raise LabError(f"the lab's host is {state}, not running:\n{out}")
+
+    def wait_for_agent(self):
+        answers, deadline = self.agent.start("true"), time.monotonic() + BOOT_SECONDS
+        while True:
+            with contextlib.suppress(queue.Empty):
+                answer = answers.get(timeout=0.5)
+                if isinstance(answer, LabError):
+                    raise answer
+                return
+            why = self.trouble() or (time.monotonic() > deadline and f"it has not booted within {BOOT_SECONDS} s")
+            if why:
+                raise LabError(f"the lab's host: {why}")
+
+    def trouble(self):
+        """Why nothing more is to be expected of it, if so."""
+        if self.process.poll() is not None:
+            return f"its QEMU has ended with status {self.process.returncode}: {self.errors.read_text(errors='replace')[-2000:]}"
+        return "its kernel has panicked" if PANIC in self.console() else None
 
     def resume(self):
         """After the state has been read: the clock is the one of then."""
