@@ -52,25 +52,13 @@ static const struct field plain_rows[] = {
 };
 const struct table ip_tunnel_plain_info = TABLE("link.iptunnel", struct ip_tunnel_info, plain_rows);
 
-static bool same_ends(const struct ip_tunnel_spec *a, const struct ip_tunnel_spec *b)
-{
-	return a->key == b->key && ip_equal(&a->remote, &b->remote) &&
-	       (!a->local.family || !b->local.family || ip_equal(&a->local, &b->local));
-}
-
 void ip_tunnel_check(const struct check *check)
 {
 	const struct ip_tunnel_spec *spec = check->object->spec;
-	const struct object *other;
 	link_common_check(check);
 	link_lower_check(check, spec->link);
 	if (spec->local.family && ip_equal(&spec->local, &spec->remote))
 		check_fault(check, "spec.remote", "both ends have one address; remote is the other host's");
-	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++)
-		if (other->kind == check->object->kind && same_ends(spec, other->spec))
-			diag_related(check->diags,
-				     check_fault(check, "spec.remote", "another tunnel of this kind has the same ends"),
-				     object_pos(other, "spec.remote"), "this one; only a key tells two apart");
 }
 
 bool ip_tunnel_peer(const struct object *object, size_t i, struct ip *ret)
@@ -110,17 +98,18 @@ void ip_tunnel_lower(struct lowering *l, const struct object *object, const stru
 {
 	const struct ip_tunnel_spec *spec = object->spec;
 	const struct link_common_plan plan = {.kind = sort->name, .own_mac = sort->ethernet};
-	struct want *link = link_common_want(l, object, &plan);
-	char text[IP_TEXT];
+	char text[IP_TEXT], remote[IP_TEXT];
 	bool ip6 = spec->remote.family == 6;
+	const char *any = ip6 ? "::" : "0.0.0.0", *local = spec->local.family ? ip_text(&spec->local, text) : any;
+	if (!link_claim(l, "spec.remote", "%s from %s to %s with key %u", sort->what, local,
+			ip_text(&spec->remote, remote), spec->key))
+		return;
+	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;
 	link_send_by(l, link, spec->link);
-	want_set(l, link, "info.local", "%s",
-		 spec->local.family ? ip_text(&spec->local, text)
-		 : ip6              ? "::"
-				    : "0.0.0.0");
-	want_set(l, link, "info.remote", "%s", ip_text(&spec->remote, text));
+	want_set(l, link, "info.local", "%s", local);
+	want_set(l, link, "info.remote", "%s", remote);
 	want_set(l, link, "info.ttl", "%u", spec->ttl);
 	if (sort->gre)
 		want_key(l, link, spec->key);

@@ -32,8 +32,8 @@ static const struct field info_rows[] = {
 	       .def = "false", .doc = "Whether frames are filtered by VLAN."),
 	F_U32("defaultPvid", struct bridge_info, default_pvid, .nl = IFLA_BR_VLAN_DEFAULT_PVID, .nl_form = NL_U16,
 	      .def = "1", .max = 4094, .doc = "VLAN of a port that joins it; 0 for none."),
-	F_BOOL("multicastQuerier", struct bridge_info, multicast_querier, .nl = IFLA_BR_MCAST_QUERIER,
-	       .nl_form = NL_U8, .doc = "Whether it asks who wants multicast."),
+	F_BOOL("multicastQuerier", struct bridge_info, multicast_querier, .nl = IFLA_BR_MCAST_QUERIER, .nl_form = NL_U8,
+	       .doc = "Whether it asks who wants multicast."),
 	F_BOOL("multicastSnooping", struct bridge_info, multicast_snooping, .nl = IFLA_BR_MCAST_SNOOPING,
 	       .nl_form = NL_U8, .doc = "Whether multicast goes only to ports that asked for it."),
 };

@@ -71,18 +71,8 @@ static void geneve_decode(const struct netlink_cache *cache, const struct netlin
 static void geneve_check(const struct check *check)
 {
 	const struct geneve_spec *spec = check->object->spec;
-	const struct object *other;
 	link_common_check(check);
 	link_vni_check(check, spec->vni);
-	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++) {
-		const struct geneve_spec *its = other->spec;
-		if (other->kind != &netd_geneve_kind || its->vni != spec->vni || its->port != spec->port ||
-		    !ip_equal(&its->remote, &spec->remote))
-			continue;
-		diag_related(check->diags,
-			     check_fault(check, "spec.vni", "another GENEVE tunnel to this host has the number"),
-			     object_pos(other, "spec.vni"), "this one");
-	}
 }
 
 static bool geneve_peer(const struct object *object, size_t i, struct ip *ret)
@@ -106,9 +96,12 @@ static void geneve_lower(struct lowering *l, const struct object *object)
 {
 	const struct geneve_spec *spec = object->spec;
 	const struct link_common_plan plan = {.kind = "geneve", .own_mac = true};
-	struct want *link = link_common_want(l, object, &plan);
 	bool ipv6 = spec->remote.family == 6;
 	char text[IP_TEXT];
+	if (!link_claim(l, "spec.vni", "VNI %u of GENEVE to %s at port %u", spec->vni, ip_text(&spec->remote, text),
+			spec->port))
+		return;
+	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;
 	want_set(l, link, "fixed.vni", "%u", spec->vni);

@@ -59,8 +59,7 @@ static void ipvlan_check(const struct check *check)
 	const struct ipvlan_spec *spec = check->object->spec;
 	const struct object *other;
 	link_common_check(check);
-	if (streq(spec->link, check->object->name))
-		check_fault(check, "spec.link", "a link cannot stand on itself");
+	link_lower_check(check, spec->link);
 	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++) {
 		const struct ipvlan_spec *its = other->spec;
 		if (other->kind != &netd_ipvlan_kind || !streq(its->link, spec->link))

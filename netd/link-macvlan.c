@@ -64,8 +64,7 @@ static void macvlan_check(const struct check *check)
 	const struct macvlan_spec *spec = check->object->spec;
 	const struct object *other;
 	link_common_check(check);
-	if (streq(spec->link, check->object->name))
-		check_fault(check, "spec.link", "a link cannot stand on itself");
+	link_lower_check(check, spec->link);
 	for (size_t i = 0; (other = check->at(check, i)); i++) {
 		const struct macvlan_spec *its = other->spec;
 		if (other == check->object || other->kind != &netd_macvlan_kind || !streq(its->link, spec->link) ||

@@ -25,6 +25,7 @@ struct link_map {
 	struct strmap ports;   /* bridge -> struct names */
 	struct strmap holders; /* address -> name of the link */
 	struct strmap mtus;    /* link -> uint32_t */
+	struct strmap claims;  /* what only one can have -> struct object */
 	struct subnet *subnets;
 	size_t n_subnets, cap_subnets;
 	unsigned depth;
@@ -130,7 +131,8 @@ static void *make_map(struct lowering *l)
 				 .bridges = strmap_in(arena),
 				 .ports = strmap_in(arena),
 				 .holders = strmap_in(arena),
-				 .mtus = strmap_in(arena)};
+				 .mtus = strmap_in(arena),
+				 .claims = strmap_in(arena)};
 	for (int networks = 0; networks < 2; networks++)
 		for (size_t i = 0; (object = lower_object_at(l, i)); i++)
 			if (is_network(object) == networks)
@@ -157,6 +159,23 @@ const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
 {
 	const struct names *ports = strmap_get(&map_of(l)->ports, bridge);
 	return ports && i < ports->n ? ports->items[i] : NULL;
+}
+
+bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...)
+{
+	struct link_map *map = map_of(l);
+	va_list args;
+	va_start(args, what_fmt);
+	const char *what = arena_vprintf(map->arena, what_fmt, args);
+	va_end(args);
+	const struct object *other = strmap_get(&map->claims, what);
+	if (!other) {
+		strmap_put(&map->claims, what, (void *)lower_object(l));
+		return true;
+	}
+	struct diag *diag = lower_refuse(l, path, "%s is taken by %s '%s'", what, other->kind->name, other->name);
+	diag_related(lower_diags(l), diag, object_pos(other, path), "which has it here");
+	return false;
 }
 
 bool link_refuse_loop(struct lowering *l, const char *bridge)

@@ -63,8 +63,9 @@ static bool is_tap(const struct netlink_link *link)
 {
 	const struct nlattr *attr;
 	mnl_attr_for_each_payload(link->info.data, link->info.size) if (mnl_attr_get_type(attr) == IFLA_TUN_TYPE &&
-								   mnl_attr_get_payload_len(attr) ==
-									   1) return mnl_attr_get_u8(attr) == IFF_TAP;
+									mnl_attr_get_payload_len(attr) ==
+										1) return mnl_attr_get_u8(attr) ==
+		IFF_TAP;
 	return false;
 }
 

@@ -52,22 +52,22 @@ static const struct field fixed_rows[] = {
 };
 static const struct table fixed_table = TABLE("link.veth.fixed", struct veth_fixed, fixed_rows);
 
-static int veth_put(struct nlmsghdr *message, const struct netlink_cache *cache, struct op *op)
+static int veth_prepare(const struct netlink_cache *cache, struct op *op)
 {
-	const struct link_spec *want = op->want;
-	const char *peer = ((const struct veth_fixed *)want->fixed)->peer;
-	if (netlink_link_by_name(cache, peer))
-		return err_set(&op->err, EADDRINUSE, "there is a link '%s' already, which is to be its other end",
-			       peer);
+	const char *peer = ((const struct veth_fixed *)((const struct link_spec *)op->want)->fixed)->peer;
+	if (!netlink_link_by_name(cache, peer))
+		return 0;
+	return err_set(&op->err, EADDRINUSE, "there is a link '%s' already, which is to be its other end", peer);
+}
+
+static void veth_put(struct nlmsghdr *message, const struct link_spec *want)
+{
 	struct nlattr *nest = mnl_attr_nest_start(message, VETH_INFO_PEER);
-	struct ifinfomsg *header = mnl_nlmsg_get_payload_tail(message);
-	memset(header, 0, sizeof(*header));
-	message->nlmsg_len += MNL_ALIGN(sizeof(*header));
-	mnl_attr_put_strz(message, IFLA_IFNAME, peer);
+	mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(message, IFLA_IFNAME, ((const struct veth_fixed *)want->fixed)->peer);
 	if (has_row(want, LINK_MTU))
 		mnl_attr_put_u32(message, IFLA_MTU, want->mtu);
 	mnl_attr_nest_end(message, nest);
-	return 0;
 }
 
 /* In another namespace its name cannot be seen, and is taken to be as it was. */
@@ -139,6 +139,7 @@ const struct link_kind link_veth = {
 	.fixed = &fixed_table,
 	.follows_bridge = true,
 	.other_end = veth_other_end,
+	.prepare = veth_prepare,
 	.put = veth_put,
 	.decode = veth_decode,
 };

@@ -45,25 +45,11 @@ static const struct field fixed_rows[] = {
 };
 static const struct table fixed_table = TABLE("link.vlan.fixed", struct vlan_fixed, fixed_rows);
 
-static bool is_rival(const struct vlan_spec *spec, const struct object *other)
-{
-	const struct vlan_spec *its = other->spec;
-	return other->kind == &netd_vlan_kind && its->id == spec->id && its->protocol == spec->protocol &&
-	       streq(its->link, spec->link);
-}
-
 static void vlan_check(const struct check *check)
 {
 	const struct vlan_spec *spec = check->object->spec;
-	const struct object *other;
 	link_common_check(check);
-	if (streq(spec->link, check->object->name))
-		check_fault(check, "spec.link", "a link cannot stand on itself");
-	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++)
-		if (is_rival(spec, other))
-			diag_related(check->diags,
-				     check_fault(check, "spec.id", "%s has a VLAN of this number already", spec->link),
-				     object_pos(other, "spec.id"), "this is it");
+	link_lower_check(check, spec->link);
 }
 
 static bool vlan_room(struct lowering *l, const struct object *object, struct link_room *ret)
@@ -74,6 +60,8 @@ static bool vlan_room(struct lowering *l, const struct object *object, struct li
 static void vlan_lower(struct lowering *l, const struct object *object)
 {
 	const struct vlan_spec *spec = object->spec;
+	if (!link_claim(l, "spec.id", "%s VLAN %u of %s", protocol_names[spec->protocol], spec->id, spec->link))
+		return;
 	struct want *link = link_common_want(l, object, &(struct link_common_plan){.kind = "vlan"});
 	if (!link)
 		return;

@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 
 #include "netd/link-common.h"
+#include "netd/link-map.h"
 #include "netd/link.h"
 
 extern const struct kind netd_vrf_kind;
@@ -35,17 +36,10 @@ static const struct table fixed_table = TABLE("link.vrf.fixed", struct vrf_fixed
 static void vrf_check(const struct check *check)
 {
 	const struct vrf_spec *spec = check->object->spec;
-	const struct object *other;
 	link_common_check(check);
 	link_names_check(check, "links", &spec->links);
 	if (spec->table >= RT_TABLE_DEFAULT && spec->table <= RT_TABLE_LOCAL)
 		check_fault(check, "spec.table", "table %u is one of the host's own; take another", spec->table);
-	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++) {
-		if (other->kind != &netd_vrf_kind || ((const struct vrf_spec *)other->spec)->table != spec->table)
-			continue;
-		diag_related(check->diags, check_fault(check, "spec.table", "two VRFs cannot have one table"),
-			     object_pos(other, "spec.table"), "this one has it");
-	}
 }
 
 /* The kernel gives it a larger one than any link's, which is best left. */
@@ -57,6 +51,8 @@ static uint32_t vrf_mtu(struct lowering *l, const struct object *object)
 static void vrf_lower(struct lowering *l, const struct object *object)
 {
 	const struct vrf_spec *spec = object->spec;
+	if (!link_claim(l, "spec.table", "table %u of a VRF", spec->table))
+		return;
 	struct want *link = link_common_want(l, object, &(struct link_common_plan){.kind = "vrf"});
 	if (!link)
 		return;

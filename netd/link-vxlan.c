@@ -159,19 +159,6 @@ static void check_group(const struct check *check, const struct vxlan_spec *spec
 		check_fault(check, "spec.group", "a VXLAN goes over IPv4 or IPv6, not both");
 }
 
-static void check_rivals(const struct check *check, const struct vxlan_spec *spec)
-{
-	const struct object *other;
-	for (size_t i = 0; (other = check->at(check, i)) && other != check->object; i++) {
-		const struct vxlan_spec *its = other->spec;
-		if (other->kind != &netd_vxlan_kind || its->vni != spec->vni || its->port != spec->port ||
-		    family_of(its) != family_of(spec))
-			continue;
-		diag_related(check->diags, check_fault(check, "spec.vni", "a host has one VXLAN of a number and port"),
-			     object_pos(other, "spec.vni"), "this one has the same");
-	}
-}
-
 static void vxlan_check(const struct check *check)
 {
 	const struct vxlan_spec *spec = check->object->spec;
@@ -179,7 +166,6 @@ static void vxlan_check(const struct check *check)
 	link_lower_check(check, spec->link);
 	link_vni_check(check, spec->vni);
 	check_remotes(check, spec);
-	check_rivals(check, spec);
 	if (spec->group.family)
 		check_group(check, spec);
 	if (!spec->local.family && !spec->group.family && family_of(spec) == 6)
@@ -243,6 +229,8 @@ static void vxlan_lower(struct lowering *l, const struct object *object)
 {
 	const struct vxlan_spec *spec = object->spec;
 	const struct link_common_plan plan = {.kind = "vxlan", .own_mac = true};
+	if (!link_claim(l, "spec.vni", "VNI %u of VXLAN over IPv%u at port %u", spec->vni, family_of(spec), spec->port))
+		return;
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;

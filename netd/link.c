@@ -261,7 +261,9 @@ static int put_info_data(struct nlmsghdr *message, const struct writing *w, cons
 		r = netlink_put_rows(message, kind->info, want->info, rows->info);
 	if (rows->underlay && kind->underlay && has_row(want, LINK_UNDERLAY))
 		mnl_attr_put_u32(message, kind->underlay, (uint32_t)w->underlay);
-	return r == 0 && rows->created && kind->put ? kind->put(message, w->cache, w->op) : r;
+	if (rows->created && kind->put)
+		kind->put(message, want);
+	return r;
 }
 
 static int put_info(struct nlmsghdr *message, const struct writing *w, const struct info_rows *rows)
@@ -402,6 +404,8 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 	if (netlink_link_by_name(cache, op->key))
 		return err_set(&op->err, EEXIST, "there is a link '%s' already", op->key);
 	int r = find_others(&w);
+	if (r == 0 && kind->prepare)
+		r = kind->prepare(cache, op);
 	if (r < 0)
 		return r;
 	return kind->open ? create_by_descriptor(batch, &w) : create_by_message(batch, &w);

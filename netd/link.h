@@ -104,8 +104,10 @@ struct link_kind {
 	int (*open)(const char *name, const struct link_spec *spec, int *ret_fd, struct err *err);
 	/* Then, when it is marked and set up: makes it stay. */
 	int (*keep)(int fd, struct err *err);
+	/* Can it be made as things are? 0, or -errno with op->err set. NULL: yes. */
+	int (*prepare)(const struct netlink_cache *cache, struct op *op);
 	/* Adds to IFLA_INFO_DATA of a link that is made what rows alone do not tell. NULL: nothing. */
-	int (*put)(struct nlmsghdr *message, const struct netlink_cache *cache, struct op *op);
+	void (*put)(struct nlmsghdr *message, const struct link_spec *want);
 	/* Changes the rows of `info` that do not travel as attributes. NULL: all do. */
 	int (*change)(struct op *op, uint64_t info_rows);
 	/* Adds to the observed info what attributes alone do not tell; `want` may be NULL. */

@@ -2,7 +2,7 @@
 """Tunnels between two hosts: what they carry and how much of it, what they leave when they go, what is repaired."""
 import pytest
 
-from harness import wait_until
+from harness import EXAMPLES, wait_until
 
 V4, V6 = ("198.51.100.1", "198.51.100.2"), ("fd00:51::1", "fd00:51::2")
 
@@ -309,3 +309,28 @@ def test_contract_overlay_vrf(make_host):
     wait_until(lambda: any(r["dst"] == "10.9.0.0/24" for r in host.json("ip", "-j", "route", "show", "table", "1001")), 10)
     host.apply(spec, "--prune", "--wait=20s")
     assert "master" not in host.links()["br1"] and "tenant-a" not in host.links()
+
+
+@pytest.mark.needs("link:vrf", "link:vxlan", "link:geneve", "link:gretap")
+def test_contract_overlay_example(make_host):
+    """The file as it stands, and the other host's with the ends changed over."""
+    def once(h):  # the first VRF of a namespace leaves a routing rule behind
+        h.run("ip", "link", "add", "first", "type", "vrf", "table", "7")
+        h.run("ip", "link", "del", "first")
+    hosts = make_host(before=once), make_host(before=once)
+    join(hosts)
+    example = (EXAMPLES / "overlay.yaml").read_text()
+    swapped = example.replace(V4[0], "HERE").replace(V4[1], V4[0]).replace("HERE", V4[1])
+    for n in (51, 52, 53):
+        swapped = swapped.replace(f"10.{n}.0.1/24", f"10.{n}.0.2/24")
+    hosts[0].apply(EXAMPLES / "overlay.yaml", "--wait=20s")
+    hosts[1].apply(swapped, "--wait=20s")
+    for host in hosts:
+        links = host.links()
+        assert [links[n]["mtu"] for n in ("br5001", "br5002", "br5003")] == [1450, 1450, 1458]
+        assert links["br5001"]["master"] == "tenant-a"
+        assert remotes(host, "vx5001") >= {"198.51.100.3"}
+    for n in (52, 53):
+        wait_until(lambda: reaches(hosts[0], f"10.{n}.0.2"), 20, f"10.{n}.0.2 answers")
+    wait_until(lambda: "1 received" in hosts[0].run("ping", "-n", "-c", "1", "-W", "1", "-I", "tenant-a", "10.51.0.2", check=False),
+               20, "and in the VRF")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links that stand on others (Vlan, Macvlan, Ipvlan), that are two (Veth), or hold addresses (Dummy)."""
+import pytest
+
+from harness import wait_until
+
+
+def document(kind, name, spec):
+    return f"apiVersion: weft/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n---\n"
+
+
+def lower_link(h):
+    h.run("ip", "link", "add", "eth0", "type", "veth", "peer", "eth1")
+    h.run("ip", "link", "set", "eth0", "up")
+    h.run("ip", "link", "set", "eth1", "up")
+    h.wait_quiet(1)
+
+
+@pytest.fixture
+def lower(make_host):
+    return make_host(before=lower_link)
+
+
+STACKED = {
+    "Vlan": ("vlan", "link: eth0, id: 20, addresses: [10.20.0.1/24]", {"protocol": "802.1Q", "id": 20}),
+    "Vlan of the outer sort": ("vlan", "link: eth0, id: 21, protocol: 802.1ad, addresses: [10.20.0.1/24]",
+                               {"protocol": "802.1ad", "id": 21}),
+    "Macvlan": ("macvlan", 'link: eth0, mac: "52:54:00:00:00:07", addresses: [10.20.0.1/24]', {"mode": "bridge"}),
+    "Ipvlan": ("ipvlan", "link: eth0, mode: l3, addresses: [10.20.0.1/24]", {"mode": "l3"}),
+}
+stacked = pytest.mark.parametrize("kind, spec, info", [
+    pytest.param(name.split()[0], spec, info, id=name, marks=pytest.mark.needs(f"link:{kernel}"))
+    for name, (kernel, spec, info) in STACKED.items()])
+
+
+@stacked
+def test_a_link_on_another(lower, kind, spec, info):
+    host = lower
+    host.apply(document(kind, "up0", spec), "--wait=20s")
+    link = host.links()["up0"]
+    assert link["link"] == "eth0" and link["mtu"] == 1500 and "UP" in link["flags"]
+    assert {k: link["linkinfo"]["info_data"][k] for k in info} == info
+    assert host.addresses("up0") == {"10.20.0.1/24"}
+    assert link["ifalias"].startswith("weft:")
+
+
+@stacked
+def test_promise_05_with_its_link_gone_and_back(make_host, kind, spec, info):
+    """The kernel deletes what stands on a link with it; a Veth of ours is made again, and then what stood on it."""
+    host = make_host()
+    host.apply(document("Veth", "eth0", "peer: {name: eth1}") + document(kind, "up0", spec), "--wait=20s")
+    for link in ("eth0", "eth1", "up0"):
+        host.run("ip", "link", "del", link)
+
+        def whole():
+            links = host.links()
+            return (links["up0"]["link"] == "eth0" and "UP" in links["up0"]["flags"] and "eth1" in links
+                    and host.addresses("up0") == {"10.20.0.1/24"})
+        wait_until(whole, 20, f"all is back after {link} was deleted")
+    wait_until(lambda: host.ready(kind, "up0") and host.ready("veth", "eth0"), 20, "Ready")
+
+
+@pytest.mark.needs("link:vlan")
+def test_promise_24_mtu_of_a_vlan_follows(lower):
+    host = lower
+    host.run("ip", "link", "set", "eth0", "mtu", "9000")
+    spec = document("Vlan", "eth0.20", "link: eth0, id: 20, bridge: br0") + document("Bridge", "br0", "")
+    host.apply(spec, "--wait=20s")
+    assert host.links()["eth0.20"]["mtu"] == 9000 and host.links()["br0"]["mtu"] == 9000
+    refused = host.apply(spec.replace("id: 20", "id: 20, mtu: 9001"), check=False)
+    assert refused.status == 2 and "9001 does not fit: eth0 has 9000, which is the most" in refused.err
+    host.run("ip", "link", "set", "eth0", "mtu", "1500")
+    wait_until(lambda: host.links()["eth0.20"]["mtu"] == 1500 and host.links()["br0"]["mtu"] == 1500, 20, "both follow")
+
+
+@pytest.mark.needs("link:macvlan")
+def test_promise_04_a_mode_changes_in_place(lower):
+    host = lower
+    host.apply(document("Macvlan", "m0", "link: eth0"), "--wait=20s")
+    before = host.links()["m0"]
+    host.apply(document("Macvlan", "m0", "link: eth0, mode: private"), "--wait=20s")
+    after = host.links()["m0"]
+    assert after["linkinfo"]["info_data"]["mode"] == "private" and after["ifindex"] == before["ifindex"]
+    refused = host.apply(document("Macvlan", "m0", "link: eth0, mode: passthru"), check=False)
+    assert refused.status == 1 and "--allow-disruption" in refused.err
+    refused = host.apply(document("Macvlan", "m0", "link: eth1"), check=False)
+    assert refused.status == 1 and "--allow-disruption" in refused.err
+    host.apply(document("Macvlan", "m0", "link: eth1"), "--allow-disruption", "--wait=20s")
+    assert host.links()["m0"]["link"] == "eth1" and host.links()["m0"]["address"] == before["address"]
+
+
+def test_a_veth_is_one_object(host):
+    spec = (document("Veth", "va", "peer: {name: vb, addresses: [10.8.0.1/24]}, mtu: 1400, bridge: br7")
+            + document("Bridge", "br7", "addresses: [10.7.0.1/24]"))
+    host.apply(spec, "--wait=20s")
+    links = host.links()
+    assert links["va"]["link"] == "vb" and links["vb"]["link"] == "va" and links["va"]["master"] == "br7"
+    assert links["va"]["mtu"] == links["vb"]["mtu"] == 1400 and host.addresses("vb") == {"10.8.0.1/24"}
+    assert all("UP" in links[n]["flags"] for n in ("va", "vb"))
+    host.run("ip", "link", "del", "vb")
+    wait_until(lambda: host.addresses("vb") == {"10.8.0.1/24"} and host.links()["va"]["master"] == "br7", 20, "both are back")
+    assert host.links()["vb"]["address"] == links["vb"]["address"]
+    host.run("ip", "link", "set", "vb", "down")
+    wait_until(lambda: "UP" in host.links()["vb"]["flags"], 20, "up again")
+    host.apply(spec.replace("mtu: 1400, bridge: br7", "mtu: 1300"), "--wait=20s")
+    assert host.links()["vb"]["mtu"] == 1300 and "master" not in host.links()["va"]
+
+
+def test_promise_07_a_foreign_link_is_no_other_end(make_host):
+    host = make_host(before=lambda h: h.run("ip", "link", "add", "vb", "type", "bridge"))
+    before = host.links()["vb"]
+    done = host.apply(document("Veth", "va", "peer: {name: vb}, mtu: 1400"), check=False)
+    assert done.status == 1 and "there is a link 'vb' already" in done.err, done
+    assert host.links()["vb"] == before and "va" not in host.links()
+
+
+@pytest.mark.needs("link:macvlan")
+def test_a_link_that_is_not_there_is_named(host):
+    done = host.apply(document("Macvlan", "m0", "link: eth0"), check=False)
+    assert done.status == 1 and "eth0 does not exist" in done.err
+    assert "m0" not in host.links()
+
+
+@pytest.mark.needs("link:dummy")
+def test_a_dummy_holds_addresses(host):
+    host.apply(document("Dummy", "lo1", 'addresses: [203.0.113.1/32, "fd00:1::1/128"]'), "--wait=20s")
+    assert host.addresses("lo1") == {"203.0.113.1/32", "fd00:1::1/128"}
+    mac = host.links()["lo1"]["address"]
+    host.run("ip", "link", "del", "lo1")
+    wait_until(lambda: host.addresses("lo1") == {"203.0.113.1/32", "fd00:1::1/128"}, 20, "back")
+    assert host.links()["lo1"]["address"] == mac
+
+
+def test_a_team_is_refused(host):
+    done = host.apply(document("Team", "team0", "ports: [eth0]"), check=False)
+    assert done.status == 2 and "Bond" in done.err
