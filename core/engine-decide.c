@@ -27,11 +27,31 @@ static bool is_transactional(const struct res *res)
 	return res->class->flags & CLASS_TRANSACTIONAL;
 }
 
+/* The rows that differ and that can be changed without a restart of what carries it. */
+static uint64_t rows_to_change(const struct res *res)
+{
+	const struct table *table = res->class->table;
+	uint64_t rows = table_diff(table, res->want->spec, res->obs.spec);
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (table->fields[i].flags & FIELD_RESTART)
+			rows &= ~((uint64_t)1 << i);
+	return rows;
+}
+
+/* Its state is of its last decision: what was wanted or seen since may ask for another. */
+static bool is_as_wanted(const struct res *res)
+{
+	return res->state == RES_PRESENT && res->known && res->obs.exists && !rows_to_change(res);
+}
+
 static const struct res *unmet_need(const struct res *res)
 {
 	for (size_t i = 0; i < res->n_needs; i++)
 		if (res->needs[i].res->state != RES_PRESENT || !res->needs[i].res->known)
 			return res->needs[i].res;
+	for (size_t i = 0; i < res->afters.n; i++)
+		if (!is_as_wanted(res->afters.items[i]))
+			return res->afters.items[i];
 	return NULL;
 }
 
@@ -136,6 +156,12 @@ static void decide_create(const struct engine *e, const struct res *res, struct 
 	act(d, OP_CREATE, 0, res->want->spec);
 }
 
+/* Has what this hands over to not come yet, or not gone back to what it was? */
+static bool is_awaited(const struct res *to)
+{
+	return to->want ? !is_as_wanted(to) : to->baseline && !to->released;
+}
+
 static bool remove_held_by_dependent(const struct res *res, struct decision *d)
 {
 	for (size_t i = 0; i < res->dependents.n; i++) {
@@ -149,9 +175,10 @@ static bool remove_held_by_dependent(const struct res *res, struct decision *d)
 	}
 	for (size_t i = 0; i < res->handovers.n; i++) {
 		const struct res *to = res->handovers.items[i];
-		if (!to->want || to->state == RES_PRESENT)
+		if (!is_awaited(to))
 			continue;
-		wait_for(d, RES_REMOVING, "is removed once %s/%s is there", to->class->name, to->key);
+		wait_for(d, RES_REMOVING, "is removed once %s/%s is %s", to->class->name, to->key,
+			 to->want ? "there" : "as it was");
 		return true;
 	}
 	return false;
@@ -323,10 +350,7 @@ static void decide_existing(const struct engine *e, const struct res *res, struc
 	}
 	d->adopt = res->baseline || (!res->made && res->obs.owner != OWNER_OURS);
 	d->differs = table_diff(res->class->table, res->want->spec, res->obs.spec);
-	uint64_t rows = 0;
-	for (size_t i = 0; i < res->class->table->n_fields; i++)
-		if ((d->differs >> i & 1) && !(res->class->table->fields[i].flags & FIELD_RESTART))
-			rows |= (uint64_t)1 << i;
+	uint64_t rows = rows_to_change(res);
 	d->restart_needed = d->differs != rows;
 	uint64_t back = rows_to_give_back(res);
 	if (rows || is_rebound(res) || lost_mark(res))

@@ -77,9 +77,10 @@ struct res {
 
 	struct need *needs; /* of want */
 	size_t n_needs, cap_needs;
-	struct res_list handovers;  /* of want or old: present before this goes */
+	struct res_list handovers;  /* of want or old: present, or back as they were, before this goes */
+	struct res_list afters;     /* of want: present before this is made or changed */
 	struct res_list dependents; /* whose want or old needs this */
-	struct res_list followers;  /* whose handovers name this, or that are carried by it */
+	struct res_list followers;  /* whose handovers or afters name this, or that are carried by it */
 	struct res *carrier;
 };
 
@@ -120,7 +121,8 @@ struct engine {
 	size_t n_polls, cap_polls;
 	struct engine_record *forgets; /* records to drop, keys owned */
 	size_t n_forgets, cap_forgets;
-	bool records_changed;
+	bool records_changed; /* some are not on disk yet */
+	bool records_urgent;  /* and have to be before anything is done */
 
 	struct probe *probes;
 	size_t n_probes, cap_probes;

@@ -78,6 +78,8 @@ static void unlink_edges(struct res *res)
 		list_drop(&res->needs[i].res->dependents, res);
 	for (size_t i = 0; i < res->handovers.n; i++)
 		list_drop(&res->handovers.items[i]->followers, res);
+	for (size_t i = 0; i < res->afters.n; i++)
+		list_drop(&res->afters.items[i]->followers, res);
 	for (size_t i = 0; i < res->dependents.n; i++) {
 		struct res *d = res->dependents.items[i];
 		size_t kept = 0;
@@ -88,6 +90,7 @@ static void unlink_edges(struct res *res)
 	}
 	for (size_t i = 0; i < res->followers.n; i++) {
 		list_drop(&res->followers.items[i]->handovers, res);
+		list_drop(&res->followers.items[i]->afters, res);
 		if (res->followers.items[i]->carrier == res)
 			res->followers.items[i]->carrier = NULL;
 	}
@@ -124,6 +127,7 @@ void res_free(struct engine *e, struct res *res)
 	json_decref(res->baseline);
 	free(res->needs);
 	free(res->handovers.items);
+	free(res->afters.items);
 	free(res->dependents.items);
 	free(res->followers.items);
 	free(res->loss);
@@ -238,6 +242,11 @@ static void link_rest(struct engine *e, struct res *res)
 			list_add(&to->followers, res);
 		}
 	}
+	for (size_t i = 0; res->want && i < w->n_afters; i++) {
+		struct res *to = res_find(e, w->afters[i]->class->name, w->afters[i]->key);
+		list_add(&res->afters, to);
+		list_add(&to->followers, res);
+	}
 	if (w && w->carrier)
 		res->carrier = res_find(e, w->carrier->class->name, w->carrier->key);
 	if (res->carrier)
@@ -248,7 +257,7 @@ void res_link_all(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
-		r->handovers.n = r->dependents.n = r->followers.n = 0;
+		r->handovers.n = r->afters.n = r->dependents.n = r->followers.n = 0;
 		r->carrier = NULL;
 	}
 	for (size_t i = 0; i < e->n_nodes; i++)

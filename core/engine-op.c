@@ -28,7 +28,7 @@ static uint64_t backoff(uint64_t first_ms, unsigned attempts)
 static void record_change(struct engine *e, struct res *res)
 {
 	res->record_changed = true;
-	e->records_changed = true;
+	e->records_changed = e->records_urgent = true;
 }
 
 /* ---- what is on disk before anything runs ---- */
@@ -119,7 +119,7 @@ static void records_kept(struct engine *e)
 	for (size_t i = 0; i < e->n_forgets; i++)
 		free((char *)e->forgets[i].key);
 	e->n_forgets = 0;
-	e->records_changed = false;
+	e->records_changed = e->records_urgent = false;
 }
 
 static int persist(struct engine *e, struct err *err)
@@ -266,7 +266,7 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted
 					      again */
 			res->made_incarnation = 0;
-			record_change(e, res);
+			res->record_changed = e->records_changed = true;
 		}
 		res_notice(e, res, NOTICE_REMOVED, NULL);
 		return;
@@ -465,7 +465,8 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 void ops_start(struct engine *e)
 {
 	struct err err = {0};
-	bool safe = persist(e, &err) == 0;
+	/* That something is forgotten may be on disk later: nothing hangs on it, and what goes back does not wait. */
+	bool safe = !e->records_urgent || persist(e, &err) == 0;
 	size_t n = e->n_ready;
 	struct op **ops = take_ptr(e->ready);
 	e->n_ready = e->cap_ready = 0;

@@ -88,6 +88,7 @@ static void fill_view(const struct res *r, struct resource_view *view)
 		.state = r->state,
 		.want = r->want,
 		.seen = r->obs.exists ? r->obs.spec : NULL,
+		.baseline = r->baseline_spec,
 		.known = r->known,
 		.exists = r->obs.exists,
 		.made = r->made,
@@ -148,7 +149,11 @@ static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void 
 		step.note = "exists and is not weft's; it would be refused";
 	step.rows = table_diff(w->class->table, w->spec, r->obs.spec);
 	unsigned flags = table_flags(w->class->table, step.rows);
-	step.disruptive = !foreign && (flags & FIELD_RECREATE);
+	bool costs = w->cost && (step.rows & w->costly);
+	if (costs && !step.note)
+		step.note = w->cost;
+	step.guards_gateway = w->guards_gateway;
+	step.disruptive = !foreign && (costs || (flags & FIELD_RECREATE));
 	step.restart_needed = flags & FIELD_RESTART;
 	step.irreversible = flags & FIELD_IRREVERSIBLE;
 	if (step.rows || step.note)
@@ -169,6 +174,7 @@ static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
 		.seen = r->obs.spec,
 		.owner = w && w->n_owners ? w->owners[0] : NULL,
 		.irreversible = r->class->flags & CLASS_REMOVE_IRREVERSIBLE,
+		.guards_gateway = w && w->guards_gateway,
 	};
 	if (r->baseline) {
 		step.verb = OP_UPDATE;
@@ -305,6 +311,9 @@ static bool neighbour_in_motion(const struct res *r)
 			return true;
 	for (size_t i = 0; i < r->handovers.n; i++)
 		if (undecided(r->handovers.items[i]))
+			return true;
+	for (size_t i = 0; i < r->afters.n; i++)
+		if (undecided(r->afters.items[i]))
 			return true;
 	return r->carrier && undecided(r->carrier);
 }

@@ -338,7 +338,7 @@ uint64_t engine_run(struct engine *e)
 		ops_start(e);
 	} while (e->queue);
 	e->running = false;
-	if (e->records_changed)
+	if (e->records_changed && !e->n_busy) /* what is under way is not to wait for the disk */
 		ops_persist(e);
 	probe_check(e);
 	collect_generations(e);

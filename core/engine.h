@@ -28,6 +28,8 @@ struct resource_view {
 	enum resource_state state;
 	const struct want *want; /* NULL: nobody wants it, it is leaving */
 	const void *seen;        /* observed spec; NULL if it does not exist or is unknown */
+	const void *baseline;    /* as it was before weft, which it goes back to; NULL if weft made it or has not
+				    changed it */
 	bool known, exists, made, disruptive, restart_needed;
 	uint64_t incarnation;
 	uint64_t differs;   /* rows that differ now */
@@ -138,7 +140,8 @@ struct plan_step {
 	const void *want, *seen;
 	const struct object *owner; /* NULL when leaving and its object is gone */
 	bool disruptive, restart_needed, irreversible;
-	const char *note; /* "exists and is not weft's"; NULL if none */
+	bool guards_gateway; /* the way to the default gateway leads over it */
+	const char *note;    /* "exists and is not weft's", what a disruption costs; NULL if none */
 };
 typedef void plan_fn(void *ctx, const struct plan_step *step);
 void engine_plan(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finds resources that need each other in a circle: they would wait for each other for ever. Without recursion, as
- * manifests may make a chain of any length. */
+/* Finds resources that need each other, or come after each other, in a circle: they would wait for each other for ever.
+ * Without recursion, as manifests may make a chain of any length. */
 #include "core/lower-internal.h"
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
 
 struct visit {
 	struct want *want;
-	size_t next; /* of its needs */
+	size_t next; /* of its needs, then of what it comes after */
 };
 
 struct walk {
@@ -40,12 +40,15 @@ static void follow(struct walk *walk, struct want *first)
 	enter(walk, first);
 	while (walk->n) {
 		struct visit *at = &walk->path[walk->n - 1];
-		if (at->next == at->want->n_needs) {
+		size_t n_needs = at->want->n_needs;
+		if (at->next == n_needs + at->want->n_afters) {
 			walk->marks[at->want->index] = MARK_DONE;
 			walk->n--;
 			continue;
 		}
-		struct want *need = at->want->needs[at->next++];
+		struct want *need =
+			at->next < n_needs ? at->want->needs[at->next] : at->want->afters[at->next - n_needs];
+		at->next++;
 		if (walk->marks[need->index] == MARK_NEW)
 			enter(walk, need);
 		else if (walk->marks[need->index] == MARK_OPEN)

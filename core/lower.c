@@ -152,9 +152,31 @@ void handover(struct lowering *l, struct want *x, struct want *y)
 		add_edge(l, &x->handovers, &x->n_handovers, &x->cap_handovers, y);
 }
 
+void after(struct lowering *l, struct want *a, struct want *b)
+{
+	if (a && b && a != b)
+		add_edge(l, &a->afters, &a->n_afters, &a->cap_afters, b);
+}
+
 void carried(struct lowering *l, struct want *x, struct want *y)
 {
 	x->carrier = y;
+}
+
+void want_cost(struct lowering *l, struct want *w, const char *row, const char *fmt, ...)
+{
+	const struct table *table = w->class->table;
+	va_list args;
+	va_start(args, fmt);
+	const char *text = arena_vprintf(l->gen->arena, fmt, args);
+	va_end(args);
+	w->cost = w->cost ? arena_printf(l->gen->arena, "%s; %s", w->cost, text) : text;
+	w->costly |= (uint64_t)1 << (table_field(table, row) - table->fields);
+}
+
+void want_guards_gateway(struct want *w)
+{
+	w->guards_gateway = true;
 }
 
 void lower_at(struct lowering *l, const char *path)

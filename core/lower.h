@@ -28,10 +28,15 @@ struct want {
 	size_t n_needs, cap_needs;
 	struct want **handovers; /* the removal of this waits for these to be Present */
 	size_t n_handovers, cap_handovers;
-	struct want *carrier;        /* a cold start of the carrier takes this along */
-	bool adopt;                  /* may be taken over although somebody else made it */
-	const char *mark;            /* set when lowering ends */
-	void *defaults;              /* rows that hold where nobody says otherwise; NULL: none */
+	struct want **afters; /* made or changed only while these are Present */
+	size_t n_afters, cap_afters;
+	struct want *carrier; /* a cold start of the carrier takes this along */
+	bool adopt;           /* may be taken over although somebody else made it */
+	const char *mark;     /* set when lowering ends */
+	void *defaults;       /* rows that hold where nobody says otherwise; NULL: none */
+	const char *cost;     /* what a change of `costly` rows interrupts, a sentence; NULL: nothing */
+	uint64_t costly;
+	bool guards_gateway;         /* the way to the default gateway leads over it */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
 	size_t index;                /* in the generation */
 };
@@ -46,9 +51,18 @@ void want_set(struct lowering *l, struct want *want, const char *row, const char
 void want_default(struct lowering *l, struct want *want, const char *row, const char *fmt, ...) printf_like(4, 5);
 /* A resource already wanted by an object lowered before; NULL if there is none. */
 struct want *want_find(struct lowering *l, const char *class, const char *key);
-void needs(struct lowering *l, struct want *a, struct want *b);    /* a needs b; NULL b is ignored */
-void handover(struct lowering *l, struct want *x, struct want *y); /* x's removal waits for y */
-void carried(struct lowering *l, struct want *x, struct want *y);  /* x rides in y's cold start */
+void needs(struct lowering *l, struct want *a, struct want *b); /* a needs b; NULL b is ignored */
+/* x goes once y has come; and where y goes as well, to what it was before weft, once it is that. */
+void handover(struct lowering *l, struct want *x, struct want *y);
+/* a is made or changed once b is Present; of their going this says nothing. */
+void after(struct lowering *l, struct want *a, struct want *b);
+void carried(struct lowering *l, struct want *x, struct want *y); /* x rides in y's cold start */
+
+/* A change of this row, where the thing is there already, interrupts what runs: the sentence says what and for how
+ * long. An apply that has it in its plan asks for --confirm or --allow-disruption. */
+void want_cost(struct lowering *l, struct want *want, const char *row, const char *fmt, ...) printf_like(4, 5);
+/* The way to the default gateway leads over it: when it changes, a gateway that answered has to answer again. */
+void want_guards_gateway(struct want *want);
 
 /* Rows wanted from here on came from this path of the object ("spec.bridge"): conflicts then point at it. NULL: the
  * object. */

@@ -449,6 +449,7 @@ static struct want *keep_want(struct generation *gen, const struct want *old)
 	struct want *w = generation_add(gen, old->class, old->key, table_copy(old->class->table, old->spec, arena));
 	w->mark = arena_strdup(arena, old->mark);
 	w->adopt = old->adopt;
+	w->guards_gateway = old->guards_gateway;
 	for (size_t i = 0; i < old->n_owners; i++) {
 		const struct object *owner = same_object(gen, old->owners[i]);
 		if (!owner)
@@ -475,6 +476,11 @@ static void keep_edges(struct generation *gen, struct want *w, const struct want
 		arena_grow(gen->arena, w->handovers, w->n_handovers, w->cap_handovers);
 		if (kept_as(gen, old->handovers[i]))
 			w->handovers[w->n_handovers++] = kept_as(gen, old->handovers[i]);
+	}
+	for (size_t i = 0; i < old->n_afters; i++) {
+		arena_grow(gen->arena, w->afters, w->n_afters, w->cap_afters);
+		if (kept_as(gen, old->afters[i]))
+			w->afters[w->n_afters++] = kept_as(gen, old->afters[i]);
 	}
 	w->carrier = kept_as(gen, old->carrier);
 }

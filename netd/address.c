@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The class "address": an address of a link, key LINK/ADDRESS/LENGTH. What we made carries a protocol number of ours
  * where the kernel keeps one; elsewhere the engine's records have to do. */
+#include "netd/address.h"
+
 #include <fcntl.h>
 #include <linux/if_addr.h>
 
-#include "netd/netlink-lane.h"
 #include "netd/netlink-rows.h"
 
-enum {
-	ADDRESS_PROTO = 11,   /* IFA_PROTO, not in every kernel's headers */
-	PROTO_OF_WEFT = 0x77, /* 'w' */
-};
+enum { PROTO_OF_WEFT = 0x77 /* 'w' */ };
 
-enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_TENTATIVE };
+enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_SCOPE, ADDRESS_METRIC, ADDRESS_TENTATIVE };
 struct address_spec {
 	uint64_t present;
 	bool dad, no_prefix_route, tentative;
+	uint32_t scope, metric;
 };
 
 /* Without `dad` an IPv6 address works at once; a bridge without ports has no carrier, and detection would not even
@@ -25,17 +24,16 @@ static const struct field address_rows[] = {
 			       .doc = "Whether an IPv6 address is used only when no other host has answered for it."),
 	[ADDRESS_NO_PREFIX_ROUTE] = F_BOOL("noPrefixRoute", struct address_spec, no_prefix_route,
 					   .doc = "Whether the route to its subnet is left out."),
+	[ADDRESS_SCOPE] = F_U32("scope", struct address_spec, scope, .max = 255, .flags = FIELD_WEAK,
+				.doc = "How far it may be seen; 0 is everywhere, 253 the link."),
+	[ADDRESS_METRIC] = F_U32("metric", struct address_spec, metric, .flags = FIELD_WEAK,
+				 .doc = "Metric of the route to its subnet."),
 	[ADDRESS_TENTATIVE] = F_BOOL("tentative", struct address_spec, tentative, .flags = FIELD_STATUS,
 				     .doc = "Whether it is not in use yet, since duplicates are still looked for."),
 };
 static const struct table address_table = TABLE("address", struct address_spec, address_rows);
 
-struct address_key {
-	char link[IFNAMSIZ];
-	struct ip_prefix prefix;
-};
-
-static int parse_key(const char *key, struct address_key *ret, struct err *err)
+int address_key_parse(const char *key, struct address_key *ret, struct err *err)
 {
 	const char *slash = strchr(key, '/');
 	if (!slash || slash == key || slash - key >= IFNAMSIZ || prefix_parse(slash + 1, &ret->prefix) < 0)
@@ -44,9 +42,9 @@ static int parse_key(const char *key, struct address_key *ret, struct err *err)
 	return 0;
 }
 
-static struct netlink_address *find(const struct netlink_link *link, const struct ip_prefix *prefix)
+const struct netlink_address *address_find(const struct netlink_link *link, const struct ip_prefix *prefix)
 {
-	struct netlink_address *a = link ? link->addresses : NULL;
+	const struct netlink_address *a = link ? link->addresses : NULL;
 	while (a && (a->prefix.len != prefix->len || !ip_equal(&a->prefix.ip, &prefix->ip)))
 		a = a->next;
 	return a;
@@ -62,11 +60,11 @@ static enum owner owner_of(const struct netlink_cache *cache, const struct netli
 static void observe(struct netlink_cache *cache, struct op *op)
 {
 	struct address_key key;
-	if (parse_key(op->key, &key, &op->err) < 0)
+	if (address_key_parse(op->key, &key, &op->err) < 0)
 		return;
 	netlink_cache_watch(cache, key.link, NETLINK_WATCH_ADDRESSES);
 	const struct netlink_link *link = netlink_link_by_name(cache, key.link);
-	const struct netlink_address *address = find(link, &key.prefix);
+	const struct netlink_address *address = address_find(link, &key.prefix);
 	struct address_spec *seen = observation_begin(&op->obs, op->class, address != NULL);
 	if (!address)
 		return;
@@ -80,14 +78,8 @@ static void observe(struct netlink_cache *cache, struct op *op)
 		op->obs.health = "another host on the link has this address; give one of them another";
 }
 
-/* An address of a link. */
-struct target {
-	int index;
-	struct ip_prefix prefix;
-};
-
-static struct nlmsghdr *begin_address(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags,
-				      const struct target *target)
+struct nlmsghdr *address_message(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags,
+				 const struct address_target *target)
 {
 	const struct ip_prefix *prefix = &target->prefix;
 	bool ip4 = prefix->ip.family == 4;
@@ -109,28 +101,32 @@ static void put_broadcast(struct nlmsghdr *message, const struct ip_prefix *pref
 	mnl_attr_put(message, IFA_BROADCAST, sizeof(b), b);
 }
 
-static void put_address(struct netlink_batch *batch, struct op *op, uint16_t flags, const struct target *target)
+static void put_address(struct netlink_batch *batch, struct op *op, uint16_t flags, const struct address_target *target)
 {
 	const struct ip_prefix *prefix = &target->prefix;
 	const struct address_spec *want = op->want;
 	uint32_t address_flags = 0;
-	struct nlmsghdr *message = begin_address(batch, op, RTM_NEWADDR, flags, target);
+	struct nlmsghdr *message = address_message(batch, op, RTM_NEWADDR, flags, target);
 	if (prefix->ip.family == 6 && !(has_row(want, ADDRESS_DAD) && want->dad))
 		address_flags |= IFA_F_NODAD;
 	if (has_row(want, ADDRESS_NO_PREFIX_ROUTE) && want->no_prefix_route)
 		address_flags |= IFA_F_NOPREFIXROUTE;
+	if (has_row(want, ADDRESS_METRIC) && want->metric)
+		mnl_attr_put_u32(message, ADDRESS_ATTR_METRIC, want->metric);
+	if (has_row(want, ADDRESS_SCOPE))
+		((struct ifaddrmsg *)mnl_nlmsg_get_payload(message))->ifa_scope = (uint8_t)want->scope;
 	mnl_attr_put_u32(message, IFA_FLAGS, address_flags);
 	if (prefix->ip.family == 4 && prefix->len < 31)
 		put_broadcast(message, prefix);
 	if (op->mark)
-		mnl_attr_put_u8(message, ADDRESS_PROTO, PROTO_OF_WEFT);
+		mnl_attr_put_u8(message, ADDRESS_ATTR_PROTO, PROTO_OF_WEFT);
 	netlink_batch_end(batch, message);
 }
 
 /* What is kept from encode() to settle(). */
 struct pending {
-	struct target target; /* CREATE: to be looked at */
-	char promote[96];     /* REMOVE: a setting that is changed meanwhile; "" if none */
+	struct address_target target; /* CREATE: to be looked at */
+	char promote[96];             /* REMOVE: a setting that is changed meanwhile; "" if none */
 	char promote_before;
 };
 
@@ -155,12 +151,12 @@ static bool swap_setting(const char *path, char value, char *ret_before)
 	return *ret_before != value && write(fd, &value, 1) == 1;
 }
 
-static int encode_remove(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
+void address_put_removal(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
 			 const struct ip_prefix *prefix)
 {
-	const struct netlink_address *address = find(link, prefix);
+	const struct netlink_address *address = address_find(link, prefix);
 	if (!address)
-		return 0;
+		return;
 	if (has_secondaries(link, address)) {
 		cleanup_free struct pending *pending = xcalloc(1, sizeof(*pending));
 		snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries",
@@ -168,13 +164,25 @@ static int encode_remove(struct netlink_batch *batch, struct op *op, const struc
 		if (swap_setting(pending->promote, '1', &pending->promote_before))
 			op->lane_data = take_ptr(pending);
 	}
-	netlink_batch_end(batch, begin_address(batch, op, RTM_DELADDR, 0, &(struct target){link->index, *prefix}));
-	return 0;
+	const struct address_target target = {link->index, *prefix};
+	struct nlmsghdr *message = address_message(batch, op, RTM_DELADDR, 0, &target);
+	/* The addresses that the kernel derived from it for the sake of privacy go with it. */
+	mnl_attr_put_u32(message, IFA_FLAGS, address->flags & IFA_F_MANAGETEMPADDR);
+	netlink_batch_end(batch, message);
 }
 
 /* The event of a new IPv6 address comes some time after the answer, since duplicate detection, even when it is left
  * out, runs by itself: so the address is asked for. */
-static void settle(struct netlink_batch *batch, struct op *op)
+void address_ask_later(struct op *op, const struct address_target *target)
+{
+	if (target->prefix.ip.family != 6)
+		return;
+	struct pending *pending = xcalloc(1, sizeof(*pending));
+	pending->target = *target;
+	op->lane_data = pending;
+}
+
+void address_settle(struct netlink_batch *batch, struct op *op)
 {
 	cleanup_free struct pending *pending = op->lane_data;
 	char before;
@@ -182,31 +190,29 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	if (pending && *pending->promote)
 		(void)swap_setting(pending->promote, pending->promote_before, &before);
 	else if (pending && !op->err.code)
-		netlink_batch_end(batch, begin_address(batch, NULL, RTM_GETADDR, 0, &pending->target));
+		netlink_batch_end(batch, address_message(batch, NULL, RTM_GETADDR, 0, &pending->target));
 }
 
 static int encode(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
 {
 	struct address_key key;
-	int r = parse_key(op->key, &key, &op->err);
+	int r = address_key_parse(op->key, &key, &op->err);
 	if (r < 0)
 		return r;
 	const struct netlink_link *link = netlink_link_by_name(cache, key.link);
+	if (op->verb == OP_REMOVE && link)
+		address_put_removal(batch, op, link, &key.prefix);
 	if (op->verb == OP_REMOVE)
-		return link ? encode_remove(batch, op, link, &key.prefix) : 0;
+		return 0;
 	if (!link)
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", key.link);
-	const struct target target = {link->index, key.prefix};
+	const struct address_target target = {link->index, key.prefix};
 	put_address(batch, op, op->verb == OP_CREATE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE, &target);
-	if (key.prefix.ip.family == 6) {
-		struct pending *pending = xcalloc(1, sizeof(*pending));
-		pending->target = target;
-		op->lane_data = pending;
-	}
+	address_ask_later(op, &target);
 	return 0;
 }
 
-static const struct netlink_verbs address_verbs = {.observe = observe, .encode = encode, .settle = settle};
+static const struct netlink_verbs address_verbs = {.observe = observe, .encode = encode, .settle = address_settle};
 
 /* EACCES: IPv6 is switched off on the link, as long as the sysctl that the address needs has not been written again. */
 static const struct errno_rule address_errnos[] = {

@@ -8,6 +8,7 @@
 #include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
+#include "netd/takeover.h"
 
 struct bridge_stp {
 	uint64_t present;
@@ -18,6 +19,7 @@ struct bridge_stp {
 struct bridge_spec {
 	struct link_common common;
 	struct list ports; /* struct bridge_port */
+	const char *takeover;
 	struct bridge_stp stp;
 	uint64_t ageing_time_ms;
 	bool multicast_snooping, multicast_querier, vlan_filtering;
@@ -50,6 +52,9 @@ static const struct field bridge_rows[] = {
 	       .doc = "Whether each port has VLANs of its own, and frames of others do not pass."),
 	F_U32("defaultPvid", struct bridge_spec, default_pvid, .def = "1", .max = 4094,
 	      .doc = "VLAN of a port of which nothing is said; 0 for none.", .example = "1"),
+	F_IFNAME("takeover", struct bridge_spec, takeover, .ref = "*",
+		 .doc = "The port whose addresses, routes and MAC it takes over, and gives back when it goes.",
+		 .example = "eth1"),
 	F_STRUCT("stp", struct bridge_spec, stp, stp_table, .doc = "Spanning tree."),
 	F_DURATION("ageingTime", struct bridge_spec, ageing_time_ms, .def = "5m", .max = 1000000000,
 		   .doc = "Time that a learnt address is kept.", .example = "5m"),
@@ -106,6 +111,37 @@ static void check_ports(const struct check *check, const struct bridge_spec *spe
 	}
 }
 
+static bool is_port(const struct bridge_spec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->ports.n; i++)
+		if (streq(port_name(spec, i), name))
+			return true;
+	return false;
+}
+
+static void check_takeover(const struct check *check, const struct bridge_spec *spec)
+{
+	const struct object *o;
+	if (!spec->takeover)
+		return;
+	if (!is_port(spec, spec->takeover))
+		check_fault(check, "spec.takeover", "'%s' is not among the ports; name it there as well",
+			    spec->takeover);
+	for (size_t i = 0; (o = check->at(check, i)); i++) {
+		const struct bridge_spec *other = o->spec;
+		if (o != check->object && o->kind == check->object->kind && streq(other->takeover, spec->takeover)) {
+			struct diag *d = check_fault(check, "spec.takeover", "bridge '%s' takes '%s' over as well",
+						     o->name, spec->takeover);
+			diag_related(check->diags, d, object_pos(o, "spec.takeover"), "here");
+		} else if ((o->kind->flags & KIND_NAME_IS_IFNAME) && streq(o->name, spec->takeover) &&
+			   table_field(o->kind->table, "addresses")) {
+			check_fault(check, "spec.takeover",
+				    "%s '%s' says itself what it holds: write its addresses and routes here instead",
+				    o->kind->name, o->name);
+		}
+	}
+}
+
 static const char *seconds(uint64_t ms, char buf[static IP_TEXT])
 {
 	snprintf(buf, IP_TEXT, "%llu%s", (unsigned long long)(ms % 1000 ? ms : ms / 1000), ms % 1000 ? "ms" : "s");
@@ -142,6 +178,7 @@ static void bridge_check(const struct check *check)
 		check_filtering(check, "spec.vlans");
 	else
 		bridge_vlans_check(check, "spec.vlans", &spec->vlans);
+	check_takeover(check, spec);
 	link_common_check(check);
 	check_stp(check, &spec->stp);
 }
@@ -182,7 +219,7 @@ static void set_info(struct lowering *l, struct want *link, const struct bridge_
 	want_set(l, link, "info.multicastQuerier", "%s", spec->multicast_querier ? "true" : "false");
 }
 
-static void want_port(struct lowering *l, const struct object *object, struct want *bridge, size_t i)
+static struct want *want_port(struct lowering *l, const struct object *object, struct want *bridge, size_t i)
 {
 	const struct bridge_spec *spec = object->spec;
 	const char *name = port_name(spec, i);
@@ -197,22 +234,42 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 		want_set(l, port, "mtu", "%u", spec->common.mtu);
 	}
 	needs(l, port, bridge);
+	return port;
+}
+
+/* A spanning tree lets a new port listen and learn before it forwards. */
+static void tell_silence(struct lowering *l, const struct bridge_spec *spec, struct want *port)
+{
+	char text[IP_TEXT];
+	if (spec->stp.enabled)
+		want_cost(l, port, "master",
+			  "the spanning tree keeps %s silent for %s after it has become a port, and with it what it "
+			  "holds",
+			  port->key, seconds(2 * spec->stp.forward_delay_ms, text));
 }
 
 static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
-	const struct link_common_plan plan = {.kind = "bridge", .own_mac = true};
+	const struct holdings *holdings = spec->takeover ? takeover_read(l, spec->takeover) : NULL;
+	struct link_common_plan plan = {.kind = "bridge", .own_mac = true};
 	if (!spec->stp.enabled && link_refuse_loop(l, object->name))
 		return;
+	if (holdings)
+		plan.mac = holdings->mac;
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;
 	set_info(l, link, spec);
 	const struct bridge_filter filter = filter_of(spec);
 	bridge_vlans_want(l, link, has_row(spec, BRIDGE_VLANS) ? &spec->vlans : NULL, &filter);
-	for (size_t i = 0; i < spec->ports.n; i++)
-		want_port(l, object, link, i);
+	for (size_t i = 0; i < spec->ports.n; i++) {
+		struct want *port = want_port(l, object, link, i);
+		if (!holdings || !streq(port->key, spec->takeover))
+			continue;
+		takeover_want(l, &(struct takeover){link, port, holdings}, "spec.takeover");
+		tell_silence(l, spec, port);
+	}
 	lower_at(l, NULL);
 }
 

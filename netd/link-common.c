@@ -130,14 +130,20 @@ static void want_mtu(struct lowering *l, const struct object *object, struct wan
 	lower_at(l, NULL);
 }
 
-static void want_mac(struct lowering *l, const struct object *object, struct want *link, bool own_mac)
+static bool is_mac(const struct mac *mac)
 {
 	static const struct mac none;
+	return memcmp(mac, &none, sizeof(none)) != 0;
+}
+
+static void want_mac(struct lowering *l, const struct object *object, struct want *link,
+		     const struct link_common_plan *plan)
+{
 	const struct link_common *common = object->spec;
-	bool written = memcmp(&common->mac, &none, sizeof(none)) != 0;
-	struct mac mac = written ? common->mac : link_stable_mac(object->name);
+	bool written = is_mac(&common->mac);
+	struct mac mac = written ? common->mac : is_mac(&plan->mac) ? plan->mac : link_stable_mac(object->name);
 	char text[IP_TEXT];
-	if (!written && !own_mac)
+	if (!written && !plan->own_mac && !is_mac(&plan->mac))
 		return;
 	lower_at(l, written ? "spec.mac" : NULL);
 	want_set(l, link, "mac", "%s", mac_text(&mac, text));
@@ -169,7 +175,7 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	lower_at(l, NULL);
 	if (plan->kind)
 		want_set(l, link, "kind", "%s", plan->kind);
-	want_mac(l, object, link, plan->own_mac);
+	want_mac(l, object, link, plan);
 	want_mtu(l, object, link);
 	want_set(l, link, "up", "%s", common->up ? "true" : "false");
 	if (plan->kind || common->bridge)

@@ -65,6 +65,7 @@ void link_vni_check(const struct check *check, uint32_t vni);
 struct link_common_plan {
 	const char *kind; /* as the class link has it: "vxlan"; NULL: the link is there already, and not ours to make */
 	bool own_mac;     /* without `mac` it has one that is derived from the host and its name */
+	struct mac mac;   /* without `mac`; zeros: none, or as own_mac says */
 };
 /* Wants the link of the object's name with all of the above, its addresses included; the kind adds its own rows to it.
  * NULL after a refusal. */

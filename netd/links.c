@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "core/lower.h"
 #include "netd/netd.h"
 #include "netd/netlink-cache.h"
 #include "netd/sysctl.h"

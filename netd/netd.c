@@ -7,6 +7,7 @@
 int netd_start(struct engine *engine, struct err *err)
 {
 	int r = netd_links_start(engine, err);
+	netd_holdings_start(engine);
 	if (r == 0)
 		r = netd_firewall_start(engine, err);
 	if (r == 0)

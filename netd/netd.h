@@ -15,6 +15,8 @@ void netd_stop(void);
 /* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link-with/ADDRESS" (the link that has it),
  * "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys). */
 int netd_links_start(struct engine *engine, struct err *err);
+/* The fact "holds/NAME" (holdings.h): what others gave a link; what weft has set aside of it counts as still held. */
+void netd_holdings_start(struct engine *engine);
 
 /* The DHCP and DNS servers tell this engine when they end. */
 int netd_dhcp_start(struct engine *engine, struct err *err);

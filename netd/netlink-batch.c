@@ -187,37 +187,33 @@ static void read_dump(struct netlink_batch *batch, int size, netlink_message_fn 
 	}
 }
 
-static void put_question(struct nlmsghdr *message, uint8_t family)
+static void put_question(struct nlmsghdr *message, const struct netlink_question *question)
 {
-	if (message->nlmsg_type == RTM_GETLINK) {
+	if (question->type == RTM_GETLINK) {
 		mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
 		mnl_attr_put_u32(message, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	} else if (message->nlmsg_type == RTM_GETROUTE) {
+	} else if (question->type == RTM_GETROUTE) {
 		struct rtmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-		header->rtm_family = family;
-	} else if (message->nlmsg_type == RTM_GETVLAN) {
+		header->rtm_family = question->family;
+		if (question->link)
+			mnl_attr_put_u32(message, RTA_OIF, (uint32_t)question->link);
+	} else if (question->type == RTM_GETVLAN) {
 		struct br_vlan_msg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 		header->family = AF_BRIDGE;
-	} else if (message->nlmsg_type == RTM_GETNEIGH) {
+	} else if (question->type == RTM_GETNEIGH) {
 		struct ndmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-		header->ndm_family = family;
+		header->ndm_family = question->family;
 	} else {
-		mnl_nlmsg_put_extra_header(message, sizeof(struct ifaddrmsg));
+		struct ifaddrmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+		header->ifa_family = question->family;
+		header->ifa_index = (uint32_t)question->link;
 	}
 }
 
-/* What is asked for, and who gets it. */
-struct dump {
-	uint16_t type;
-	uint8_t family;
-	netlink_message_fn *fn;
-	void *ctx;
-};
-
-static int dump_once(struct netlink_batch *batch, const struct dump *dump, struct dump_end *end)
+static int dump_once(struct netlink_batch *batch, const struct netlink_question *question, struct dump_end *end)
 {
-	struct nlmsghdr *message = netlink_batch_begin(batch, NULL, dump->type, NLM_F_DUMP);
-	put_question(message, dump->family);
+	struct nlmsghdr *message = netlink_batch_begin(batch, NULL, question->type, NLM_F_DUMP);
+	put_question(message, question);
 	batch->n = 0;
 	batch->used = 0;
 	if (mnl_socket_sendto(batch->socket, message, message->nlmsg_len) < 0)
@@ -226,7 +222,7 @@ static int dump_once(struct netlink_batch *batch, const struct dump *dump, struc
 		ssize_t n = netlink_receive(batch->socket, batch->answer, sizeof(batch->answer), 0);
 		if (n < 0)
 			return (int)n;
-		read_dump(batch, (int)n, dump->fn, dump->ctx, end);
+		read_dump(batch, (int)n, question->fn, question->ctx, end);
 	}
 	return end->error;
 }
@@ -247,35 +243,20 @@ static const char *what_of(uint16_t type)
 	}
 }
 
-static int run_dump(struct netlink_batch *batch, const struct dump *dump, struct err *err)
+int netlink_ask(struct netlink_batch *batch, const struct netlink_question *question, struct err *err)
 {
-	const char *what = what_of(dump->type);
+	uint16_t type = question->type;
 	netlink_batch_send(batch);
 	for (int i = 0; i < DUMP_TRIES; i++) {
 		struct dump_end end = {0};
-		int r = dump_once(batch, dump, &end);
-		if (r == -EOPNOTSUPP && dump->type == RTM_GETVLAN)
+		int r = dump_once(batch, question, &end);
+		if (r == -EOPNOTSUPP && type == RTM_GETVLAN)
 			return 0; /* this kernel's bridges have none */
 		if (r < 0)
-			return err_errno(err, -r, "list the kernel's %s", what);
+			return err_errno(err, -r, "list the kernel's %s", what_of(type));
 		if (!end.interrupted)
 			break;
 	}
 	/* One that was interrupted every time is completed by the events that interrupted it. */
 	return 0;
-}
-
-int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err)
-{
-	return run_dump(batch, &(struct dump){.type = type, .fn = fn, .ctx = ctx}, err);
-}
-
-int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx, struct err *err)
-{
-	return run_dump(batch, &(struct dump){.type = RTM_GETROUTE, .family = family, .fn = fn, .ctx = ctx}, err);
-}
-
-int netlink_dump_fdb(struct netlink_batch *batch, netlink_message_fn *fn, void *ctx, struct err *err)
-{
-	return run_dump(batch, &(struct dump){.type = RTM_GETNEIGH, .family = AF_BRIDGE, .fn = fn, .ctx = ctx}, err);
 }

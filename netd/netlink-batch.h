@@ -53,14 +53,15 @@ void netlink_batch_send(struct netlink_batch *batch);
  * them. */
 bool netlink_batch_read(struct netlink_batch *batch, const void *data, int size);
 
-/* Reads everything of a sort (RTM_GETLINK, RTM_GETADDR, RTM_GETVLAN), calling fn for each message. */
-int netlink_dump(struct netlink_batch *batch, uint16_t type, netlink_message_fn *fn, void *ctx, struct err *err);
-
-/* The same of the forwarding entries of bridges and tunnels. */
-int netlink_dump_fdb(struct netlink_batch *batch, netlink_message_fn *fn, void *ctx, struct err *err);
-/* The same of the routes of one family (AF_INET, AF_INET6). */
-int netlink_dump_routes(struct netlink_batch *batch, uint8_t family, netlink_message_fn *fn, void *ctx,
-			struct err *err);
+/* Reads everything of a sort, calling fn for each message. */
+struct netlink_question {
+	uint16_t type;  /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETVLAN, RTM_GETNEIGH */
+	uint8_t family; /* of addresses, routes and neighbours; 0: all */
+	int link;       /* only what stands on this one; 0: all. Old kernels tell all the same */
+	netlink_message_fn *fn;
+	void *ctx;
+};
+int netlink_ask(struct netlink_batch *batch, const struct netlink_question *question, struct err *err);
 
 /* Receives from the kernel only: what other processes send to our port is dropped. Returns bytes or -errno. */
 ssize_t netlink_receive(struct mnl_socket *socket, void *buf, size_t size, int flags);

@@ -134,7 +134,8 @@ void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum net
 /* What hangs on the cache. */
 static void mark_all_dirty(struct netlink_cache *cache)
 {
-	static const char *const classes[] = {"link", "address", "route", "forwarding", "sysctl"};
+	static const char *const classes[] = {"link",        "address",    "aside-address", "route",
+					      "aside-route", "forwarding", "sysctl"};
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
 		netlink_mark_dirty(cache, classes[i], NULL);
 	netlink_mark_dirty(cache, NULL, "link*");
@@ -188,12 +189,14 @@ static int subscribe(struct netlink_cache *cache, int buffer_bytes, struct err *
 
 static int read_all(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err)
 {
+	static const uint16_t types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETVLAN};
+	struct netlink_question question = {.fn = netlink_cache_message, .ctx = cache};
+	int r = 0;
 	cache->sweep++;
-	int r = netlink_dump(batch, RTM_GETLINK, netlink_cache_message, cache, err);
-	if (r == 0)
-		r = netlink_dump(batch, RTM_GETADDR, netlink_cache_message, cache, err);
-	if (r == 0)
-		r = netlink_dump(batch, RTM_GETVLAN, netlink_cache_message, cache, err);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(types); i++) {
+		question.type = types[i];
+		r = netlink_ask(batch, &question, err);
+	}
 	if (r == 0)
 		netlink_cache_sweep(cache);
 	return r;

@@ -16,6 +16,10 @@ struct netlink_address {
 	struct ip_prefix prefix; /* host bits kept */
 	uint32_t flags;          /* IFA_F_... */
 	uint8_t proto, scope;
+	uint32_t metric; /* of the route to its subnet; 0: the usual */
+	struct ip peer, broadcast;
+	char label[IFNAMSIZ];
+	uint64_t valid_until_s, preferred_until_s; /* since boot; 0: for ever */
 	uint32_t sweep;
 };
 
@@ -124,6 +128,8 @@ void netlink_vlans_new_link(const struct netlink_cache *cache, struct netlink_li
 void netlink_vlans_sweep(struct netlink_cache *cache, struct netlink_link *link);
 /* Notes that the resource of a link is to be looked at, if anybody did. */
 void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *link);
+/* Reads an address message; false if it is none of IPv4 or IPv6. */
+bool netlink_address_read(const struct nlmsghdr *message, struct netlink_address *ret);
 /* Takes out what the dump just read did not name. */
 void netlink_cache_sweep(struct netlink_cache *cache);
 

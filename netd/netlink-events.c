@@ -13,7 +13,7 @@
 #include "netd/route-cache.h"
 
 /* Not in every kernel's headers. */
-enum { ADDRESS_PROTO = 11 /* IFA_PROTO */ };
+enum { ADDRESS_METRIC = 9 /* IFA_RT_PRIORITY */, ADDRESS_PROTO = 11 /* IFA_PROTO */ };
 
 static uint32_t u32_of(const struct nlattr *attr)
 {
@@ -57,10 +57,22 @@ static void mark_paths(struct netlink_cache *cache)
 	netlink_mark_dirty(cache, NULL, "link-towards/*");
 }
 
+/* Nor is what it holds. */
+static void mark_holdings(struct netlink_cache *cache, const struct netlink_link *link)
+{
+	char key[IFNAMSIZ + 8];
+	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_LINK))
+		return;
+	snprintf(key, sizeof(key), "holds/%s", link->name);
+	netlink_mark_dirty(cache, NULL, key);
+}
+
 static void mark_addresses(struct netlink_cache *cache, const struct netlink_link *link)
 {
-	if (netlink_watches(cache, link->name) & NETLINK_WATCH_ADDRESSES)
-		netlink_mark_dirty(cache, "address", NULL);
+	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_ADDRESSES))
+		return;
+	netlink_mark_dirty(cache, "address", NULL);
+	netlink_mark_dirty(cache, "aside-address", NULL);
 }
 
 /* What is a port of it, or stands on it. */
@@ -282,6 +294,8 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		netlink_mark_link(cache, link);
 	if (is_new || renamed || link->mtu != mtu)
 		mark_facts(cache, link);
+	if (is_new || renamed)
+		mark_holdings(cache, link);
 	if (is_new || renamed || ((flags ^ link->flags) & IFF_UP)) {
 		mark_addresses(cache, link);
 		route_cache_link_changed(cache, link);
@@ -320,9 +334,44 @@ static bool get_ip(const struct nlattr *attr, uint8_t family, struct ip *ret)
 	return true;
 }
 
-/* Reads an address message. IFA_LOCAL is the address itself; on links that are not point-to-point IPv6 has IFA_ADDRESS
- * only. */
-static bool read_address(const struct nlmsghdr *message, struct netlink_address *ret)
+/* The kernel tells what is left, in seconds. */
+static uint64_t until_s(uint32_t left_s)
+{
+	return left_s == UINT32_MAX ? 0 : now_ms() / 1000 + left_s;
+}
+
+static void read_address_attribute(const struct nlattr *attr, uint8_t family, struct netlink_address *ret)
+{
+	const struct ifa_cacheinfo *info = mnl_attr_get_payload(attr);
+	switch (mnl_attr_get_type(attr)) {
+	case IFA_FLAGS:
+		ret->flags = u32_of(attr);
+		break;
+	case IFA_BROADCAST:
+		get_ip(attr, family, &ret->broadcast);
+		break;
+	case IFA_LABEL:
+		text_of(attr, ret->label, sizeof(ret->label));
+		break;
+	case IFA_CACHEINFO:
+		if (mnl_attr_get_payload_len(attr) < sizeof(*info))
+			break;
+		ret->valid_until_s = until_s(info->ifa_valid);
+		ret->preferred_until_s = until_s(info->ifa_prefered);
+		break;
+	case ADDRESS_METRIC:
+		ret->metric = u32_of(attr);
+		break;
+	case ADDRESS_PROTO:
+		ret->proto = u8_of(attr);
+		break;
+	default:
+		break;
+	}
+}
+
+/* IFA_LOCAL is the address itself; on links that are not point-to-point IPv6 has IFA_ADDRESS only. */
+bool netlink_address_read(const struct nlmsghdr *message, struct netlink_address *ret)
 {
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	struct ip local = {0}, address = {0};
@@ -337,11 +386,11 @@ static bool read_address(const struct nlmsghdr *message, struct netlink_address 
 			get_ip(attr, header->ifa_family, &local);
 		else if (type == IFA_ADDRESS)
 			get_ip(attr, header->ifa_family, &address);
-		else if (type == IFA_FLAGS)
-			ret->flags = u32_of(attr);
-		else if (type == ADDRESS_PROTO)
-			ret->proto = u8_of(attr);
+		else
+			read_address_attribute(attr, header->ifa_family, ret);
 	}
+	if (local.family && address.family && !ip_equal(&local, &address))
+		ret->peer = address;
 	ret->prefix = (struct ip_prefix){.ip = local.family ? local : address, .len = header->ifa_prefixlen};
 	return ret->prefix.ip.family != 0;
 }
@@ -361,12 +410,15 @@ static void mark_address(struct netlink_cache *cache, const struct netlink_link 
 		return;
 	snprintf(key, sizeof(key), "%s/%s", link->name, prefix_text(prefix, text));
 	netlink_mark_dirty(cache, "address", key);
+	netlink_mark_dirty(cache, "aside-address", key);
 }
 
 static void new_address(struct netlink_cache *cache, struct netlink_link *link, const struct netlink_address *seen)
 {
 	struct netlink_address **at = find_address(link, &seen->prefix);
 	bool is_new = !*at, changed = is_new || (*at)->flags != seen->flags || (*at)->proto != seen->proto;
+	if (is_new)
+		mark_holdings(cache, link);
 	if (!*at)
 		*at = xcalloc(1, sizeof(**at));
 	struct netlink_address *next = (*at)->next;
@@ -395,7 +447,7 @@ static void address_message(struct netlink_cache *cache, const struct nlmsghdr *
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	struct netlink_link *link = netlink_link_by_index(cache, (int)header->ifa_index);
 	struct netlink_address seen;
-	if (!link || !read_address(message, &seen))
+	if (!link || !netlink_address_read(message, &seen))
 		return;
 	if (message->nlmsg_type == RTM_NEWADDR) {
 		new_address(cache, link, &seen);

@@ -310,9 +310,11 @@ int route_cache_refresh(struct netlink_cache *cache, struct err *err)
 	for (size_t i = 0; i < BUCKETS; i++)
 		for (struct entry *e = routes->buckets[i]; e; e = e->next)
 			clear_entry(e);
-	r = netlink_dump_routes(&routes->batch, AF_INET, take_route, routes, err);
+	struct netlink_question question = {.type = RTM_GETROUTE, .family = AF_INET, .fn = take_route, .ctx = routes};
+	r = netlink_ask(&routes->batch, &question, err);
+	question.family = AF_INET6;
 	if (r == 0)
-		r = netlink_dump_routes(&routes->batch, AF_INET6, take_route, routes, err);
+		r = netlink_ask(&routes->batch, &question, err);
 	routes->stale = r < 0;
 	return r;
 }

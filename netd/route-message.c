@@ -282,12 +282,10 @@ static const char *text_of(const struct ip *ip, struct arena *arena)
 	return ip->family ? arena_strdup(arena, ip_text(ip, text)) : "";
 }
 
-void route_decode(const struct netlink_cache *cache, const struct kernel_route *route, struct route_spec *ret,
-		  struct arena *arena)
+void route_decode(const struct kernel_route *route, const char *device, struct route_spec *ret, struct arena *arena)
 {
-	const struct netlink_link *link = route->device ? netlink_link_by_index(cache, route->device) : NULL;
 	ret->type = route->type;
-	ret->device = link ? arena_strdup(arena, link->name) : "";
+	ret->device = device ? arena_strdup(arena, device) : "";
 	ret->via = text_of(&route->via, arena);
 	ret->source = text_of(&route->source, arena);
 	ret->scope = route->scope;
@@ -383,13 +381,12 @@ int route_put(struct netlink_batch *batch, struct op *op, const struct route_put
 	return r;
 }
 
-int route_put_removal(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op,
-		      const struct kernel_route *route)
+int route_put_removal(struct netlink_batch *batch, struct op *op, const struct kernel_route *route)
 {
 	struct arena *arena = arena_new();
 	struct route_spec spec = {0};
 	struct route_key key = {.to = route->to, .table = route->table, .metric = route->metric, .tos = route->tos};
-	route_decode(cache, route, &spec, arena);
+	route_decode(route, NULL, &spec, arena);
 	if (route->shared)
 		spec.protocol = RTPROT_UNSPEC; /* whichever */
 	int r = route_put(

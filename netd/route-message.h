@@ -34,9 +34,8 @@ bool route_head_read(const struct nlmsghdr *message, struct route_head *ret);
 /* The ways of a message, a list that the caller owns. */
 struct kernel_route *route_message_read(const struct nlmsghdr *message);
 
-/* What the class makes of it. */
-void route_decode(const struct netlink_cache *cache, const struct kernel_route *route, struct route_spec *ret,
-		  struct arena *arena);
+/* What the class makes of it; `device` is the name of its link, NULL if it has none. */
+void route_decode(const struct kernel_route *route, const char *device, struct route_spec *ret, struct arena *arena);
 /* Puts a whole message about the route `key` as `spec` has it, over link `device` (0: none). */
 struct route_put {
 	uint16_t type, flags; /* RTM_NEWROUTE, NLM_F_... */
@@ -47,7 +46,6 @@ struct route_put {
 };
 int route_put(struct netlink_batch *batch, struct op *op, const struct route_put *put);
 /* Puts the message that takes out this very route. */
-int route_put_removal(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op,
-		      const struct kernel_route *route);
+int route_put_removal(struct netlink_batch *batch, struct op *op, const struct kernel_route *route);
 
 #endif

@@ -97,8 +97,9 @@ static void observe(struct netlink_cache *cache, struct op *op)
 	struct route_spec *seen = observation_begin(&op->obs, op->class, route != NULL);
 	if (!route)
 		return;
+	const struct netlink_link *link = route->device ? netlink_link_by_index(cache, route->device) : NULL;
 	op->obs.owner = owner_of(route);
-	route_decode(cache, route, seen, op->obs.arena);
+	route_decode(route, link ? link->name : NULL, seen, op->obs.arena);
 	if (route->shared)
 		seen->protocol = want ? want->protocol : ROUTE_PROTOCOL;
 }
@@ -135,7 +136,7 @@ static int encode_update(struct netlink_batch *batch, struct netlink_cache *cach
 	bool alone = route == first && (key->to.ip.family == 4 || (route && !route->next));
 	if (alone || !route)
 		return put_new(batch, cache, op, NLM_F_REPLACE);
-	int r = route_put_removal(batch, cache, op, route);
+	int r = route_put_removal(batch, op, route);
 	return r < 0 ? r : put_new(batch, cache, op, NLM_F_CREATE | NLM_F_APPEND);
 }
 
@@ -145,7 +146,7 @@ static int encode_remove(struct netlink_batch *batch, struct netlink_cache *cach
 	const struct kernel_route *route = find(cache, key);
 	if (!route || owner_of(route) == OWNER_FOREIGN)
 		return 0;
-	return route_put_removal(batch, cache, op, route);
+	return route_put_removal(batch, op, route);
 }
 
 static int encode(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)

@@ -151,6 +151,30 @@ static void add_handovers(struct toy_host *h, struct generation *gen)
 	}
 }
 
+static struct want *find(const struct generation *gen, enum toy_class class, size_t name)
+{
+	char key[] = {'n', (char)('0' + name), '\0'};
+	return generation_find(gen, toy_classes[class]->name, key);
+}
+
+/* A setting is changed only after others, and goes back only after others have. So does what is made. */
+static void add_orders(struct toy_host *h, struct generation *gen)
+{
+	for (size_t i = 1; i < TOY_NAMES; i++) {
+		size_t less = toy_random(h, i);
+		struct want *setting = find(gen, TOY_SETTING, i), *first = find(gen, TOY_SETTING, less),
+			    *addr = find(gen, TOY_ADDR, i);
+		if (setting && first)
+			edge(gen, &setting->afters, &setting->n_afters, &setting->cap_afters, first);
+		if (setting && first && toy_random(h, 2))
+			edge(gen, &setting->handovers, &setting->n_handovers, &setting->cap_handovers, first);
+		if (addr && setting)
+			edge(gen, &addr->afters, &addr->n_afters, &addr->cap_afters, setting);
+		if (addr && first)
+			edge(gen, &addr->handovers, &addr->n_handovers, &addr->cap_handovers, first);
+	}
+}
+
 static void add_link(struct toy_host *h, struct generation *gen, struct want **links, size_t i)
 {
 	struct toy_spec spec = {.present = 3, .mtu = (uint32_t)toy_random(h, 3), .type = (uint32_t)toy_random(h, 2)};
@@ -187,6 +211,8 @@ static struct generation *random_generation(struct world *w)
 	}
 	if (toy_random(h, 2))
 		add_handovers(h, gen);
+	if (toy_random(h, 2))
+		add_orders(h, gen);
 	return gen;
 }
 

@@ -292,6 +292,39 @@ static void test_rows_go_back_one_by_one(void **state)
 	assert_null(record_of(w, "setting", "n0"));
 }
 
+/* One setting comes after another, and both go back in the same order. */
+static void test_order_there_and_back(void **state)
+{
+	struct world *w = *state;
+	struct toy_thing *first = &w->host.things[TOY_SETTING][1], *second = &w->host.things[TOY_SETTING][0];
+	first->mtu = second->mtu = 3;
+	struct generation *gen = with_setting(5, 9);
+	struct want *x = gen->wants[0];
+	struct want *y = generation_add(gen, x->class, "n1", table_copy(x->class->table, x->spec, gen->arena));
+	arena_grow(gen->arena, x->afters, x->n_afters, x->cap_afters);
+	x->afters[x->n_afters++] = y;
+	arena_grow(gen->arena, x->handovers, x->n_handovers, x->cap_handovers);
+	x->handovers[x->n_handovers++] = y;
+	engine_switch(w->engine, gen, false);
+	while (second->mtu != 9) {
+		assert_true(run(w, 1) > 0);
+		assert_true(first->mtu == 9 || second->mtu == 3);
+	}
+	run(w, 1000);
+	assert_true(engine_converged(w->engine));
+	struct generation *empty = generation_new(NULL);
+	engine_switch(w->engine, empty, false);
+	while (second->mtu != 3) {
+		assert_true(run(w, 1) > 0);
+		assert_true(first->mtu == 3 || second->mtu == 9);
+	}
+	run(w, 1000);
+	assert_false(engine_leaving(w->engine));
+	assert_int_equal(w->n_records, 0);
+	generation_unref(empty);
+	generation_unref(gen);
+}
+
 /* ---- no busy loops ---- */
 
 static void test_what_does_not_stay(void **state)
@@ -458,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fresh_volume_is_taken_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_record_of_what_came_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rows_go_back_one_by_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_order_there_and_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),

@@ -36,10 +36,15 @@ static json_t *want_doc(const struct want *want)
 	json_object_set_new(doc, "spec", table_to_json(want->class->table, want->spec, EMIT_SECRETS));
 	add_ids(doc, "needs", want->needs, want->n_needs);
 	add_ids(doc, "handovers", want->handovers, want->n_handovers);
+	add_ids(doc, "afters", want->afters, want->n_afters);
 	if (want->carrier)
 		json_object_set_new(doc, "carrier", id_of(want->carrier));
 	if (want->adopt)
 		json_object_set_new(doc, "adopt", json_true());
+	if (want->guards_gateway)
+		json_object_set_new(doc, "guardsGateway", json_true());
+	if (want->cost)
+		json_object_set_new(doc, "cost", json_string(want->cost));
 	return doc;
 }
 

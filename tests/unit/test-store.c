@@ -129,6 +129,9 @@ static struct generation *make_generation(void)
 	add_need(gen, b, lost);
 	arena_grow(gen->arena, a->handovers, a->n_handovers, a->cap_handovers);
 	a->handovers[a->n_handovers++] = b;
+	arena_grow(gen->arena, a->afters, a->n_afters, a->cap_afters);
+	a->afters[a->n_afters++] = b;
+	a->guards_gateway = true;
 	b->carrier = a;
 	b->adopt = true;
 	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
@@ -174,6 +177,8 @@ static void test_generation_comes_back(void **state)
 	assert_int_equal(b->n_needs, 1);
 	assert_ptr_equal(b->needs[0], a);
 	assert_ptr_equal(a->handovers[0], b);
+	assert_ptr_equal(a->afters[0], b);
+	assert_true(a->guards_gateway && !b->guards_gateway);
 	assert_ptr_equal(b->carrier, a);
 	assert_true(b->adopt);
 	assert_false(a->adopt);

@@ -308,9 +308,24 @@ void toy_rival(struct toy_host *host, bool lose_event)
 
 /* ---- the lane ---- */
 
+/* What this comes after is there when it is handed over. */
+static void check_order(const struct toy_host *host, const struct op *op)
+{
+	struct generation *gen = engine_generation(host->engine);
+	const struct want *w = gen ? generation_find(gen, op->class->name, op->key) : NULL;
+	bool makes = op->verb == OP_CREATE || op->verb == OP_UPDATE;
+	for (size_t i = 0; host->strict && makes && w && op->want == w->spec && i < w->n_afters; i++) {
+		const struct toy_spec *spec = w->afters[i]->spec;
+		const struct toy_thing *t = &host->things[TOY_SETTING][name_number(w->afters[i]->key)];
+		if (t->mtu != spec->mtu)
+			fault(op, "what it comes after is not there");
+	}
+}
+
 static void submit(struct lane *lane, struct op *op)
 {
 	struct toy_host *host = container_of(lane, struct toy_host, lane);
+	check_order(host, op);
 	grow(host->ops, host->n_ops, host->cap_ops);
 	host->ops[host->n_ops++] = op;
 	op->lane_data = host->pending ? host : NULL; /* was it handed over while nothing was final */

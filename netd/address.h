@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two classes of addresses share: those that weft puts on a link, and those that it sets aside
+ * (aside-address.c). Their key is LINK/ADDRESS/LENGTH. */
+#ifndef WEFT_NETD_ADDRESS_H
+#define WEFT_NETD_ADDRESS_H
+
+#include "netd/netlink-lane.h"
+
+/* Attributes that are not in every kernel's headers. */
+enum { ADDRESS_ATTR_METRIC = 9 /* IFA_RT_PRIORITY */, ADDRESS_ATTR_PROTO = 11 /* IFA_PROTO */ };
+
+struct address_key {
+	char link[IFNAMSIZ];
+	struct ip_prefix prefix;
+};
+int address_key_parse(const char *key, struct address_key *ret, struct err *err);
+/* NULL if the link (which may be NULL) has no such address. */
+const struct netlink_address *address_find(const struct netlink_link *link, const struct ip_prefix *prefix);
+
+/* An address of a link. */
+struct address_target {
+	int index;
+	struct ip_prefix prefix;
+};
+/* Begins a message about it, to be ended by the caller. */
+struct nlmsghdr *address_message(struct netlink_batch *batch, struct op *op, uint16_t type, uint16_t flags,
+				 const struct address_target *target);
+/* Puts its removal, if it is there, so that the others of its subnet stay. The verbs' settle() is address_settle(),
+ * which uses op->lane_data. */
+void address_put_removal(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
+			 const struct ip_prefix *prefix);
+/* The address was put: address_settle() has the kernel tell of it at once. */
+void address_ask_later(struct op *op, const struct address_target *target);
+void address_settle(struct netlink_batch *batch, struct op *op);
+
+#endif

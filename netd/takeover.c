@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See takeover.h. The order, there:
+ *
+ *     the bridge, with the MAC of the NIC, and up
+ *     its addresses; IPv6 without duplicate detection, or it would be silent for a second
+ *     the NIC becomes a port: from now on frames come in by the bridge, and still go out by the NIC
+ *     its routes; IPv4 ones are replaced, IPv6 ones added beside the old ones, which go then
+ *     the addresses of the NIC go, and with them the routes to their subnets
+ *
+ * and back: the addresses of the NIC; it leaves the bridge; its routes; then what the bridge had goes. Sending over the
+ * NIC works while it is a port only as long as it knows its neighbours, so its routes come back after it has left. */
+#include "netd/takeover.h"
+
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+
+#include "netd/aside-route.h"
+#include "netd/netlink-rows.h"
+
+/* ---- what is taken over ---- */
+
+static const struct held_address *address_at(const struct holdings *holdings, size_t i)
+{
+	return &list_at(&holdings->addresses, struct held_address, i);
+}
+
+static const struct held_route *route_at(const struct holdings *holdings, size_t i)
+{
+	return &list_at(&holdings->routes, struct held_route, i);
+}
+
+static bool holds_address(const struct holdings *holdings, const struct ip_prefix *prefix)
+{
+	for (size_t i = 0; i < holdings->addresses.n; i++) {
+		const struct ip_prefix *held = &address_at(holdings, i)->address;
+		if (held->len == prefix->len && ip_equal(&held->ip, &prefix->ip))
+			return true;
+	}
+	return false;
+}
+
+static bool holds_route(const struct holdings *holdings, const char *key)
+{
+	for (size_t i = 0; i < holdings->routes.n; i++)
+		if (streq(route_at(holdings, i)->key, key))
+			return true;
+	return false;
+}
+
+/* After a reboot the host's own configuration has set the link up again: what that gives it now counts, and what it had
+ * before counts still. Had it nothing, since nobody but weft keeps it, what it had is all there is. */
+static const struct holdings *merge(struct lowering *l, const struct holdings *kept, const struct holdings *now)
+{
+	struct arena *arena = lower_arena(l);
+	struct holdings *both = arena_new_of(arena, struct holdings);
+	*both = *now;
+	size_t n = now->addresses.n, m = now->routes.n;
+	struct held_address *addresses = arena_alloc(arena, (n + kept->addresses.n) * sizeof(*addresses));
+	struct held_route *routes = arena_alloc(arena, (m + kept->routes.n) * sizeof(*routes));
+	if (n)
+		memcpy(addresses, now->addresses.items, n * sizeof(*addresses));
+	if (m)
+		memcpy(routes, now->routes.items, m * sizeof(*routes));
+	for (size_t i = 0; i < kept->addresses.n; i++)
+		if (!holds_address(now, &address_at(kept, i)->address))
+			addresses[n++] = *address_at(kept, i);
+	for (size_t i = 0; i < kept->routes.n; i++)
+		if (!holds_route(now, route_at(kept, i)->key))
+			routes[m++] = *route_at(kept, i);
+	both->addresses = (struct list){addresses, n};
+	both->routes = (struct list){routes, m};
+	return both;
+}
+
+const struct holdings *takeover_read(struct lowering *l, const char *link)
+{
+	struct arena *arena = lower_arena(l);
+	const struct holdings *kept = holdings_parse(alloc_kept(l, "takeover", link), arena);
+	const struct holdings *now = holdings_parse(fact(l, "holds/%s", link), arena);
+	if (kept && (!kept->addresses.n || !kept->boot))
+		kept = NULL;
+	if (kept && now && !streq(kept->boot, now->boot))
+		now = merge(l, kept, now);
+	else if (kept)
+		now = kept;
+	if (!now)
+		return NULL;
+	const char *holder = NULL;
+	if (!alloc_fixed(l, "takeover", link, holdings_text(now, arena), &holder))
+		lower_refuse_beside(l, lower_refuse(l, "spec.takeover", "%s takes '%s' over already", holder, link),
+				    holder);
+	return now;
+}
+
+/* ---- addresses ---- */
+
+struct moving {
+	struct lowering *l;
+	const struct takeover *t;
+	struct want **addresses, **asides; /* of the addresses, in their order */
+};
+
+static struct want *want_address(const struct moving *m, const struct held_address *held)
+{
+	char text[IP_TEXT];
+	struct want *w =
+		want(m->l, class_find("address"), NULL, "%s/%s", m->t->to->key, prefix_text(&held->address, text));
+	if (held->flags & IFA_F_NOPREFIXROUTE)
+		want_set(m->l, w, "noPrefixRoute", "true");
+	if (held->scope)
+		want_set(m->l, w, "scope", "%u", held->scope);
+	if (held->metric)
+		want_set(m->l, w, "metric", "%u", held->metric);
+	needs(m->l, w, m->t->to);
+	return w;
+}
+
+static struct want *set_aside(const struct moving *m, const struct held_address *held)
+{
+	char text[IP_TEXT];
+	struct want *w = want(m->l, class_find("aside-address"), NULL, "%s/%s", m->t->port->key,
+			      prefix_text(&held->address, text));
+	want_set(m->l, w, "inPlace", "false");
+	return w;
+}
+
+/* The kernel takes the first address of a subnet for the main one: it comes before the others, and goes after them. */
+static void order_subnet(const struct moving *m, size_t i)
+{
+	const struct held_address *held = address_at(m->t->holdings, i);
+	struct ip_prefix net = prefix_network(&held->address);
+	for (size_t k = 0; k < i && (held->flags & IFA_F_SECONDARY); k++) {
+		struct ip_prefix other = prefix_network(&address_at(m->t->holdings, k)->address);
+		if (other.len != net.len || !ip_equal(&other.ip, &net.ip))
+			continue;
+		needs(m->l, m->addresses[i], m->addresses[k]);
+		after(m->l, m->asides[k], m->asides[i]);
+		handover(m->l, m->asides[i], m->asides[k]);
+	}
+}
+
+static void move_addresses(struct moving *m)
+{
+	const struct holdings *holdings = m->t->holdings;
+	size_t n = holdings->addresses.n;
+	m->addresses = arena_alloc(lower_arena(m->l), (n + 1) * sizeof(*m->addresses));
+	m->asides = arena_alloc(lower_arena(m->l), (n + 1) * sizeof(*m->asides));
+	for (size_t i = 0; i < n; i++) {
+		const struct held_address *held = address_at(holdings, i);
+		struct want *address = want_address(m, held), *aside = set_aside(m, held);
+		after(m->l, m->t->port, address);
+		after(m->l, aside, m->t->port);
+		handover(m->l, address, aside);
+		handover(m->l, address, m->t->port);
+		handover(m->l, m->t->port, aside);
+		m->addresses[i] = address;
+		m->asides[i] = aside;
+		order_subnet(m, i);
+	}
+}
+
+/* ---- routes ---- */
+
+static struct want *set_route_aside(const struct moving *m, const struct held_route *held)
+{
+	const struct aside_route spec = {.present = 3, .in_place = false, .route = held->route};
+	return want(m->l, &netd_aside_route_class, &spec, "%s/%s", m->t->port->key, held->key);
+}
+
+static struct want *want_route(const struct moving *m, const struct held_route *held, const struct route_key *key)
+{
+	struct route_spec spec = held->route;
+	struct route_key there = *key;
+	spec.device = m->t->to->key;
+	spec.protocol = ROUTE_PROTOCOL;
+	if (*there.device)
+		snprintf(there.device, sizeof(there.device), "%s", m->t->to->key);
+	return route_want(m->l, &there, &spec);
+}
+
+static void move_route(const struct moving *m, const struct held_route *held)
+{
+	struct route_key key;
+	struct err err;
+	if (route_key_parse(held->key, &key, &err) < 0)
+		return;
+	bool ip6 = key.to.ip.family == 6;
+	struct want *route = want_route(m, held, &key), *aside = ip6 ? set_route_aside(m, held) : NULL;
+	route->adopt = !ip6;
+	needs(m->l, route, m->t->to);
+	after(m->l, route, m->t->port);
+	for (size_t i = 0; i < m->t->holdings->addresses.n; i++) {
+		if (address_at(m->t->holdings, i)->address.ip.family != key.to.ip.family)
+			continue;
+		needs(m->l, route, m->addresses[i]);
+		after(m->l, m->asides[i], route);
+	}
+	if (ip6) {
+		after(m->l, aside, route);
+		handover(m->l, aside, m->t->port);
+		handover(m->l, route, aside);
+	} else {
+		handover(m->l, route, m->t->port);
+	}
+	if (!key.to.len && key.table == ROUTE_TABLE_MAIN)
+		want_guards_gateway(m->t->port);
+}
+
+/* ---- what it costs ---- */
+
+static const char *time_left(uint64_t seconds, char buf[static 32])
+{
+	if (seconds < 120)
+		snprintf(buf, 32, "%u s", (unsigned)seconds);
+	else if (seconds < 7200)
+		snprintf(buf, 32, "%u min", (unsigned)(seconds / 60));
+	else
+		snprintf(buf, 32, "%u h", (unsigned)(seconds / 3600));
+	return buf;
+}
+
+static void tell_leases(const struct moving *m)
+{
+	const struct holdings *holdings = m->t->holdings;
+	char text[IP_TEXT], left[32];
+	for (size_t i = 0; i < holdings->addresses.n; i++) {
+		const struct held_address *held = address_at(holdings, i);
+		if (!held->lease_s)
+			continue;
+		want_cost(m->l, m->t->port, "master",
+			  "the address %s of %s is leased for another %s: %s keeps it then, and whoever renews it on "
+			  "%s puts it back there each time",
+			  prefix_text(&held->address, text), m->t->port->key, time_left(held->lease_s, left),
+			  m->t->to->key, m->t->port->key);
+	}
+}
+
+void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path)
+{
+	struct moving m = {.l = l, .t = takeover};
+	const struct holdings *holdings = takeover->holdings;
+	for (size_t i = 0; i < holdings->immovable.n; i++)
+		lower_refuse(
+			l, path,
+			"the route %s of %s cannot be made over another link, since it has several next hops or an "
+			"encapsulation; take it away first",
+			list_at(&holdings->immovable, const char *, i), takeover->port->key);
+	lower_at(l, path);
+	move_addresses(&m);
+	for (size_t i = 0; i < holdings->routes.n; i++)
+		move_route(&m, route_at(holdings, i));
+	tell_leases(&m);
+	lower_at(l, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Taking over what a link holds that somebody else has set up: a bridge gets the addresses, routes and MAC of a NIC
+ * that becomes its port, in an order in which the host is reachable all the time, and gives them back in one when it
+ * goes. */
+#ifndef WEFT_NETD_TAKEOVER_H
+#define WEFT_NETD_TAKEOVER_H
+
+#include "netd/holdings.h"
+
+/* What the link holds that is to be taken over, from the time when it was first looked at: what weft itself does later
+ * is no part of it. NULL if there is no such link yet. */
+const struct holdings *takeover_read(struct lowering *l, const char *link);
+
+struct takeover {
+	struct want *to;   /* the link that gets it */
+	struct want *port; /* the link that had it, wanted with its master */
+	const struct holdings *holdings;
+};
+/* Wants it all over the other link, at `path` of the object. */
+void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path);
+
+#endif
