@@ -1,73 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What was last seen of images and pools. Bounded by what is in the manifests: a path is kept only while it exists. */
 #include "core/lower.h"
+#include "core/strmap.h"
 #include "stord/stord.h"
 
+/* An entry stays when what it is about goes, until most of them are such. */
 struct seen {
 	char *path;
-	bool pool;
+	bool exists;
 	struct image_stamp stamp;
 };
-static struct seen *all;
-static size_t n_all, cap_all;
+struct memory {
+	struct arena *arena;
+	struct strmap map;
+	struct seen **all;
+	size_t n, cap, n_gone;
+};
+static struct memory images, pools;
 
-static struct seen *find(const char *path, bool pool)
+static struct seen *find(const struct memory *memory, const char *path)
 {
-	for (size_t i = 0; i < n_all; i++)
-		if (all[i].pool == pool && streq(all[i].path, path))
-			return &all[i];
-	return NULL;
+	struct seen *seen = strmap_get(&memory->map, path);
+	return seen && seen->exists ? seen : NULL;
 }
 
-static struct seen *obtain(const char *path, bool pool)
+static void clear(struct memory *memory)
 {
-	struct seen *seen = find(path, pool);
-	if (seen)
-		return seen;
-	grow(all, n_all, cap_all);
-	all[n_all] = (struct seen){.path = xstrdup(path), .pool = pool};
-	return &all[n_all++];
+	for (size_t i = 0; i < memory->n; i++) {
+		free(memory->all[i]->path);
+		free(memory->all[i]);
+	}
+	free(memory->all);
+	arena_free(memory->arena);
+	*memory = (struct memory){0};
 }
 
-static void forget(const char *path, bool pool)
+static struct seen *add(struct memory *memory, const char *path, const struct image_stamp *stamp)
 {
-	struct seen *seen = find(path, pool);
-	if (!seen)
+	if (!memory->arena) {
+		memory->arena = arena_new();
+		memory->map = strmap_in(memory->arena);
+	}
+	struct seen *seen = xcalloc(1, sizeof(*seen));
+	*seen = (struct seen){.path = xstrdup(path), .exists = true, .stamp = *stamp};
+	grow(memory->all, memory->n, memory->cap);
+	memory->all[memory->n++] = seen;
+	strmap_put(&memory->map, seen->path, seen);
+	return seen;
+}
+
+static void forget_gone(struct memory *memory)
+{
+	struct memory kept = {0};
+	for (size_t i = 0; i < memory->n; i++)
+		if (memory->all[i]->exists)
+			add(&kept, memory->all[i]->path, &memory->all[i]->stamp);
+	clear(memory);
+	*memory = kept;
+}
+
+static void put(struct memory *memory, const char *path, const struct image_stamp *stamp)
+{
+	struct seen *seen = strmap_get(&memory->map, path);
+	if (!seen && !stamp)
 		return;
-	free(seen->path);
-	*seen = all[--n_all];
+	if (!seen) {
+		add(memory, path, stamp);
+		return;
+	}
+	memory->n_gone += seen->exists && !stamp;
+	memory->n_gone -= !seen->exists && stamp;
+	seen->exists = stamp;
+	if (stamp)
+		seen->stamp = *stamp;
+	if (memory->n_gone > 64 && memory->n_gone > memory->n / 2)
+		forget_gone(memory);
 }
 
 void memory_put_image(const char *path, const struct image_state *state)
 {
-	if (state->exists && state->readable)
-		obtain(path, false)->stamp = state->stamp;
-	else
-		forget(path, false);
+	put(&images, path, state->exists && state->readable ? &state->stamp : NULL);
 }
 
 struct image_stamp memory_image(const char *path)
 {
-	const struct seen *seen = find(path, false);
+	const struct seen *seen = find(&images, path);
 	return seen ? seen->stamp : (struct image_stamp){0};
 }
 
-void memory_put_pool(const char *path, bool exists)
+void memory_put_pool(const char *source, bool exists)
 {
-	if (exists)
-		obtain(path, true);
-	else
-		forget(path, true);
+	static const struct image_stamp nothing;
+	put(&pools, source, exists ? &nothing : NULL);
 }
 
-bool memory_has_pool(const char *path)
+bool memory_has_pool(const char *source)
 {
-	return find(path, true);
+	return find(&pools, source);
 }
 
 static int answer_image(void *ctx, const char *key, char **ret)
 {
-	const struct seen *seen = find(key + strlen("image/"), false);
+	const struct seen *seen = find(&images, key + strlen("image/"));
 	if (!seen)
 		return -ENOENT;
 	*ret = xprintf("%llu", (unsigned long long)seen->stamp.size);
@@ -90,8 +124,6 @@ void memory_start(void)
 
 void memory_stop(void)
 {
-	for (size_t i = 0; i < n_all; i++)
-		free(all[i].path);
-	free(take_ptr(all));
-	n_all = cap_all = 0;
+	clear(&images);
+	clear(&pools);
 }
