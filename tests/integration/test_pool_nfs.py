@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import wait_until
+from harness import EXAMPLES, wait_until
 from test_pools import Loop, message, mounts, sh, volume
 
 pytestmark = pytest.mark.needs("exportfs", "mount.nfs", "systemctl", "qemu-img")
@@ -206,3 +206,21 @@ def test_no_room_on_the_server(host, server, tmp_path):
 def test_options_that_are_not_a_pools(host, server):
     refused = host.apply(POOL.replace("hard", "vers=3").replace('"timeo=600"', "exec"), check=False)
     assert refused.status == 2 and refused.err.count("weft itself says how") == 2 and "manifest.yaml:4:" in refused.err
+
+
+def test_the_example(host, server, tmp_path):
+    disk = Loop(tmp_path / "disk")
+    exports = Path("/exports/images")
+    try:
+        sh(f"mkfs.ext4 -q -U 0b4a9b8e-6a53-4d0f-8a0e-54e3a2a1c0de {disk.device}; mkdir -p {exports}; chmod 711 {exports}")
+        sh(f"ip addr add 192.0.2.50/32 dev {LINK}; exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.88.0.0/24:{exports}")
+        host.run("ip", "route", "add", "192.0.2.50", "via", SERVER)
+        host.apply(EXAMPLES / "pools.yaml", "--wait=90s")
+        assert mounts(host)["images"][0] == f"192.0.2.50:{exports}" and mounts(host)["fast"][0] == disk.device
+        assert (exports / "web-1.qcow2").exists() and (host.root / "lib/mounts/fast/scratch.raw").stat().st_size == 16 << 20
+        host.delete_all()
+        assert not mounts(host) and (exports / "web-1.qcow2").exists()
+        host.run("ip", "route", "del", "192.0.2.50")
+    finally:
+        sh(f"exportfs -u 10.88.0.0/24:{exports}; rm -f {exports}/web-1.qcow2", check=False)
+        disk.detach()
