@@ -369,6 +369,27 @@ class Host:
         plan = json.loads(done.out)["plan"] if done.out.strip() else []
         return [step for step in plan if not step.get("restartNeeded")]
 
+    def places_of_secret(self, secret):
+        """Where a secret is to be seen that should be nowhere: arguments and environments of all processes, weftd's log, answers and files."""
+        found = []
+
+        def search(place, data):
+            if secret.encode() in data:
+                found.append(str(place))
+        for proc in Path("/proc").glob("[0-9]*"):
+            for name in ("cmdline", "environ"):
+                with contextlib.suppress(OSError):
+                    search(proc / name, (proc / name).read_bytes())
+        search("log", self.log().encode())
+        for command in (["get", "all", "-o", "json"], ["get", "all", "-o", "yaml"], ["events", "-o", "json"], ["history", "-o", "json"], ["diff"]):
+            done = self.weft(*command, check=False)
+            search(f"weft {' '.join(command)}", (done.out + done.err).encode())
+        for directory in ("lib", "run"):
+            for path in (self.root / directory).rglob("*"):
+                if path.is_file() and not path.is_symlink() and path.stat().st_size < 64 << 20:
+                    search(path, path.read_bytes())
+        return found
+
     # ---- laws ----
 
     def check_laws(self):

@@ -251,3 +251,20 @@ def test_a_source_is_copied_onto_a_device(host, loop):
 def test_zfs_is_refused_with_what_to_use(host):
     refused = host.apply(pool("type: zfs, dataset: tank/x"), check=False)
     assert refused.status == 2 and "type: dir" in refused.err and "/dev/zvol/" in refused.err
+
+
+def test_a_secret_that_is_shown_would_be_found(host):
+    """The search that tests of secrets rely on sees what it is for."""
+    secret = "".join(("s3", "same", str(os.getpid())))
+    assert host.places_of_secret(secret) == []
+    shown = subprocess.Popen(["sleep", "60"], env={"PASSWORD": secret})
+    argument = subprocess.Popen(["sh", "-c", "sleep 60; : " + secret])
+    (host.root / "lib/files").mkdir(parents=True, exist_ok=True)
+    (host.root / "lib/files/plain").write_text(secret)
+    host.apply("apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br7, labels: {note: %s}}\nspec: {}\n" % secret, "--wait=20s")
+    found = wait_until(lambda: (f := host.places_of_secret(secret)) and len(f) >= 5 and f, 10)
+    for place in (f"/proc/{shown.pid}/environ", f"/proc/{argument.pid}/cmdline", "weft get all -o yaml", str(host.root / "lib/files/plain")):
+        assert place in found, found
+    for process in (shown, argument):
+        process.kill()
+        process.wait()
