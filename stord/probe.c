@@ -158,16 +158,15 @@ void probe_begin(struct engine *engine, const char *pool, const struct pool_stat
 	struct probe *p = find(pool);
 	if (!pool_type_at(state->type)->probe || !env.loop)
 		return;
-	if (p && table_diff(stord_pool_class.table, state, p->state) == 0)
-		return;
-	if (p)
-		probe_end(pool);
-	p = xcalloc(1, sizeof(*p));
-	*p = (struct probe){
-		.pool = xstrdup(pool), .arena = arena_new(), .engine = engine, .began_ms = wall_ms(), .next = probes};
+	if (!p) {
+		p = xcalloc(1, sizeof(*p));
+		*p = (struct probe){.pool = xstrdup(pool), .engine = engine, .began_ms = wall_ms(), .next = probes};
+		probes = p;
+		pause_for(p, 0);
+	}
+	arena_free(p->arena);
+	p->arena = arena_new();
 	p->state = table_copy(stord_pool_class.table, state, p->arena);
-	probes = p;
-	pause_for(p, 0);
 }
 
 void probe_end(const char *pool)
