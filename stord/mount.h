@@ -35,8 +35,9 @@ struct mount_seen {
 };
 /* The uppermost mount at a directory. 0 or -errno. */
 int mountinfo_find(const char *where, struct mount_seen *ret);
-/* Blocking, for children: 0 if something is mounted at the directory, or it is none of ours; else ENOTCONN, and it was
- * said. Without it an image would be made, or missed, in the empty directory below. */
+/* Is something mounted at the directory, or is it none of ours? Otherwise an image would be made, or missed, in the
+ * empty directory below. check() is for children: 0, or ENOTCONN and it was said. */
+bool mountinfo_is_there(const char *dir);
 int mountinfo_check(const char *dir);
 /* Is the option, of those that are shown, there, or at least not contradicted? Some are never shown. */
 bool mountinfo_has_option(const struct mount_seen *seen, const char *option);

@@ -40,13 +40,16 @@ int mountinfo_find(const char *where, struct mount_seen *ret)
 	return 0;
 }
 
-int mountinfo_check(const char *dir)
+bool mountinfo_is_there(const char *dir)
 {
 	cleanup_free char *ours = xprintf("%s/mounts/", env.state_dir);
 	struct mount_seen seen;
-	if (!str_starts(dir, ours) || (mountinfo_find(dir, &seen) == 0 && seen.exists))
-		return 0;
-	return say(ENOTCONN, "nothing is mounted at '%s'", dir);
+	return !str_starts(dir, ours) || (mountinfo_find(dir, &seen) == 0 && seen.exists);
+}
+
+int mountinfo_check(const char *dir)
+{
+	return mountinfo_is_there(dir) ? 0 : say(ENOTCONN, "nothing is mounted at '%s'", dir);
 }
 
 /* The value of "name=value" in a list, "" for a bare "name"; NULL if it is not there. */

