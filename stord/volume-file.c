@@ -33,13 +33,13 @@ static struct image image_of(const struct volume_call *call, char **dir)
 	};
 }
 
-/* Where nothing is mounted there is no volume of a pool that waits for its mount; but what is to be deleted is not gone
- * for that. */
+/* Where nothing is mounted yet there is no volume: it waits for its pool. What was seen before, or is to be deleted, is
+ * not gone for that. */
 static int file_look(const struct volume_call *call, struct image_state *ret)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
-	if (call->mark[0] && !mountinfo_is_there(image.dir))
+	if (call->mark[0] && !call->known->inode && !mountinfo_is_there(image.dir))
 		return 0;
 	int code = mountinfo_check(image.dir);
 	return code ? code : image_look(&image, ret);
