@@ -38,7 +38,7 @@ def pools(lab):  # noqa: F811
     lab.agent.check("set -e; mkdir -p -m 711 /srv/pool-test /etc/nfs.conf.d; printf '[nfsd]\\ngrace-time=10\\nlease-time=10\\n' >/etc/nfs.conf.d/t.conf; "
                     "systemctl start nfs-server; exportfs -o rw,sync,no_root_squash,no_subtree_check 127.0.0.1:/srv/pool-test; "
                     "mkfs.ext4 -q -F -U 5c6b2a0e-2d6a-4d6c-9a58-0f3a7f0e9b11 /dev/disk/by-id/virtio-lab-data0; udevadm settle; "
-                    f"cp {vm.SHARE}/pools.yaml /etc/weft/; systemctl start weftd || { journalctl -u weftd --no-pager | tail -40; exit 1; }", 120)
+                    f"cp {vm.SHARE}/pools.yaml /etc/weft/; systemctl start weftd || {{ journalctl -u weftd --no-pager | tail -40; exit 1; }}", 120)
     until(lab, r"""weft get volumes -o json | jq -e 'length == 2 and all(.[]; .status.conditions[] | select(.type == "Ready") | .status == "True")'""", 120)
     return lab
 
