@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lowering of a whole configuration: names are unique, references lead somewhere and in no circle, every object's
- * check() and lower() runs, in reference order. What comes of it stands on
- * itself nowhere (lower-circle.c). What is refused takes along what refers to it; in lenient mode the rest is lowered
- * without them. */
+ * check() and lower() runs, in reference order, and no resource that comes of it stands on itself (lower-circle.c).
+ * What is refused takes along what refers to it; in lenient mode the rest is lowered without them. */
 #include "core/lower-internal.h"
 
 #include "core/env.h"
