@@ -51,17 +51,26 @@ int vlan_set_parse(const char *text, struct vlan_set *ret)
 	return parse_set(text, ret, &err);
 }
 
+/* The first VLAN from this one on, VLAN_MAX + 1 if there is none. Most sets are empty, and written for every port. */
+static unsigned next_vlan(const struct vlan_set *set, unsigned from)
+{
+	for (unsigned vlan = from; vlan <= VLAN_MAX; vlan = (vlan / 64 + 1) * 64) {
+		uint64_t bits = set->bits[vlan / 64] >> vlan % 64;
+		if (bits)
+			return vlan + (unsigned)__builtin_ctzll(bits);
+	}
+	return VLAN_MAX + 1;
+}
+
 const char *vlan_set_text(const struct vlan_set *set, struct arena *arena)
 {
 	const char *text = "";
-	for (unsigned first = 1; first <= VLAN_MAX; first++) {
-		unsigned last = first;
-		if (!vlan_set_has(set, first))
-			continue;
+	unsigned last;
+	for (unsigned first = next_vlan(set, 1); first <= VLAN_MAX; first = next_vlan(set, last + 1)) {
+		last = first;
 		while (last < VLAN_MAX && vlan_set_has(set, last + 1))
 			last++;
 		text = arena_printf(arena, last > first ? "%s%s%u-%u" : "%s%s%u", text, *text ? "," : "", first, last);
-		first = last;
 	}
 	return text;
 }

@@ -326,9 +326,11 @@ static int create_by_descriptor(struct netlink_batch *batch, const struct writin
 		return r;
 	remember(w, take_fd(&fd), w->master);
 	r = put_alias(batch, w, ~(uint64_t)(1 << LINK_UP));
+	if (r < 0 || (!has_row(w->op->want, LINK_PORT) && !has_row(w->op->want, LINK_VLANS)))
+		return r; /* most have nothing to set, and asking for the index takes time */
 	const struct link_port_change change = {
 		.index = (int)if_nametoindex(w->op->key), .rows = w->op->rows, .joins = joined(w)};
-	return r < 0 ? r : link_put_port(batch, w->op, &change);
+	return link_put_port(batch, w->op, &change);
 }
 
 /* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same
