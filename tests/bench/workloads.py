@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each workload twice: as manifests, and as the lines of `ip -batch` that make the same links with the same settings, and remove them."""
 
+FIRST_VNI = 5001
 HEAD = "apiVersion: weft/v1\nkind: {}\nmetadata: {{name: {}}}\nspec: {}\n"
 
 
@@ -68,12 +69,12 @@ class Vxlans(Workload):
     name, needs = "vxlans", "Vxlan"
 
     def objects(self):
-        return [("Vxlan", f"x{i}", f"{{vni: {i + 1}, local: 127.0.0.1, port: 4789}}") for i in range(self.n)]
+        return [("Vxlan", f"x{i}", f"{{vni: {FIRST_VNI + i}, local: 127.0.0.1, mtu: 1450}}") for i in range(self.n)]
 
     def make(self):
         return [line for i in range(self.n) for line in (
-            f"link add x{i} address {mac(i, 1)} type vxlan id {i + 1} local 127.0.0.1 dstport 4789",
-            f"link set x{i} alias weft:x up")]
+            f"link add x{i} address {mac(i, 1)} type vxlan id {FIRST_VNI + i} local 127.0.0.1 dstport 4789 ttl 64",
+            f"link set x{i} alias weft:x mtu 1450 up")]
 
     def remove(self):
         return [f"link del x{i}" for i in range(self.n)]
@@ -94,7 +95,7 @@ class Fabric(Workload):
     def port(self, i):
         if self.ports == "Tap":
             return ("Tap", f"x{i}", f"{{bridge: b{i}}}")
-        return ("Vxlan", f"x{i}", f"{{vni: {i + 1}, local: 127.0.0.1, port: 4789, bridge: b{i}}}")
+        return ("Vxlan", f"x{i}", f"{{vni: {FIRST_VNI + i}, local: 127.0.0.1, mtu: 1450, bridge: b{i}}}")
 
     def bridge(self, i, spec="{}"):
         return ("Bridge", f"b{i}", spec)
@@ -104,11 +105,11 @@ class Fabric(Workload):
 
     def make(self):
         new = "tuntap add dev x{i} mode tap user root vnet_hdr" if self.ports == "Tap" else \
-            "link add x{i} address {mac} type vxlan id {vni} local 127.0.0.1 dstport 4789"
-        mac_too = " address {mac}" if self.ports == "Tap" else ""
-        return [line.format(i=i, vni=i + 1, mac=mac(i, 2)) for i in range(self.n) for line in (
+            "link add x{i} address {mac} type vxlan id {vni} local 127.0.0.1 dstport 4789 ttl 64"
+        rest = " address {mac}" if self.ports == "Tap" else " mtu 1450"
+        return [line.format(i=i, vni=FIRST_VNI + i, mac=mac(i, 2)) for i in range(self.n) for line in (
             f"link add b{i} address {mac(i, 1)} type bridge", f"link set b{i} alias weft:x mtu 1500 up",
-            new, "link set x{i} alias weft:x" + mac_too + " master b{i} up")]
+            new, "link set x{i} alias weft:x" + rest + " master b{i} up")]
 
     def remove(self):
         return [f"link del x{i}" for i in range(self.n)] + [f"link del b{i}" for i in range(self.n)]
