@@ -86,6 +86,9 @@ struct manager {
 	struct job *waiting; /* final, waiting for Ready */
 	uint64_t *leaving;   /* revisions that may still have something on the host */
 	size_t n_leaving, cap_leaving;
+	char **suspects; /* keys of facts, or beginnings of keys with a *, that may have changed */
+	size_t n_suspects, cap_suspects;
+	uint64_t facts_due_ms; /* not looked at before */
 	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
 	size_t n_statuses;
 	struct generation *status_gen; /* owned */

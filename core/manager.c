@@ -5,6 +5,9 @@
 
 #include "core/env.h"
 #include "core/event.h"
+#include "core/strmap.h"
+
+enum { FACTS_PAUSE_MS = 200, SUSPECTS_MAX = 64 };
 
 /* ---- what the engine asks for ---- */
 
@@ -45,6 +48,96 @@ static void engine_notify(void *ctx, const struct engine_notice *notice)
 				   .warning = bad});
 }
 
+/* ---- facts ---- */
+
+static bool fits(const char *key, const char *pattern)
+{
+	size_t len = strlen(pattern);
+	bool prefix = len && pattern[len - 1] == '*';
+	return prefix ? strncmp(key, pattern, len - 1) == 0 : streq(key, pattern);
+}
+
+static bool is_suspect(const struct manager *m, const char *key)
+{
+	for (size_t i = 0; i < m->n_suspects; i++)
+		if (fits(key, m->suspects[i]))
+			return true;
+	return false;
+}
+
+struct fact_now {
+	const char *text;
+};
+
+static struct fact_now *read_now(const char *key, struct strmap *known)
+{
+	struct fact_now *now = strmap_get(known, key);
+	if (now)
+		return now;
+	cleanup_free char *text = NULL;
+	now = arena_new_of(known->arena, struct fact_now);
+	if (fact_read(key, &text) == 0)
+		now->text = arena_strdup(known->arena, text);
+	strmap_put(known, key, now);
+	return now;
+}
+
+/* Has a suspect that the generation read another value now? Thousands may have read the same: it is asked for once. */
+static bool has_changed(const struct manager *m, const struct generation *gen)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct strmap known = strmap_in(arena);
+	for (size_t i = 0; gen && i < gen->n_facts; i++) {
+		const struct fact_row *row = &gen->facts[i];
+		if (is_suspect(m, row->key) && !streq(read_now(row->key, &known)->text, row->value))
+			return true;
+	}
+	return false;
+}
+
+static void forget_suspects(struct manager *m)
+{
+	while (m->n_suspects)
+		free(m->suspects[--m->n_suspects]);
+}
+
+static void relower(struct manager *m)
+{
+	for (const struct job *job = m->queue; job; job = job->next)
+		if (job->type == JOB_RELOWER)
+			return; /* it has not begun, and will see this one as well */
+	struct job *job = job_new(JOB_RELOWER, NULL, NULL);
+	job->what = "a fact of the host has changed";
+	job->set = "";
+	job_submit(m, job);
+}
+
+/* What a thousand links make of addresses comes in as many events: they are looked at together, every now and then. */
+static void check_facts(struct manager *m)
+{
+	if (!m->n_suspects || now_ms() < m->facts_due_ms)
+		return;
+	m->facts_due_ms = now_ms() + FACTS_PAUSE_MS;
+	bool changed = has_changed(m, m->final) || (m->job && has_changed(m, m->job->gen));
+	forget_suspects(m);
+	if (changed)
+		relower(m);
+}
+
+void manager_fact_changed(struct manager *m, const char *key)
+{
+	for (size_t i = 0; i < m->n_suspects; i++)
+		if (fits(key, m->suspects[i]))
+			return;
+	if (m->n_suspects == SUSPECTS_MAX) {
+		forget_suspects(m);
+		key = "*";
+	}
+	grow(m->suspects, m->n_suspects, m->cap_suspects);
+	m->suspects[m->n_suspects++] = xstrdup(key);
+	manager_schedule(m);
+}
+
 /* ---- the loop ---- */
 
 static void set_timer(sd_event_source *source, uint64_t at_ms)
@@ -59,8 +152,8 @@ static void set_timer(sd_event_source *source, uint64_t at_ms)
 
 static uint64_t next_deadline(const struct manager *m)
 {
-	uint64_t next = UINT64_MAX;
-	if (m->job && m->job->deadline_ms && !m->job->verifying)
+	uint64_t next = m->n_suspects ? m->facts_due_ms : UINT64_MAX;
+	if (m->job && m->job->deadline_ms && m->job->deadline_ms < next && !m->job->verifying)
 		next = m->job->deadline_ms;
 	for (const struct job *job = m->waiting; job; job = job->next)
 		if (job->deadline_ms < next)
@@ -78,6 +171,7 @@ static int on_run(sd_event_source *source, void *ctx)
 	m->activity = engine_activity(m->engine);
 	if (m->noticed) /* or nobody would know since when it is so */
 		statuses_refresh(m);
+	check_facts(m);
 	job_progress(m);
 	manager_forget_leaving(m);
 	set_timer(m->timer_source, next);
@@ -161,6 +255,8 @@ struct manager *manager_free(struct manager *m)
 	free_jobs(m->waiting);
 	generation_unref(m->final);
 	free(m->leaving);
+	forget_suspects(m);
+	free(m->suspects);
 	statuses_free(m);
 	store_close(m->store);
 	free(m);
@@ -275,35 +371,3 @@ void manager_reload(struct manager *m)
 	engine_retry(m->engine, NULL);
 }
 
-static bool differs_now(const struct fact_row *row)
-{
-	cleanup_free char *now = NULL;
-	(void)fact_read(row->key, &now);
-	return !streq(now, row->value);
-}
-
-/* Has a fact of this key that the generation read another value now? */
-static bool has_changed(const struct generation *gen, const char *key)
-{
-	size_t len = strlen(key);
-	bool prefix = len && key[len - 1] == '*';
-	for (size_t i = 0; gen && i < gen->n_facts; i++) {
-		const char *read = gen->facts[i].key;
-		if ((prefix ? strncmp(read, key, len - 1) == 0 : streq(read, key)) && differs_now(&gen->facts[i]))
-			return true;
-	}
-	return false;
-}
-
-void manager_fact_changed(struct manager *m, const char *key)
-{
-	if (!has_changed(m->final, key) && !(m->job && has_changed(m->job->gen, key)))
-		return;
-	for (const struct job *job = m->queue; job; job = job->next)
-		if (job->type == JOB_RELOWER)
-			return; /* it has not begun, and will see this one as well */
-	struct job *job = job_new(JOB_RELOWER, NULL, NULL);
-	job->what = "a fact of the host has changed";
-	job->set = "";
-	job_submit(m, job);
-}
