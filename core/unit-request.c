@@ -275,6 +275,9 @@ void unit_mount(const struct unit_mount *spec, unit_done_fn *done, void *ctx)
 			.ctx = mount_task_new(unit, done, ctx),
 		},
 		"StartTransientUnit");
+	/* systemd would wait for it to come. */
+	if (str_starts(spec->what, "/dev/") && access(spec->what, F_OK) < 0 && !task->err.code)
+		err_set(&task->err, ENOENT, "there is no device '%s'", spec->what);
 	int r = begin_unit(task);
 	if (r >= 0)
 		r = add_mount(task->request, spec, words, deadline_ms);

@@ -81,6 +81,19 @@ static void fail(struct unit_task *task, int code, const char *why)
 	end(task);
 }
 
+/* A job that is not waited for any longer (a mount may wait for its device) is not to stand in the next one's way. */
+static void cancel_job(const char *job)
+{
+	sd_bus_message *message = NULL;
+	int r = units.bus ? sd_bus_message_new_method_call(units.bus, &message, SYSTEMD, job, SYSTEMD ".Job", "Cancel")
+			  : -ENOTCONN;
+	if (r >= 0)
+		r = sd_bus_message_set_expect_reply(message, false);
+	if (r >= 0)
+		sd_bus_send(units.bus, message, NULL);
+	sd_bus_message_unref(message);
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct unit_task *task = ctx;
@@ -88,6 +101,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 		task->job ? "systemd did not get it done within %u s; `systemctl status '%s'` tells how far it is"
 			  : "systemd gave no answer over D-Bus within %u s; `systemctl status '%s'` tells if it lives",
 		(task->deadline_ms + 999) / 1000, task->job ? task->unit : "dbus");
+	if (task->job)
+		cancel_job(task->job);
 	fail(task, ETIMEDOUT, why);
 	return 0;
 }

@@ -268,10 +268,12 @@ static void test_mounts(void **state)
 	assert_string_equal(unmounted(where).err.text, "");
 	/* And what cannot be mounted says why, and may be tried again. */
 	for (int i = 0; i < 2; i++) {
-		struct seen bad = mounted((struct unit_mount){.what = "/dev/nothing", .where = where, .type = "ext4"});
+		struct seen bad = mounted((struct unit_mount){.what = "none", .where = where, .type = "nosuchfs"});
 		assert_int_equal(bad.err.code, EIO);
 		print_message("%s\n", bad.err.text);
-		assert_non_null(strstr(bad.err.text, "/dev/nothing"));
+		assert_non_null(strstr(bad.err.text, "nosuchfs"));
+		bad = mounted((struct unit_mount){.what = "/dev/nothing", .where = where, .type = "ext4"});
+		assert_int_equal(bad.err.code, ENOENT);
 	}
 	assert_string_equal(mounted(spec).err.text, "");
 	assert_string_equal(unmounted(where).err.text, "");
