@@ -157,7 +157,7 @@ static int on_subscribed(sd_bus_message *reply, void *ctx, sd_bus_error *unused)
 {
 	bool lost = sd_bus_message_is_method_error(reply, NULL) && sd_bus_is_ready(sd_bus_message_get_bus(reply)) <= 0;
 	for (struct unit_task *task = units.tasks; task && !lost; task = task->next)
-		if (!task->n_sent)
+		if (!task->call && !task->job)
 			arm_again(task, 0);
 	return 0;
 }
