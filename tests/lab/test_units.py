@@ -138,12 +138,10 @@ def test_a_reboot_asks_the_guests_and_brings_all_back(guests):
     assert lab.agent.check("systemctl --failed --no-legend") == ""
     assert "BYE" in lab.agent.check("cat /var/tmp/heard"), "the guest has heard the power button"
     last = lab.agent.check("journalctl -b -1 -o cat --no-pager").splitlines()
-    print("\n".join(line for line in last if "weft" in line or "target" in line or "GuestKilled" in line))
     order = [next(i for i, line in enumerate(last) if line.startswith(text)) for text in (
         "Stopping weft-guests.service", "weft-guest-web.service: Deactivated", "Stopped weft-guests.service", "Stopping weftd.service",
-        "Stopped weftd.service", "Stopping weft-dnsmasq-lan9.service")]
+        "Stopped weftd.service", "Stopping weft-dnsmasq-lan9.service", "Stopped target local-fs.target")]
     assert order == sorted(order)
-    assert next(i for i, line in enumerate(last) if line.startswith("Stopped target network.target")) > order[2], "the network goes later"
     assert not [line for line in last if "did not shut down" in line]
 
 
@@ -177,7 +175,7 @@ def test_many_weftds_beside_each_other(lab):  # noqa: F811
         until(lab, f"weft --socket /srv/{name}/run/weft.sock apply -f {vm.SHARE}/{name}.yaml --wait=30s")
     units = lab.agent.check("systemctl list-units --no-legend --plain 'weft-*-dnsmasq-*' | cut -d' ' -f1").split()
     assert sorted(units) == sorted(f"weft-{lab.agent.check(f'cat /srv/{name}/lib/instance').strip()}-dnsmasq-{name}.service" for name in ("one", "two"))
-    """One in a network namespace of its own cannot have what it starts started by systemd, which stands in another."""
+    # One in a network namespace of its own cannot have what it starts started by systemd, which stands in another.
     lab.agent.check("ip netns add three; cd /; mkdir /srv/three; setsid ip netns exec three weftd --root /srv/three >/srv/three/log 2>&1 </dev/null &")
     until(lab, f"weft --socket /srv/three/run/weft.sock apply -f {vm.SHARE}/one.yaml --wait=30s")
     pid = json.loads(lab.agent.check("cat /srv/three/run/networks/one/process.json"))["pid"]
