@@ -31,6 +31,7 @@ static bool bridge_nf_is_there(void)
 static const struct doctor_module modules[] = {
 	{"bridge", "networks and bridges are made of it", FINDING_BAD, NULL},
 	{"tun", "guests' ports are taps", FINDING_BAD, tun_opens},
+	{"bonding", "without it, no Bond can be made", FINDING_WARN, NULL},
 	{"nf_tables", "NAT and the protection of networks need it", FINDING_BAD, nf_tables_answers},
 	{"br_netfilter", "without it, frames from guest to guest pass no firewall, which is as it should be",
 	 FINDING_OK, bridge_nf_is_there},

@@ -305,6 +305,21 @@ static struct want *want_row(struct lowering *l, const char *class, const char *
 	return w;
 }
 
+/* Frames from guest to guest are the bridge's business, not that of everybody's FORWARD chain. */
+static void want_frames_alone(struct lowering *l, enum family family)
+{
+	char key[64];
+	snprintf(key, sizeof(key), "net/bridge/bridge-nf-call-%s", family == FAMILY_IPV6 ? "ip6tables" : "iptables");
+	if (fact(l, "sysctl/%s", key))
+		want_row(l, "sysctl", key, "value", "0");
+}
+
+void netd_firewall_want_bridged(struct lowering *l)
+{
+	want_frames_alone(l, FAMILY_IPV4);
+	want_frames_alone(l, FAMILY_IPV6);
+}
+
 static void lower_sysctls(const struct side *side)
 {
 	const struct netd_firewall_plan *plan = side->plan;
@@ -323,10 +338,7 @@ static void lower_sysctls(const struct side *side)
 		needs(side->l, want_row(side->l, "sysctl", key, "value", "1"),
 		      want_find(side->l, "link", plan->bridge));
 	}
-	/* Frames from guest to guest are the bridge's business, not that of everybody's FORWARD chain. */
-	snprintf(key, sizeof(key), "net/bridge/bridge-nf-call-%s", six ? "ip6tables" : "iptables");
-	if (fact(side->l, "sysctl/%s", key))
-		want_row(side->l, "sysctl", key, "value", "0");
+	want_frames_alone(side->l, side->family);
 }
 
 static struct want *lower_side(struct lowering *l, const struct netd_firewall_plan *plan, enum family family)

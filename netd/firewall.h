@@ -24,6 +24,9 @@ struct netd_firewall_plan {
  * IPv4's filter table. What depends on the bridge needs link/BRIDGE by itself. */
 struct want *netd_firewall_want(struct lowering *l, const struct netd_firewall_plan *plan);
 
+/* Wants that frames which only cross a bridge pass none of the host's rules. */
+void netd_firewall_want_bridged(struct lowering *l);
+
 extern const struct resource_class netd_firewall_path_class, netd_firewalld_zone_class;
 
 /* Registers the facts firewall/backend ("nft" or "legacy") and firewall/ipv6, and begins to listen to nftables. */

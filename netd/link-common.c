@@ -119,10 +119,11 @@ static bool mtu_fits(struct lowering *l, const struct object *object)
 	return false;
 }
 
-static void want_mtu(struct lowering *l, const struct object *object, struct want *link)
+/* Of a link that is there already only what is written: else it keeps what it has. */
+static void want_mtu(struct lowering *l, const struct object *object, struct want *link, bool made)
 {
 	const struct link_common *common = object->spec;
-	uint32_t mtu = link_mtu(l, object->name);
+	uint32_t mtu = made ? link_mtu(l, object->name) : link_mtu_written(l, object);
 	if (!mtu)
 		return;
 	lower_at(l, common->mtu ? "spec.mtu" : NULL);
@@ -176,7 +177,7 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	if (plan->kind)
 		want_set(l, link, "kind", "%s", plan->kind);
 	want_mac(l, object, link, plan);
-	want_mtu(l, object, link);
+	want_mtu(l, object, link, plan->kind != NULL);
 	want_set(l, link, "up", "%s", common->up ? "true" : "false");
 	if (plan->kind || common->bridge)
 		link_join(l, link, common->bridge, "spec.bridge");

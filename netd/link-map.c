@@ -242,13 +242,19 @@ static uint32_t mtu_of_bridge(struct lowering *l, const char *port)
 	return object ? written_mtu(object) : 0;
 }
 
+uint32_t link_mtu_written(struct lowering *l, const struct object *object)
+{
+	uint32_t mtu = written_mtu(object);
+	return mtu ? mtu : mtu_of_bridge(l, object->name);
+}
+
 static uint32_t mtu_of_object(struct lowering *l, const struct object *object, const char *name)
 {
 	const struct link_kind *kind = kind_of(object);
 	struct link_room room;
-	uint32_t mtu = written_mtu(object);
-	if (!mtu)
-		mtu = mtu_of_bridge(l, name);
+	uint32_t mtu = is_network(object) ? written_mtu(object) : link_mtu_written(l, object);
+	if (!mtu && !kind && !is_network(object)) /* a link that is there already keeps what it has */
+		return mtu_of_fact(l, name);
 	if (!mtu && is_network(object))
 		mtu = link_mtu_of_ports(l, name);
 	if (!mtu && kind && kind->mtu)

@@ -18,6 +18,8 @@ const char *link_port_at(struct lowering *l, const char *bridge, size_t i);
 
 /* The MTU that a link will have; 0 if there is no telling. */
 uint32_t link_mtu(struct lowering *l, const char *name);
+/* That which its manifest says, or its bridge's; 0 if neither does. */
+uint32_t link_mtu_written(struct lowering *l, const struct object *object);
 /* The lowest of a bridge's ports that do not follow it; 0 if it has none such. */
 uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge);
 

@@ -20,6 +20,12 @@ static const struct table *choose_info(const void *around)
 	return kind ? kind->info : NULL;
 }
 
+static const struct table *choose_paused(const void *around)
+{
+	const struct link_kind *kind = link_kind_find(((const struct link_spec *)around)->kind);
+	return kind ? kind->paused : NULL;
+}
+
 static const struct field link_rows[] = {
 	[LINK_KIND] = F_STRING("kind", struct link_spec, kind, .max = 31, .flags = FIELD_RECREATE,
 			       .doc = "What sort of link it is."),
@@ -38,6 +44,8 @@ static const struct field link_rows[] = {
 				   .doc = "The link that its packets leave by; empty for what the routes say."),
 	[LINK_FIXED] = F_VARIANT("fixed", struct link_spec, fixed, choose_fixed, .flags = FIELD_RECREATE,
 				 .doc = "What only its kind has and cannot change while it lives."),
+	[LINK_PAUSED] = F_VARIANT("paused", struct link_spec, paused, choose_paused,
+				  .doc = "What only its kind has and can change only while it is down."),
 	[LINK_INFO] = F_VARIANT("info", struct link_spec, info, choose_info, .doc = "What only its kind has."),
 	[LINK_IFINDEX] =
 		F_U32("ifindex", struct link_spec, ifindex, .flags = FIELD_STATUS, .doc = "The kernel's number of it."),
@@ -103,6 +111,13 @@ static void observe_lower(const struct netlink_cache *cache, const struct netlin
 	}
 }
 
+static void *observe_variant(const struct netlink_link *link, const struct table *table, struct arena *arena)
+{
+	void *rows = arena_alloc(arena, table->size);
+	netlink_get_rows(table, link->info.data, link->info.size, arena, rows);
+	return rows;
+}
+
 static void observe_variants(const struct netlink_cache *cache, const struct netlink_link *link,
 			     const struct link_spec *want, struct link_spec *seen, struct arena *arena)
 {
@@ -110,14 +125,16 @@ static void observe_variants(const struct netlink_cache *cache, const struct net
 	if (!kind)
 		return;
 	if (kind->fixed) {
-		seen->fixed = arena_alloc(arena, kind->fixed->size);
+		seen->fixed = observe_variant(link, kind->fixed, arena);
 		set_present(seen, LINK_FIXED);
-		netlink_get_rows(kind->fixed, link->info.data, link->info.size, arena, seen->fixed);
+	}
+	if (kind->paused) {
+		seen->paused = observe_variant(link, kind->paused, arena);
+		set_present(seen, LINK_PAUSED);
 	}
 	if (kind->info) {
-		seen->info = arena_alloc(arena, kind->info->size);
+		seen->info = observe_variant(link, kind->info, arena);
 		set_present(seen, LINK_INFO);
-		netlink_get_rows(kind->info, link->info.data, link->info.size, arena, seen->info);
 	}
 	if (kind->decode)
 		kind->decode(cache, link, want, seen, arena);
@@ -190,6 +207,11 @@ static void observe(struct netlink_cache *cache, struct op *op)
 	op->obs.owner = owner_of(link, op);
 	op->obs.incarnation = (uint64_t)link->index;
 	observe_rows(cache, link, op, seen, op->obs.arena);
+	const struct link_kind *kind = link_kind_of(link);
+	if (!kind || !kind->health)
+		return;
+	netlink_cache_watch(cache, op->key, NETLINK_WATCH_PORTS);
+	op->obs.health = kind->health(cache, link, seen, op->obs.arena);
 }
 
 /* ---- create ---- */
@@ -246,7 +268,7 @@ static int put_common(struct nlmsghdr *message, const struct writing *w, const s
 
 /* What only its kind has: the rows of these masks. */
 struct info_rows {
-	uint64_t fixed, info;
+	uint64_t fixed, paused, info;
 	bool underlay, created;
 };
 
@@ -257,10 +279,14 @@ static int put_info_data(struct nlmsghdr *message, const struct writing *w, cons
 	int r = 0;
 	if (rows->fixed && kind->fixed && has_row(want, LINK_FIXED))
 		r = netlink_put_rows(message, kind->fixed, want->fixed, rows->fixed);
+	if (r == 0 && rows->paused && kind->paused && has_row(want, LINK_PAUSED))
+		r = netlink_put_rows(message, kind->paused, want->paused, rows->paused);
 	if (r == 0 && rows->info && kind->info && has_row(want, LINK_INFO))
 		r = netlink_put_rows(message, kind->info, want->info, rows->info);
 	if (rows->underlay && kind->underlay && has_row(want, LINK_UNDERLAY))
 		mnl_attr_put_u32(message, kind->underlay, (uint32_t)w->underlay);
+	if (r == 0 && rows->info && kind->put_more)
+		kind->put_more(message, w->cache, want, rows->info);
 	if (rows->created && kind->put)
 		kind->put(message, want);
 	return r;
@@ -290,6 +316,12 @@ static const struct netlink_link *joined(const struct writing *w)
 {
 	bool joins = w->master && (w->op->verb == OP_CREATE || w->op->rows & 1 << LINK_MASTER);
 	return joins ? netlink_link_by_index(w->cache, w->master) : NULL;
+}
+
+static bool takes_only_down(const struct netlink_link *master)
+{
+	const struct link_kind *kind = master ? link_kind_of(master) : NULL;
+	return kind && kind->ports_join_down;
 }
 
 static void remember(const struct writing *w, int fd, int master)
@@ -345,11 +377,12 @@ static int create_by_message(struct netlink_batch *batch, const struct writing *
 	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
 	if (w->kind->follows_mtu)
 		first.mtu ^= 1;
-	int r = put_common(message, w, &first, UINT64_MAX);
+	uint64_t later = takes_only_down(joined(w)) ? 1 << LINK_UP : 0; /* its master raises it */
+	int r = put_common(message, w, &first, ~later);
 	uint64_t known =
 		w->kind->info && has_row(&first, LINK_INFO) ? netlink_rows_at_default(w->kind->info, first.info) : 0;
 	if (r == 0)
-		r = put_info(message, w, &(struct info_rows){UINT64_MAX, ~known, w->underlay != 0, true});
+		r = put_info(message, w, &(struct info_rows){UINT64_MAX, UINT64_MAX, ~known, w->underlay != 0, true});
 	netlink_batch_end(batch, message);
 	return r < 0 ? r : put_alias(batch, w, w->kind->follows_mtu ? 1 << LINK_MTU : 0);
 }
@@ -475,10 +508,26 @@ static uint64_t info_differences(const struct link_kind *kind, const struct op *
 static struct info_rows info_to_say(const struct writing *w, uint64_t info)
 {
 	bool underlay = w->op->rows & 1 << LINK_UNDERLAY;
-	bool any = underlay || (info && netlink_has_rows(w->kind->info, info));
+	uint64_t paused = w->op->rows & 1 << LINK_PAUSED ? UINT64_MAX : 0;
+	bool any = underlay || paused || (info && (w->kind->put_more || netlink_has_rows(w->kind->info, info)));
 	if (any && w->kind->whole)
-		return (struct info_rows){UINT64_MAX, UINT64_MAX, w->underlay != 0, false};
-	return (struct info_rows){0, any ? info : 0, underlay, false};
+		return (struct info_rows){UINT64_MAX, UINT64_MAX, UINT64_MAX, w->underlay != 0, false};
+	return (struct info_rows){0, paused, any ? info : 0, underlay, false};
+}
+
+/* Some changes ask for a link that is down, and some leave it so. What was up, or is to be, is up again afterwards; not
+ * by the message itself, since kernels before 6.2 raise it first and then let it join. */
+struct pause {
+	bool before, after;
+};
+static struct pause pause_for(const struct writing *w, const struct netlink_link *link)
+{
+	const struct link_spec *want = w->op->want;
+	bool is_up = link->flags & IFF_UP, stays_up = has_row(want, LINK_UP) ? want->up : is_up;
+	bool changes = w->op->rows & 1 << LINK_PAUSED;
+	bool moves = w->op->rows & 1 << LINK_MASTER, joins = takes_only_down(joined(w));
+	bool leaves = moves && link->master && takes_only_down(netlink_link_by_index(w->cache, link->master));
+	return (struct pause){is_up && (changes || joins), stays_up && (changes || joins || leaves)};
 }
 
 /* In a message of its own: tunnels refuse an MTU beside it, and some take theirs anew, so that is said afterwards. */
@@ -509,16 +558,22 @@ static int encode_update(struct netlink_batch *batch, struct netlink_cache *cach
 		return r;
 	remember(&w, -1, op->rows & 1 << LINK_MASTER ? w.master : 0);
 	struct info_rows rows = w.kind ? info_to_say(&w, info) : (struct info_rows){0};
-	bool any = rows.fixed || rows.info || rows.underlay;
+	bool any = rows.fixed || rows.paused || rows.info || rows.underlay;
+	const struct pause pause = pause_for(&w, link);
+	if (pause.before)
+		put_flags(batch, op, link->index, 0);
 	if (any && (r = put_info_alone(batch, &w, link, &rows)) < 0)
 		return r;
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	header->ifi_index = link->index;
-	r = put_common(message, &w, want, op->rows | (any ? 1 << LINK_MTU : 0));
+	uint64_t common = op->rows | (any ? 1 << LINK_MTU : 0);
+	r = put_common(message, &w, want, pause.after ? common & ~(uint64_t)(1 << LINK_UP) : common);
 	/* A link of ours whose mark was wiped off is marked again; an adopted one is not ours and stays unmarked. */
 	if (op->mark && !link->alias && link->was_ours)
 		mnl_attr_put_strz(message, IFLA_IFALIAS, op->mark);
 	netlink_batch_end(batch, message);
+	if (pause.after)
+		put_flags(batch, op, link->index, IFF_UP);
 	const struct link_port_change change = {
 		.index = link->index, .rows = op->rows, .link = link, .joins = joined(&w)};
 	return r < 0 ? r : link_put_port(batch, op, &change);

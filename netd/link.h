@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The class "link": a network interface, key NAME. Rows that every link has are in struct link_spec; what only one kind
- * of link has is in two variants that the link kind brings (one file each, link-KIND.c): `fixed` cannot change while
- * the link lives, `info` can.
+ * of link has is in three variants that the link kind brings (one file each, link-KIND.c): `fixed` cannot change while
+ * the link lives, `paused` only while it is down, `info` at any time.
  *
  * A want without the row `kind` is about a link that somebody else made (a NIC as a bridge's port): its rows are set,
  * it is never made, removed or marked. */
@@ -24,6 +24,7 @@ enum {
 	LINK_LINK,
 	LINK_UNDERLAY,
 	LINK_FIXED,
+	LINK_PAUSED,
 	LINK_INFO,
 	LINK_IFINDEX,
 	LINK_OPERSTATE,
@@ -59,7 +60,7 @@ struct link_spec {
 	const char *underlay; /* what its packets leave by, "" for whatever the routes say; it can */
 	struct link_port port;
 	struct link_vlans vlans;
-	void *fixed, *info; /* as the kind says */
+	void *fixed, *paused, *info; /* as the kind says */
 	uint32_t ifindex;
 	const char *operstate;
 	bool carrier;
@@ -79,10 +80,12 @@ struct link_kind {
 	const struct kind *object; /* the kind whose objects are such links; NULL: none */
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
 	const struct table *fixed; /* NULL: none */
+	const struct table *paused;
 	const struct table *info;
-	uint16_t underlay; /* attribute of IFLA_INFO_DATA that holds the row `underlay`; 0: none */
-	bool follows_mtu;  /* its MTU follows its ports until it was changed once */
-	bool whole;        /* what a change of it leaves out is reset: so all is said */
+	uint16_t underlay;    /* attribute of IFLA_INFO_DATA that holds the row `underlay`; 0: none */
+	bool follows_mtu;     /* its MTU follows its ports until it was changed once */
+	bool whole;           /* what a change of it leaves out is reset: so all is said */
+	bool ports_join_down; /* a link must be down to become a port of it, and is left down when it leaves */
 
 	/* In lowering, see link-map.h. */
 	bool follows_bridge; /* as a port without an MTU of its own it has that of its bridge, and does not limit it */
@@ -108,11 +111,17 @@ struct link_kind {
 	int (*prepare)(const struct netlink_cache *cache, struct op *op);
 	/* Adds to IFLA_INFO_DATA of a link that is made what rows alone do not tell. NULL: nothing. */
 	void (*put)(struct nlmsghdr *message, const struct link_spec *want);
+	/* Adds those of the rows of `info` that are no plain attributes. NULL: there are none. */
+	void (*put_more)(struct nlmsghdr *message, const struct netlink_cache *cache, const struct link_spec *want,
+			 uint64_t info_rows);
 	/* Changes the rows of `info` that do not travel as attributes. NULL: all do. */
 	int (*change)(struct op *op, uint64_t info_rows);
 	/* Adds to the observed info what attributes alone do not tell; `want` may be NULL. */
 	void (*decode)(const struct netlink_cache *cache, const struct netlink_link *link, const struct link_spec *want,
 		       struct link_spec *seen, struct arena *arena);
+	/* A sentence on what keeps it from its work, in `arena`; NULL when it does it. NULL: nothing is known. */
+	const char *(*health)(const struct netlink_cache *cache, const struct netlink_link *link,
+			      const struct link_spec *seen, struct arena *arena);
 };
 /* All of them: written by weft_link_kind() in CMakeLists.txt. */
 extern const struct link_kind *const link_kinds[];

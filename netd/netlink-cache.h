@@ -98,7 +98,12 @@ struct netlink_link *netlink_link_by_index(const struct netlink_cache *cache, in
 /* Is any link in this group? */
 bool netlink_group_used(const struct netlink_cache *cache, uint32_t group);
 
-enum netlink_watch { NETLINK_WATCH_LINK = 1, NETLINK_WATCH_ADDRESSES = 2, NETLINK_WATCH_FDB = 4 };
+enum netlink_watch {
+	NETLINK_WATCH_LINK = 1,
+	NETLINK_WATCH_ADDRESSES = 2,
+	NETLINK_WATCH_FDB = 4,
+	NETLINK_WATCH_PORTS = 8, /* whose changes are its own: they are its health */
+};
 /* From now on changes of the link of this name, or of what lives on it, are marked. */
 void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum netlink_watch what);
 

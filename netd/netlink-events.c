@@ -84,6 +84,14 @@ static void mark_ports(struct netlink_cache *cache, int index)
 				netlink_mark_link(cache, l);
 }
 
+/* Of some masters the ports are the health. */
+static void mark_master(struct netlink_cache *cache, int index)
+{
+	const struct netlink_link *master = netlink_link_by_index(cache, index);
+	if (master && netlink_watches(cache, master->name) & NETLINK_WATCH_PORTS)
+		netlink_mark_link(cache, master);
+}
+
 /* Compares what a link kind or a bridge's port consists of. Attributes of eight bytes are timers that tick with every
  * message (a bridge has four), so they are no change. */
 static bool attrs_equal(const struct netlink_attrs *attrs, const struct nlattr *nest)
@@ -292,6 +300,8 @@ static void new_link(struct netlink_cache *cache, const struct nlmsghdr *message
 		netlink_vlans_new_link(cache, link);
 	if (is_new || renamed || changed)
 		netlink_mark_link(cache, link);
+	if (changed && link->master)
+		mark_master(cache, link->master);
 	if (is_new || renamed || link->mtu != mtu)
 		mark_facts(cache, link);
 	if (is_new || renamed)

@@ -29,7 +29,7 @@ struct netlink_verbs {
 };
 
 enum {
-	NETLINK_OP_MESSAGES = 4,   /* that encode() may put for one operation */
+	NETLINK_OP_MESSAGES = 6,   /* that encode() may put for one operation */
 	NETLINK_ROUND = 512,       /* operations that are worked on together */
 	NETLINK_REMOVE_ROUND = 48, /* removals are slow: fewer, so that others get their turn */
 	NETLINK_IN_FLIGHT = 128,   /* operations between encode() and settle(): bounds descriptors */

@@ -256,7 +256,7 @@ static void want_firewall(struct lowering *l, const struct object *object)
 	netd_firewall_want(l, &plan);
 }
 
-/* It has nothing of its own: what guests need is said when they join, in network-port.c. */
+/* It has next to nothing of its own: what guests need is said when they join, in network-port.c. */
 static void lower_bridged(struct lowering *l, const struct object *object)
 {
 	const char *bridge = network_bridge(object);
@@ -265,6 +265,7 @@ static void lower_bridged(struct lowering *l, const struct object *object)
 	lower_at(l, "spec.bridge");
 	want(l, class_find("link"), NULL, "%s", bridge);
 	lower_at(l, NULL);
+	netd_firewall_want_bridged(l);
 	if (spec->vlan && streq(filters, "false"))
 		lower_refuse(l, "spec.vlan",
 			     "the bridge '%s' does not filter VLANs, so that guests would be in all of them", bridge);

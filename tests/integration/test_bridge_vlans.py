@@ -68,7 +68,7 @@ def host(wires, make_host):
 
 
 @FILTERS
-def test_vlans_are_as_written_and_change_in_place(host, wires):
+def test_promise_03_vlans_change_in_place(host, wires):
     a, b, _ = (w.port for w in wires)
     host.apply(TRUNK % f"{{name: {a}, vlans: {{tagged: [10, 20-29], pvid: 1}}}}, {b}", "--wait=20s")
     assert vlans(host, a) == {1: ACCESS, **tagged((10, 10), (20, 29))}

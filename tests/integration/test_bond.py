@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bonds over NICs that are veths, with a namespace for their switch: what the kernel shows of them, what packets notice, and how the NICs are given back."""
+import subprocess
+
+import pytest
+
+from harness import wait_until
+
+pytestmark = pytest.mark.needs("link:bond")
+BOND = """
+apiVersion: weft/v1
+kind: Bond
+metadata: {name: bond0}
+spec: {ports: [nic0, nic1], %s}
+"""
+BACKUP = "mode: active-backup, primary: nic0, mtu: 9000, addresses: [10.80.0.1/24]"
+LACP = "mode: 802.3ad, lacpRate: fast, miimon: 100ms, xmitHashPolicy: layer3+4, addresses: [10.80.0.1/24]"
+
+
+class Switch:
+    """The far ends of the host's NICs: far0, far1 in a namespace of their own."""
+
+    def __init__(self, host):
+        self.ns = f"{host.ns}-switch"
+        subprocess.run(["ip", "netns", "add", self.ns], check=True)
+        for number in range(2):
+            host.run("ip", "link", "add", f"nic{number}", "type", "veth", "peer", "name", f"far{number}", "netns", self.ns)
+            self.run(f"ip link set far{number} mtu 9000")
+            host.run("sysctl", "-qw", f"net.ipv6.conf.nic{number}.disable_ipv6=1")  # whose link-local address comes when it likes
+        host.run("ip", "link", "set", "nic0", "up")  # one was up before, the other was not
+
+    def run(self, command, check=True):
+        return subprocess.run(["ip", "netns", "exec", self.ns, *command.split()], capture_output=True, text=True, check=check)
+
+    def join(self, *options):
+        """Both ends as one link with 10.80.0.2."""
+        self.run(f"ip link add wire type {' '.join(options)}")
+        for number in range(2):
+            self.run(f"ip link set far{number} down")
+            self.run(f"ip link set far{number} master wire")
+            self.run(f"ip link set far{number} up")
+        self.run("ip addr add 10.80.0.2/24 dev wire")
+        self.run("ip link set wire up mtu 9000")
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.ns], capture_output=True)
+
+
+@pytest.fixture
+def switches():
+    made = []
+    yield made
+    for switch in made:
+        switch.close()
+
+
+@pytest.fixture
+def host(switches, make_host):
+    def connect(host):
+        switches.append(Switch(host))
+        host.wait_quiet()
+    return make_host(before=connect)
+
+
+@pytest.fixture
+def switch(host, switches):
+    return switches[0]
+
+
+def info(host):
+    return host.links()["bond0"]["linkinfo"]["info_data"]
+
+
+def degraded(host):
+    condition = host.condition("bond", "bond0", "Degraded")
+    return condition["message"] if condition and condition["status"] == "True" else ""
+
+
+def indexes(host):
+    return {name: link["ifindex"] for name, link in host.links().items()}
+
+
+def reaches(host):
+    return subprocess.run(["ip", "netns", "exec", host.ns, "ping", "-n", "-c1", "-W1", "-M", "do", "-s", "8000", "10.80.0.2"], capture_output=True).returncode == 0
+
+
+def test_active_backup_goes_on_when_a_port_fails(host, switch):
+    switch.join("bridge")
+    host.apply(BOND % BACKUP, "--wait=30s")
+    links = host.links()
+    assert links["bond0"]["linkinfo"]["info_data"]["mode"] == "active-backup" and links["bond0"]["ifalias"].startswith("weft:")
+    assert all(links[nic]["master"] == "bond0" and links[nic]["mtu"] == 9000 and "UP" in links[nic]["flags"] for nic in ("nic0", "nic1"))
+    assert links["bond0"]["mtu"] == 9000 and info(host)["primary"] == "nic0" and info(host)["miimon"] == 100
+    wait_until(lambda: reaches(host) and info(host)["active_slave"] == "nic0" and not degraded(host))
+    pings = host.popen("ping", "-n", "-i", "0.05", "-c", "80", "10.80.0.2", stdout=open(host.scratch / "pings", "w"))
+    switch.run("ip link set far0 down")
+    wait_until(lambda: info(host)["active_slave"] == "nic1" and "nic0" in degraded(host))
+    pings.wait(timeout=60)
+    received = (host.scratch / "pings").read_text().count("bytes from")
+    print(f"failover: {80 - received} of 80 pings lost")
+    assert received >= 70
+    switch.run("ip link set far0 up")
+    wait_until(lambda: info(host)["active_slave"] == "nic0" and not degraded(host))
+
+
+def test_lacp_finds_its_partner_and_says_when_it_has_none(host, switch):
+    host.apply(BOND % LACP, "--allow-disruption")
+    for number in range(2):
+        switch.run(f"ip link set far{number} up")
+    wait_until(lambda: "no LACP partner" in degraded(host) and "nic0" in degraded(host), 60)
+    switch.join("bond", "mode", "802.3ad", "lacp_rate", "fast", "miimon", "100")
+    wait_until(lambda: host.ready("bond", "bond0") and not degraded(host), 60)
+    partner = switch.run("cat /sys/class/net/wire/address").stdout.strip()
+    seen = info(host)["ad_info"]
+    assert seen["partner_mac"] == partner and seen["num_ports"] == 2
+    assert (info(host)["ad_lacp_rate"], info(host)["xmit_hash_policy"]) == ("fast", "layer3+4")
+    wait_until(lambda: subprocess.run(["ip", "netns", "exec", host.ns, "ping", "-n", "-c1", "-W1", "10.80.0.2"], capture_output=True).returncode == 0)
+    switch.run("ip link set far1 nomaster")
+    switch.run("ip link set far1 up")
+    wait_until(lambda: "nic1" in degraded(host) and "nic0" not in degraded(host), 60)
+
+
+LIVE = ("miimon: 200ms", "miimon: 100ms, updelay: 200ms, downdelay: 300ms", "xmitHashPolicy: layer2+3", "minLinks: 1", "allPortsActive: true",
+        "peerNotify: 3", "resendIgmp: 2", "adActorSystemPriority: 1000", "adActorSystem: \"02:00:00:00:00:99\"", "mtu: 1400")
+PAUSED = ("lacpRate: fast", "lacpActive: false", "adSelect: bandwidth", "adUserPortKey: 5")
+
+
+def test_promise_03_options_of_a_bond_change_in_place(host):
+    host.apply(BOND % "mode: 802.3ad", "--wait=20s", check=False)
+    before = indexes(host)
+    for option in LIVE:
+        assert host.apply(BOND % f"mode: 802.3ad, {option}").status == 0, option
+        assert host.diff() == [] and indexes(host) == before, option
+        host.apply(BOND % "mode: 802.3ad")
+        assert host.diff() == [], f"back from {option}"
+    for option in PAUSED:
+        path = host.scratch / "paused.yaml"
+        path.write_text(BOND % f"mode: 802.3ad, {option}")
+        refused = host.apply(path, check=False)
+        assert refused.status == 1 and "goes down for a moment" in refused.out + refused.err, option
+        host.apply(path, "--allow-disruption")
+        assert host.diff() == [] and indexes(host) == before and "UP" in host.links()["bond0"]["flags"], option
+        host.apply(BOND % "mode: 802.3ad", "--allow-disruption")
+        assert host.diff() == [], f"back from {option}"
+    assert all(host.links()[nic]["master"] == "bond0" for nic in ("nic0", "nic1"))
+    refused = host.apply(BOND % "mode: balance-xor", check=False)
+    assert refused.status == 1 and "--allow-disruption" in refused.err and indexes(host) == before
+    host.apply(BOND % "mode: balance-xor", "--allow-disruption", "--wait=20s", check=False)
+    wait_until(lambda: info(host)["mode"] == "balance-xor" and all(host.links()[nic].get("master") == "bond0" for nic in ("nic0", "nic1")))
+
+
+MODES = {
+    "balance-rr": ("packetsPerPort: 4", {"packets_per_slave": 4}),
+    "active-backup": ("failOverMac: active, primary: nic1, primaryReselect: failure",
+                      {"fail_over_mac": "active", "primary": "nic1", "primary_reselect": "failure"}),
+    "balance-xor": ("xmitHashPolicy: layer2+3, arpInterval: 1s, arpTargets: [10.80.0.2, 10.80.0.3], arpValidate: filter, arpAllTargets: all",
+                    {"xmit_hash_policy": "layer2+3", "arp_interval": 1000, "arp_ip_target": ["10.80.0.2", "10.80.0.3"], "miimon": 0,
+                     "arp_validate": "filter", "arp_all_targets": "all"}),
+    "broadcast": ("updelay: 200ms, downdelay: 400ms", {"updelay": 200, "downdelay": 400, "miimon": 100}),
+    "802.3ad": ("lacpRate: fast, adSelect: count, minLinks: 1", {"ad_lacp_rate": "fast", "ad_select": "count", "min_links": 1}),
+    "balance-tlb": ("tlbDynamic: false, xmitHashPolicy: layer3+4", {"tlb_dynamic_lb": 0, "xmit_hash_policy": "layer3+4"}),
+    "balance-alb": ("primary: nic0", {"primary": "nic0"}),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes_with_their_options(host, mode):
+    text, wanted = MODES[mode]
+    host.apply(BOND % f"mode: {mode}, {text}")
+    wait_until(lambda: all(host.links()[nic].get("master") == "bond0" for nic in ("nic0", "nic1")))
+    seen = info(host)
+    seen["arp_ip_target"] = [x for x in seen.get("arp_ip_target", []) if x]
+    assert seen["mode"] == mode and {key: seen.get(key) for key in wanted} == wanted
+
+
+def test_what_a_rival_does_to_it_is_undone(host):
+    host.apply(BOND % BACKUP, "--allow-disruption")
+    wait_until(lambda: all(host.links()[nic].get("master") == "bond0" for nic in ("nic0", "nic1")))
+    for rival in ("ip link set bond0 type bond miimon 500", "ip link set nic0 nomaster", "ip link set bond0 type bond primary nic1", "ip link set bond0 mtu 1400",
+                  "ip link set bond0 down", "ip link del bond0"):
+        host.run(*rival.split())
+        wait_until(lambda: info(host)["miimon"] == 100 and info(host).get("primary") == "nic0" and "UP" in host.links()["bond0"]["flags"]
+                   and all(host.links()[nic].get("master") == "bond0" and host.links()[nic]["mtu"] == 9000 for nic in ("nic0", "nic1"))
+                   and host.addresses("bond0") == {"10.80.0.1/24"}, what=rival)
+
+
+def test_a_nic_in_use_is_taken_only_when_that_is_allowed(host, switch):
+    host.run("ip", "addr", "add", "10.80.0.9/24", "dev", "nic0")
+    host.before = host.snapshot()
+    refused = host.apply(BOND % LACP, check=False)
+    assert refused.status == 1 and "about 3 s" in refused.out + refused.err and "master" not in host.links()["nic0"]
+    host.apply(BOND % LACP, "--allow-disruption")
+    wait_until(lambda: all(host.links()[nic].get("master") == "bond0" for nic in ("nic0", "nic1")))
