@@ -43,6 +43,7 @@ class Kit:
         base = None if name == "base" else self.state("base")
         with workshop.alone():
             if not out.exists():
+                workshop.forget_old()
                 self.say(f"making the state '{name}', to keep it ({self.qemu.accelerator})")
                 self.make(name, out, base)
             os.utime(out)

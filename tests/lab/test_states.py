@@ -4,13 +4,22 @@ somebody wants them."""
 import pytest
 
 LUNS = range(4)
+# And by what it is seen that they work.
+MANAGERS = {
+    "openvswitch-switch": "ovs-vsctl add-br probe && ovs-dpctl show | grep -q system@ovs-system && ovs-vsctl del-br probe",
+    "NetworkManager": "nmcli -g RUNNING general | grep -q running",
+    "systemd-networkd": "networkctl list --no-pager | grep -q spare0",
+    "firewalld": "firewall-cmd --state",
+    "libvirtd": "virsh -c qemu:///system list && [ -d /etc/libvirt/hooks ]",
+    "lvmlockd": "lvmlockctl --info",
+}
 
 
 def test_storage(restored):
     host = restored("storage")
     check = host.agent.check
     for n in LUNS:
-        assert check(f"multipathd show paths format '%m %t' | grep -c '^lun{n} active'").strip() == "2", f"two paths of lun{n}"
+        assert check(f"multipathd show paths raw format '%m %t' | grep -c '^lun{n} active'").strip() == "2", f"two paths of lun{n}"
     check("lvcreate -qq -y -L 64M -n probe vg0 && dd if=/dev/zero of=/dev/vg0/probe bs=1M count=8 oflag=direct && lvremove -qq -y vg0/probe")
     check("lvcreate -qq -y -V 256M -T vg0/thin -n thin1 && dd if=/dev/zero of=/dev/vg0/thin1 bs=1M count=8 oflag=direct")
     check("echo word >/mnt/images/probe && grep -q word /exports/images/probe && findmnt -t nfs4 /mnt/images")
@@ -61,14 +70,7 @@ def shared(kit, disks, tmp_path_factory):
     host.close()
 
 
-@pytest.mark.parametrize("unit,works", [
-    ("openvswitch-switch", "ovs-vsctl add-br probe && ovs-dpctl show | grep -q system@ovs-system && ovs-vsctl del-br probe"),
-    ("NetworkManager", "nmcli -g RUNNING general | grep -q running"),
-    ("systemd-networkd", "networkctl list --no-pager | grep -q spare0"),
-    ("firewalld", "firewall-cmd --state"),
-    ("libvirtd", "virsh -c qemu:///system list && [ -d /etc/libvirt/hooks ]"),
-    ("lvmlockd", "lvmlockctl --info"),
-])
-def test_a_manager_is_off_and_can_be_started(shared, unit, works):
+@pytest.mark.parametrize("unit", MANAGERS)
+def test_a_manager_is_off_and_can_be_started(shared, unit):
     assert shared.agent.run(f"systemctl is-active {unit}")[0] != 0
-    shared.agent.check(f"systemctl start {unit} && {{ {works}; }}; status=$?; systemctl stop {unit}; exit $status", 240)
+    shared.agent.check(f"systemctl start {unit} && {{ {MANAGERS[unit]}; }}; status=$?; systemctl stop {unit}; exit $status", 240)
