@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Resource mount/POOL: a filesystem mounted for a pool, by mount(8) in a child with a deadline; what is there is read
- * from the kernel's list alone. A mount that others made at that place is left alone. One that is in use is not taken
- * away, unless a person says --now: then it is detached, and the kernel lets go of it with its last user. */
+/* Resource mount/POOL: a filesystem mounted for a pool, by systemd where it runs, else by mount(8) in a child, with a
+ * deadline either way; what is there is read from the kernel's list alone. A mount that others made at that place is
+ * left alone. One that is in use is not taken away, unless a person says --now: then it is detached, and the kernel
+ * lets go of it with its last user. */
 #include <blkid.h>
 #include <dirent.h>
 #include <sys/mount.h>
@@ -9,6 +10,7 @@
 
 #include "core/env.h"
 #include "core/lane-async.h"
+#include "core/unit.h"
 #include "stord/mount.h"
 #include "stord/stord.h"
 
@@ -25,7 +27,7 @@ static const struct field mount_rows[] = {
 static const struct table mount_table = TABLE("mount", struct mount_state, mount_rows);
 enum { ALL_ROWS = 0xf };
 
-enum { LOOK_MS = 10 * 1000, CHANGE_MS = 50 * 1000 };
+enum { LOOK_MS = 10 * 1000, UNMOUNT_MS = 20 * 1000, CHANGE_MS = 50 * 1000, LANE_MS = 90 * 1000 };
 
 static const char always[] = "nosuid,nodev,noexec";
 
@@ -176,6 +178,14 @@ static void find_user(const char *where, char ret[static 64])
 		closedir(dir);
 }
 
+/* What somebody has put into the directory while nothing was mounted stays. */
+static int do_tidy(void *ctx, int out_fd)
+{
+	const struct mount_state *spec = spec_of(ctx);
+	rmdir(spec->where);
+	return tell(spec, out_fd);
+}
+
 static int do_remove(void *ctx, int out_fd)
 {
 	const struct op *op = ctx;
@@ -190,8 +200,7 @@ static int do_remove(void *ctx, int out_fd)
 			   "'%s' is in use by %s and stays mounted; end that, or let go of it with weft delete --now",
 			   spec->where, user);
 	}
-	rmdir(spec->where); /* what somebody has put into it while nothing was mounted stays */
-	return tell(spec, out_fd);
+	return do_tidy(ctx, out_fd);
 }
 
 /* ---- in the daemon ---- */
@@ -282,9 +291,62 @@ static void mount_observe(struct op *op)
 	start(op, do_observe);
 }
 
+/* ---- by systemd, where it runs: the mount is then the host's, however weftd is confined ---- */
+
+static void on_mounted(void *ctx, const struct err *err)
+{
+	struct op *op = ctx;
+	struct err why = {0};
+	if (!err) {
+		start(op, do_observe);
+		return;
+	}
+	char *reason = xstrdup(err->text);
+	explain(spec_of(op), reason_of(reason), &why);
+	free(reason);
+	op_fail(op, err->code, "%s", why.text);
+}
+
+/* What systemd takes for a device: not a tag but udev's link of that name. */
+static char *device_link(const char *what)
+{
+	char label[1024];
+	if (str_starts(what, "UUID="))
+		return xprintf("/dev/disk/by-uuid/%s", what + strlen("UUID="));
+	if (str_starts(what, "LABEL=") && blkid_encode_string(what + strlen("LABEL="), label, sizeof(label)) == 0)
+		return xprintf("/dev/disk/by-label/%s", label);
+	return xstrdup(what);
+}
+
+static void mount_by_unit(struct op *op)
+{
+	const struct mount_state *spec = spec_of(op);
+	cleanup_free char *options = options_text(spec), *what = device_link(spec->what);
+	cleanup_free char *description = xprintf("Pool %s of weft", op->key);
+	unit_mount(
+		&(struct unit_mount){
+			.what = what,
+			.where = spec->where,
+			.type = streq(spec->fs_type, "auto") ? NULL : spec->fs_type,
+			.options = options,
+			.description = description,
+			.deadline_ms = CHANGE_MS,
+		},
+		on_mounted, op);
+}
+
 static void mount_create(struct op *op)
 {
-	start(op, do_create);
+	if (units_are_used())
+		mount_by_unit(op);
+	else
+		start(op, do_create);
+}
+
+/* What systemd did not unmount the child finds still mounted, and says why. */
+static void on_unmounted(void *ctx, const struct err *err)
+{
+	start(ctx, err ? do_remove : do_tidy);
 }
 
 static void mount_update(struct op *op)
@@ -294,7 +356,11 @@ static void mount_update(struct op *op)
 
 static void mount_remove(struct op *op)
 {
-	start(op, do_remove);
+	const struct mount_state *spec = spec_of(op);
+	if (spec && spec->where && units_are_used() && !op->hurry)
+		unit_unmount(spec->where, UNMOUNT_MS, on_unmounted, op);
+	else
+		start(op, do_remove);
 }
 
 /* What mounts or unmounts waits for its server for as long as it may: each by itself. */
@@ -312,6 +378,7 @@ static const struct async_verbs mount_verbs = {
 	.remove = mount_remove,
 	.slot = mount_slot,
 	.cancel = task_cancel,
+	.deadline_ms = LANE_MS,
 };
 
 const struct resource_class stord_mount_class = {
