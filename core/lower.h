@@ -88,8 +88,8 @@ const char *lower_override(struct lowering *l);
 /* Facts: what lowering may know of the host, by key. Text, or NULL if the host has no such thing. Recorded as read. */
 const char *fact(struct lowering *l, const char *key_fmt, ...) printf_like(2, 3);
 bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...) printf_like(3, 4);
-/* Who answers facts whose key begins with prefix ("link/", "program/"). `ret` is malloc'ed; return 0, -ENOENT (no such
- * thing) or -errno. */
+/* Besides lowering, the manager asks for "gateway/ipv4" and "gateway/ipv6". Who answers facts whose key begins with
+ * prefix ("link/", "program/"). `ret` is malloc'ed; return 0, -ENOENT (no such thing) or -errno. */
 typedef int fact_fn(void *ctx, const char *key, char **ret);
 void fact_register(const char *prefix, fact_fn *fn, void *ctx);
 /* Asks now, outside lowering. 0, -ENOENT or -errno; `ret` is malloc'ed. */

@@ -5,6 +5,7 @@
  *   manager-job.c      one change at a time: the queue of jobs and the way of each, from check to final or back
  *   manager-config.c   from requests and stored objects to the objects of the next configuration
  *   manager-request.c  the public requests
+ *   manager-verify.c   pings before, after and while a change waits to be confirmed
  *   manager-status.c   conditions of objects
  *   manager-answer.c   JSON of plans, history, resources
  *   manager-files.c    the set `system`, out of the files of /etc/weft
@@ -21,11 +22,23 @@ enum job_type { JOB_APPLY, JOB_DELETE, JOB_ROLLBACK, JOB_OVERRIDE, JOB_RELOWER, 
 enum job_phase {
 	PHASE_QUEUED,
 	PHASE_PROBING,
+	PHASE_ASKING, /* whether the gateway answers before */
 	PHASE_APPLYING,
 	PHASE_VERIFYING,
 	PHASE_CONFIRMING,
 	PHASE_UNDOING,
 	PHASE_WAITING
+};
+
+enum { VERIFY_TARGETS = 2 }; /* IPv4 and IPv6; of an address the first only */
+
+struct verify {
+	bool implied;                                         /* nobody asked for it */
+	bool required[VERIFY_TARGETS];                        /* answered before the change */
+	bool asked[VERIFY_TARGETS], answered[VERIFY_TARGETS]; /* in this round */
+	unsigned round, n_pinging;
+	unsigned n_misses; /* rounds in a row without an answer */
+	uint64_t next_ms;
 };
 
 struct job {
@@ -57,8 +70,7 @@ struct job {
 	char *failure;        /* why it is taken back */
 	bool taken_back;      /* by a person, who now waits for it to be so */
 	uint64_t deadline_ms; /* of the phase, engine's clock */
-	unsigned n_verifies;
-	bool verifying; /* a ping is under way */
+	struct verify verification;
 
 	manager_done_fn *done; /* NULL once answered or forgotten */
 	void *ctx;
@@ -108,9 +120,19 @@ void job_progress(struct manager *m); /* after each run of the engine, and on ti
 void job_answer(struct job *job, const char *result, const char *fmt, ...) printf_like(3, 4);
 void job_undo(struct manager *m, struct job *job, const char *fmt, ...) printf_like(3, 4);
 void job_confirm(struct manager *m, struct job *job);
+void job_begin(struct manager *m, struct job *job);   /* checked and asked for: now it is done */
+void job_settled(struct manager *m, struct job *job); /* the host has it, and what was to be verified is */
 struct job *job_free(struct job *job);
 void manager_schedule(struct manager *m);
 void manager_forget_leaving(struct manager *m);
+
+/* manager-verify.c */
+/* Asks, if need be, who answers before the change, and then begins it; false if there is nothing to ask. */
+bool verify_ask_before(struct manager *m, struct job *job);
+void verify_begin(struct manager *m, struct job *job);
+void verify_stop(struct job *job);
+uint64_t verify_due_ms(const struct job *job); /* when it is to go on, UINT64_MAX: not by itself */
+void verify_progress(struct manager *m, struct job *job);
 
 /* manager-status.c */
 void statuses_refresh(struct manager *m);

@@ -6,19 +6,11 @@
 
 #include <time.h>
 
-#include "core/child.h"
 #include "core/env.h"
 #include "core/event.h"
 #include "core/json-text.h"
 
-enum {
-	APPLY_MS = 120 * 1000,
-	UNDO_MS = 20 * 1000,
-	WAIT_MS = 60 * 1000,
-	VERIFY_TRIES = 10,
-	VERIFY_EVERY_MS = 1000,
-	KEEP_REVISIONS = 50
-};
+enum { APPLY_MS = 120 * 1000, UNDO_MS = 20 * 1000, WAIT_MS = 60 * 1000, KEEP_REVISIONS = 50 };
 
 struct job *job_new(enum job_type type, manager_done_fn *done, void *ctx)
 {
@@ -201,33 +193,11 @@ void job_undo(struct manager *m, struct job *job, const char *fmt, ...)
 	add_leaving(m, job->row.rev);
 	engine_switch(m->engine, m->final, false);
 	m->statuses_stale = true;
-	job->verifying = false; /* nobody waits for that ping any more */
+	verify_stop(job);
 	job->phase = PHASE_UNDOING;
 	job->deadline_ms = now_ms() + UNDO_MS;
 	manager_schedule(m);
 }
-
-/* ---- verification ---- */
-
-static int default_gateway(char *buf, size_t size)
-{
-	cleanup_free char *text = NULL;
-	if (file_read("/proc/net/route", 1024 * 1024, &text, NULL) < 0)
-		return -ENOENT;
-	char *save = NULL;
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char dev[32];
-		unsigned dest, gw, flags;
-		if (sscanf(line, "%31s %x %x %x", dev, &dest, &gw, &flags) != 4 || dest || !gw)
-			continue;
-		snprintf(buf, size, "%u.%u.%u.%u", gw & 255, gw >> 8 & 255, gw >> 16 & 255, gw >> 24);
-		return 0;
-	}
-	return -ENOENT;
-}
-
-static void verify_start(struct manager *m, struct job *job);
-static void settled(struct manager *m, struct job *job);
 
 /* A job from afar: it may be over when something comes of what it started. */
 struct job_ref {
@@ -248,40 +218,6 @@ static struct job *job_ref_take(struct job_ref *ref)
 	struct job *job = ref->m->job && ref->m->job->serial == ref->serial ? ref->m->job : NULL;
 	free(ref);
 	return job;
-}
-
-static void verify_done(void *ctx, const struct child_result *result)
-{
-	struct job_ref *ref = ctx;
-	struct manager *m = ref->m;
-	struct job *job = job_ref_take(ref);
-	if (!job || job->phase != PHASE_VERIFYING)
-		return;
-	job->verifying = false;
-	if (result->status == 0)
-		settled(m, job);
-	else if (++job->n_verifies >= VERIFY_TRIES)
-		job_undo(m, job, "%s did not answer one of %d pings", job->verify, VERIFY_TRIES);
-	manager_schedule(m); /* for the next try, a second after this one began */
-}
-
-static void verify_start(struct manager *m, struct job *job)
-{
-	char address[64];
-	snprintf(address, sizeof(address), "%s", job->verify);
-	job->phase = PHASE_VERIFYING;
-	job->deadline_ms = now_ms() + VERIFY_EVERY_MS;
-	if (streq(job->verify, "gateway") && default_gateway(address, sizeof(address)) < 0) {
-		if (++job->n_verifies >= VERIFY_TRIES) /* a route may take a moment to come */
-			job_undo(m, job, "there is no default gateway that could be verified");
-		manager_schedule(m);
-		return;
-	}
-	job->verifying = true;
-	/* ping -n -q -c 1 -w 1 192.0.2.1 */
-	const char *argv[] = {"ping", "-n", "-q", "-c", "1", "-w", "1", "--", address, NULL};
-	child_run(&(struct child_spec){
-		.argv = argv, .deadline_ms = 3000, .done = verify_done, .ctx = job_ref_new(m, job)});
 }
 
 /* Somebody waits for its answer: it cannot stand behind a confirm, which may take its time. */
@@ -317,7 +253,7 @@ static void refuse_queued(struct manager *m)
 }
 
 /* The host has taken it: now it is final, or waits for a person. */
-static void settled(struct manager *m, struct job *job)
+void job_settled(struct manager *m, struct job *job)
 {
 	if (!job->confirm_ms) {
 		make_final(m, job);
@@ -345,7 +281,7 @@ static void settled(struct manager *m, struct job *job)
 
 /* ---- the way there ---- */
 
-static void begin(struct manager *m, struct job *job)
+void job_begin(struct manager *m, struct job *job)
 {
 	struct err err = {0};
 	job->row = (struct revision_row){.previous = m->final_rev,
@@ -428,8 +364,8 @@ static void probed(void *ctx)
 			"this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "
 			"itself, or with --allow-disruption");
 		job_end(m, job);
-	} else {
-		begin(m, job);
+	} else if (!verify_ask_before(m, job)) {
+		job_begin(m, job);
 	}
 }
 
@@ -454,7 +390,7 @@ static void start(struct manager *m, struct job *job)
 		if (!job->changes && same_wants(job->gen, m->final))
 			answer_unchanged(m, job);
 		else
-			begin(m, job);
+			job_begin(m, job);
 		return;
 	}
 	job->phase = PHASE_PROBING;
@@ -511,9 +447,9 @@ static void progress_applying(struct manager *m, struct job *job)
 		return;
 	}
 	if (job->verify)
-		verify_start(m, job);
+		verify_begin(m, job);
 	else
-		settled(m, job);
+		job_settled(m, job);
 }
 
 static void progress_undoing(struct manager *m, struct job *job)
@@ -562,12 +498,12 @@ void job_progress(struct manager *m)
 		}
 	} else if (job->phase == PHASE_APPLYING) {
 		progress_applying(m, job);
-	} else if (job->phase == PHASE_VERIFYING && !job->verifying && now_ms() >= job->deadline_ms) {
-		verify_start(m, job);
 	} else if (job->phase == PHASE_CONFIRMING && now_ms() >= job->deadline_ms) {
 		job_undo(m, job, "it was not confirmed in time");
 	} else if (job->phase == PHASE_UNDOING) {
 		progress_undoing(m, job);
+	} else {
+		verify_progress(m, job);
 	}
 	progress_waiting(m);
 }

@@ -153,8 +153,10 @@ static void set_timer(sd_event_source *source, uint64_t at_ms)
 static uint64_t next_deadline(const struct manager *m)
 {
 	uint64_t next = m->n_suspects ? m->facts_due_ms : UINT64_MAX;
-	if (m->job && m->job->deadline_ms && m->job->deadline_ms < next && !m->job->verifying)
+	if (m->job && m->job->deadline_ms && m->job->deadline_ms < next)
 		next = m->job->deadline_ms;
+	if (m->job && verify_due_ms(m->job) < next)
+		next = verify_due_ms(m->job);
 	for (const struct job *job = m->waiting; job; job = job->next)
 		if (job->deadline_ms < next)
 			next = job->deadline_ms;

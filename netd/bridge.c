@@ -248,6 +248,15 @@ static void tell_silence(struct lowering *l, const struct bridge_spec *spec, str
 			  port->key, seconds(2 * spec->stp.forward_delay_ms, text));
 }
 
+/* Of a link that is an object of its own, its manifest says what it has. */
+static void tell_cut(struct lowering *l, const struct object *object, struct want *port)
+{
+	if (!link_object(l, port->key))
+		takeover_tell_cut(
+			l, port, object->name,
+			arena_printf(lower_arena(l), "write takeover: %s to move all of it along", port->key));
+}
+
 static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
@@ -265,6 +274,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 	bridge_vlans_want(l, link, has_row(spec, BRIDGE_VLANS) ? &spec->vlans : NULL, &filter);
 	for (size_t i = 0; i < spec->ports.n; i++) {
 		struct want *port = want_port(l, object, link, i);
+		if (!spec->takeover || !streq(port->key, spec->takeover))
+			tell_cut(l, object, port);
 		if (!holdings || !streq(port->key, spec->takeover))
 			continue;
 		takeover_want(l, &(struct takeover){link, port, holdings}, "spec.takeover");

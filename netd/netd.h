@@ -18,6 +18,10 @@ int netd_links_start(struct engine *engine, struct err *err);
 /* The fact "holds/NAME" (holdings.h): what others gave a link; what weft has set aside of it counts as still held. */
 void netd_holdings_start(struct engine *engine);
 
+/* The facts "gateway/ipv4" and "gateway/ipv6": the router over which the host reaches what is far away, as ping(8)
+ * takes it. */
+void netd_gateway_start(void);
+
 /* The DHCP and DNS servers tell this engine when they end. */
 int netd_dhcp_start(struct engine *engine, struct err *err);
 void netd_dhcp_stop(void);

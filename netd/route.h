@@ -3,10 +3,10 @@
  * another link or next hop is an update:
  *
  *     ipv4/TABLE/DESTINATION/METRIC            ipv4/main/default/100, with /tosN behind it if that is not 0
- *     ipv6/TABLE/DESTINATION/METRIC/LINK[/VIA] ipv6/main/fd00::/64/1024/br0/fe80::1: the kernel tells IPv6 routes of
- * one metric apart by where they lead
+ *     ipv6/TABLE/DESTINATION/METRIC/LINK[/VIA] ipv6/main/fd00::/64/1024/br0/fe80::1
  *
- * Those of weft carry a protocol number of its own (integration/iproute2/weft.conf names it to ip(8)). */
+ * The kernel tells IPv6 routes of one metric apart by where they lead. Those of weft carry a protocol number of its
+ * own, which integration/iproute2/weft.conf names to ip(8). */
 #ifndef WEFT_NETD_ROUTE_H
 #define WEFT_NETD_ROUTE_H
 

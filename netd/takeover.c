@@ -252,3 +252,27 @@ void takeover_want(struct lowering *l, const struct takeover *takeover, const ch
 	tell_leases(&m);
 	lower_at(l, NULL);
 }
+
+static bool leads_to_gateway(const struct holdings *holdings)
+{
+	for (size_t i = 0; i < holdings->routes.n; i++)
+		if (strstr(route_at(holdings, i)->key, "/main/default/"))
+			return true;
+	return false;
+}
+
+void takeover_tell_cut(struct lowering *l, struct want *port, const char *master, const char *remedy)
+{
+	const struct holdings *holdings = holdings_parse(fact(l, "holds/%s", port->key), lower_arena(l));
+	char text[IP_TEXT], more[32] = "";
+	if (!holdings || !holdings->addresses.n)
+		return;
+	bool gateway = leads_to_gateway(holdings);
+	if (holdings->addresses.n > 1)
+		snprintf(more, sizeof(more), " and %zu more", holdings->addresses.n - 1);
+	if (gateway)
+		want_guards_gateway(port);
+	want_cost(l, port, "master", "the address %s%s of %s%s: no traffic as long as it is a port of %s; %s",
+		  prefix_text(&address_at(holdings, 0)->address, text), more, port->key,
+		  gateway ? " goes, and with it the default route" : " goes", master, remedy);
+}

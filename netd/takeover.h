@@ -19,4 +19,9 @@ struct takeover {
 /* Wants it all over the other link, at `path` of the object. */
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path);
 
+/* A link becomes a port of another and nothing takes over what it holds: then that stops working, which is what it
+ * costs. `remedy` ends the sentence ("write takeover: eth1 to move them along"). Nothing is said of a link that holds
+ * nothing. */
+void takeover_tell_cut(struct lowering *l, struct want *port, const char *master, const char *remedy);
+
 #endif
