@@ -54,10 +54,10 @@ def known_sources(release):
 
 
 @contextlib.contextmanager
-def alone(what="lab"):
+def alone(what="lab", directory=CACHE):
     """One maker at a time: who comes second finds what the first has made."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / f"{what}.lock", "w") as lock:
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / f"{what}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
