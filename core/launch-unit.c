@@ -56,8 +56,10 @@ static void finish(struct launch_unit *unit, const struct err *err)
 		err_set(&failed, EIO, "the launcher ended without a word; `journalctl -u '%s'` tells more", unit->name);
 	if (failed.code && known)
 		process_signal(&id, SIGKILL);
-	if (failed.code)
+	if (failed.code) {
 		err_wrap(&failed, "starting %s", unit->name);
+		unit_forget_service(unit->name);
+	}
 	if (!failed.code && unit->machine)
 		unit_register_machine(unit->name, id.pid);
 	stop_listening(unit);

@@ -34,6 +34,8 @@ struct unit_task {
 /* A request with nothing in it yet, a call of the manager's method. It is under way; task_send() follows. If that
  * cannot be, the task has its error already, and no request. */
 struct unit_task *unit_task_new(const struct unit_task *how, const char *method);
+/* The unit is not shown as failed any longer. Nobody waits for that. */
+void unit_reset(const char *unit);
 /* r: what putting the request together came to. */
 void unit_task_send(struct unit_task *task, int r);
 

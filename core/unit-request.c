@@ -192,18 +192,19 @@ static char *words_path(const char *unit)
 	return xprintf("%s/mount-%016llx.log", env.run_dir, (unsigned long long)host_hash(unit));
 }
 
-/* The last line of it, "" if there is none; the file goes. */
+/* The last line of it that is not the continuation of another, such as "dmesg(1) may have more information"; "" if
+ * there is none. The file goes. */
 static char *take_words(const char *unit)
 {
 	cleanup_free char *path = words_path(unit), *text = NULL;
+	const char *found = "";
 	if (file_read(path, WORDS_MAX, &text, NULL) < 0)
 		text = xstrdup("");
 	unlink(path);
-	size_t size = strlen(text);
-	while (size > 0 && isspace((unsigned char)text[size - 1]))
-		text[--size] = '\0';
-	const char *line = strrchr(text, '\n');
-	return xstrdup(line ? line + 1 : text);
+	for (char *rest = text, *line; (line = strsep(&rest, "\n"));)
+		if (*line && !isspace((unsigned char)*line))
+			found = line;
+	return xstrdup(found);
 }
 
 static void explain_mount(struct unit_task *task, const char *result)
@@ -226,13 +227,14 @@ struct mount_task {
 	char *unit;
 };
 
-/* What mount(8) said without failing is of no interest. */
+/* What mount(8) said without failing is of no interest, and a unit that failed is not to be shown for ever. */
 static void on_mount_done(void *ctx, const struct err *err)
 {
 	struct mount_task *mount = ctx;
-	cleanup_free char *words = take_words(mount->unit);
+	cleanup_free char *words = take_words(mount->unit), *unit = mount->unit;
 	struct mount_task copy = *mount;
-	free(mount->unit);
+	if (err)
+		unit_reset(unit);
 	free(mount);
 	if (copy.done)
 		copy.done(copy.ctx, err);

@@ -324,13 +324,19 @@ void unit_register_machine(const char *name, int pid)
 	sd_bus_message_unref(message);
 }
 
-void unit_forget_service(const char *name)
+void unit_reset(const char *unit)
 {
 	struct err ignored = {0};
-	cleanup_free char *unit = unit_service_name(name);
-	sd_bus *bus = units_are_used() ? open_bus(&ignored) : NULL;
+	sd_bus *bus = open_bus(&ignored);
 	if (bus)
 		reset(bus, unit);
+}
+
+void unit_forget_service(const char *name)
+{
+	cleanup_free char *unit = unit_service_name(name);
+	if (units_are_used())
+		unit_reset(unit);
 }
 
 void units_stop(void)
