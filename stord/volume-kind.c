@@ -162,6 +162,9 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
 	needs(l, volume, pool);
+	/* A pool that weft did not make is given up at once; what it stands on must stay until the volume has gone. */
+	for (size_t i = 0; i < pool->n_needs; i++)
+		needs(l, volume, pool->needs[i]);
 }
 
 bool stord_volume_image(struct lowering *l, const char *volume, const char *path, struct stord_image *ret)

@@ -268,3 +268,13 @@ def test_a_secret_that_is_shown_would_be_found(host):
     for process in (shown, argument):
         process.kill()
         process.wait()
+
+
+def test_a_volume_goes_with_its_bytes_before_its_pool(host, loop):
+    disk = loop("ext4")
+    host.apply(pool(f"type: fs, device: {disk.device}, options: [noatime]") + volume("size: 8MiB, format: raw, reclaim: delete"), "--wait=20s")
+    host.weft("delete", "--now", "--wait=20s", "pool/data", "volume/web")
+    assert not mounts(host)
+    sh(f"mkdir {host.scratch}/look && mount -o ro {disk.device} {host.scratch}/look")
+    assert os.listdir(host.scratch / "look") == ["lost+found"]
+    sh(f"umount {host.scratch}/look")
