@@ -105,14 +105,41 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
+/* A file without a name, which is gone if this process dies meanwhile; -1 where the filesystem has no such thing. */
+static int open_nameless(const char *path)
+{
+	cleanup_free char *directory = xstrdup(path);
+	char *slash = strrchr(directory, '/');
+	if (slash)
+		*(slash == directory ? slash + 1 : slash) = '\0';
+	return open(slash ? directory : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+}
+
+static int give_name(int fd, const char *name)
+{
+	char link[32];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* It has the name in between for an instant only, and always the same one: what a sudden death leaves all the same is
+ * taken away by the next writer. */
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode)
 {
-	cleanup_free char *temporary = xprintf("%s.XXXXXX", path);
-	cleanup_close int fd = mkostemp(temporary, O_CLOEXEC);
+	cleanup_free char *temporary = xprintf("%s.new", path);
+	cleanup_close int fd = open_nameless(path);
+	bool nameless = fd >= 0;
+	unlink(temporary);
+	if (!nameless)
+		fd = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	int r = write_all(fd, data, size);
-	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+	if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		r = -errno;
+	if (r == 0 && nameless)
+		r = give_name(fd, temporary);
+	if (r == 0 && rename(temporary, path) < 0)
 		r = -errno;
 	if (r < 0)
 		unlink(temporary);

@@ -82,7 +82,8 @@ static inline bool str_starts(const char *s, const char *prefix)
 /* Reads a whole file of at most max_bytes into a NUL-terminated buffer that the caller frees.
  * Returns 0 or -errno; -EFBIG when the file is larger. `ret_size` may be NULL. */
 int file_read(const char *path, size_t max_bytes, char **ret, size_t *ret_size);
-/* Writes a file atomically (temporary name beside it, fsync, rename). Returns 0 or -errno. */
+/* Writes a file atomically (PATH.new beside it, fsync, rename); each file has one writer at a time. Returns 0 or
+ * -errno. */
 int file_write_atomic(const char *path, const void *data, size_t size, unsigned mode);
 /* Makes a directory and its missing parents. Returns 0 or -errno. */
 int mkdir_all(const char *path, unsigned mode);
