@@ -49,11 +49,20 @@ static void write_baseline(struct engine *e, struct res *res)
 	record_change(e, res);
 }
 
+static uint64_t bound_rows(const struct table *table)
+{
+	uint64_t rows = 0;
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (table->fields[i].flags & FIELD_BOUND)
+			rows |= (uint64_t)1 << i;
+	return rows;
+}
+
 /* Of a row that was not taken before counts how it is now, of the others how it was. */
 static void keep_baseline(struct engine *e, struct res *res)
 {
 	const struct table *table = res->class->table;
-	uint64_t more = *present_of(res->want->spec) & ~res->taken;
+	uint64_t more = *present_of(res->want->spec) & ~res->taken & ~bound_rows(table);
 	if (!res->obs.exists || (res->baseline && !more))
 		return;
 	struct arena *arena = arena_new();

@@ -43,6 +43,8 @@ enum field_flag {
 	FIELD_IRREVERSIBLE = 1 << 9, /* a change of it runs only after the revision is final */
 	FIELD_LONG = 1 << 10,        /* long text: shown shortened in tables */
 	FIELD_WEAK = 1 << 11,        /* desired only for creation: a later difference is left alone */
+	FIELD_BOUND = 1 << 13,       /* what comes and goes with another row (a port's settings with its master): it is
+					not given back by itself */
 	FIELD_BESIDE = 1 << 12, /* VARIANT: its fields stand beside those of the struct around it, not in a map of their
 				   own; present whenever choose() finds a table */
 };

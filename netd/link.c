@@ -34,9 +34,9 @@ static const struct field link_rows[] = {
 	[LINK_UP] = F_BOOL("up", struct link_spec, up, .doc = "Whether it is up."),
 	[LINK_MASTER] = F_STRING("master", struct link_spec, master, .max = 15,
 				 .doc = "What it is a port of; empty for nothing."),
-	[LINK_PORT] =
-		F_STRUCT("port", struct link_spec, port, link_port_table, .doc = "What it is as a port of a bridge."),
-	[LINK_VLANS] = F_STRUCT("vlans", struct link_spec, vlans, link_vlans_table,
+	[LINK_PORT] = F_STRUCT("port", struct link_spec, port, link_port_table, .flags = FIELD_BOUND,
+			       .doc = "What it is as a port of a bridge."),
+	[LINK_VLANS] = F_STRUCT("vlans", struct link_spec, vlans, link_vlans_table, .flags = FIELD_BOUND,
 				.doc = "Its VLANs as a port of a bridge, or those of a bridge's own end."),
 	[LINK_LINK] = F_STRING("link", struct link_spec, link, .max = 15, .flags = FIELD_RECREATE,
 			       .doc = "The link that it stands on, and goes with; empty for none."),
