@@ -21,6 +21,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/plugins", handle_plugins, false},
 	{"GET", "/v1/leases", handle_leases, false},
 	{"GET", "/v1/doctor", handle_doctor, false},
+	{"GET", "/v1/import/host", handle_import, true},
 	{"GET", "/v1/topology", handle_topology, false},
 	{"GET", "/v1/guests/*/console", handle_guest_console, true},
 	{"POST", "/v1/guests/*/*", handle_guest_action, true},

@@ -6,7 +6,8 @@ extern const struct verb verb_apply, verb_complete, verb_completion, verb_confir
 	verb_diff, verb_doctor, verb_events, verb_explain, verb_get, verb_history, verb_lease_list, verb_rollback,
 	verb_status, verb_topology;
 extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
-	verb_guest_start, verb_guest_stop, verb_host_down, verb_host_up;
+	verb_guest_start, verb_guest_stop, verb_host_down, verb_host_up,
+	verb_import_host;
 
 /* clang-format off */
 const struct verb *const verbs[] = {
@@ -31,6 +32,7 @@ const struct verb *const verbs[] = {
 	&verb_guest_resume,
 	&verb_host_down,
 	&verb_host_up,
+	&verb_import_host,
 	&verb_status,
 	&verb_doctor,
 	&verb_completion,

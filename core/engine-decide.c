@@ -309,7 +309,7 @@ static bool is_unmade(const struct res *res)
 
 static bool lost_mark(const struct res *res)
 {
-	return res->obs.owner == OWNER_FOREIGN;
+	return res->obs.owner == OWNER_FOREIGN && (res->made || !(res->class->flags & CLASS_ADOPT_UNMARKED));
 }
 
 /* Rows of the baseline that we have set, that are not wanted any more, and that are not back yet. */

@@ -76,6 +76,15 @@ static int state_id(const char *name, size_t n_bytes, uint8_t *ret, struct err *
 	return r < 0 ? err_errno(err, -r, "write %s", path) : 0;
 }
 
+/* So that somebody who only looks knows what is ours. */
+static void look_at_instance(void)
+{
+	cleanup_free char *path = xprintf("%s/instance", env.state_dir), *text = NULL;
+	uint8_t id[ID_LEN / 2];
+	if (file_read(path, ID_FILE_MAX, &text, NULL) == 0 && hex_parse(text, sizeof(id), id))
+		hex_text(id, sizeof(id), env.instance);
+}
+
 static int read_boot_id(struct err *err)
 {
 	const char *path = "/proc/sys/kernel/random/boot_id";
@@ -161,13 +170,14 @@ void env_look(const char *root)
 {
 	env_done();
 	env.libexec_dir = find_libexec();
-	if (!root || !*root) {
+	char *real = root && *root ? realpath(root, NULL) : NULL;
+	if (root && *root) {
+		env.root = real ? real : xstrdup(root);
+		set_paths_below();
+	} else {
 		set_system_paths();
-		return;
 	}
-	char *real = realpath(root, NULL);
-	env.root = real ? real : xstrdup(root);
-	set_paths_below();
+	look_at_instance();
 }
 
 int env_setup(const char *root, struct err *err)

@@ -98,6 +98,8 @@ enum class_flag {
 	CLASS_REMOVE_IRREVERSIBLE = 1 << 4, /* remove() runs only after the revision is final (stopping a guest) */
 	CLASS_PRECIOUS = 1 << 5, /* what was there and is gone is not made anew: an empty one in its place would hide
 				    the loss (a disk) */
+	CLASS_ADOPT_UNMARKED =
+		1 << 6, /* what is adopted stays as it is, without our mark: to put it there would change it */
 };
 
 struct resource_class {

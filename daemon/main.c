@@ -132,6 +132,22 @@ static int look(const struct daemon_settings *options)
 	return ferror(stdout) ? 1 : 0;
 }
 
+/* Changes nothing. */
+static int import(const struct daemon_settings *options)
+{
+	struct err err = {0};
+	env_look(options->root);
+	registry_init();
+	json_t *found = netd_import(&err);
+	if (!found) {
+		fprintf(stderr, "weftd: %s\n", err.text);
+		return 1;
+	}
+	json_dumpf(found, stdout, JSON_COMPACT);
+	json_decref(found);
+	return ferror(stdout) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct daemon_settings options = {0};
@@ -140,6 +156,8 @@ int main(int argc, char **argv)
 		return r < 0 ? 2 : 0;
 	if (options.doctor)
 		return look(&options);
+	if (options.import)
+		return import(&options);
 	struct err err = {0};
 	if (run(&options, &err) < 0) {
 		fprintf(stderr, "weftd: %s\n", err.text);

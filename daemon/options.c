@@ -4,7 +4,7 @@
 
 #include <getopt.h>
 
-enum { ROOT, DOCTOR, FAULT, VERSION, HELP, N_OPTIONS };
+enum { ROOT, DOCTOR, IMPORT, FAULT, VERSION, HELP, N_OPTIONS };
 
 const struct daemon_option daemon_options[] = {
 	[ROOT] = {"root", "DIR",
@@ -13,6 +13,10 @@ const struct daemon_option daemon_options[] = {
 		  "side by side so"},
 	[DOCTOR] = {"doctor", NULL,
 		    "Look at this host, print what was found as JSON lines, and end; 'weft doctor' shows it"},
+	[IMPORT] =
+		{"import", NULL,
+		 "Look at this host's links, print as JSON what manifests they would be, and end; 'weft import host' "
+		 "shows it"},
 	[FAULT] = {"fault", "SPEC", "For tests: stop:N, fail:N[:ERRNO] or delay:N:MS before the N-th operation"},
 	[VERSION] = {"version", NULL, "Say which version this is"},
 	[HELP] = {"help", NULL, "Say how it is used"},
@@ -56,6 +60,9 @@ static int take(int option, struct daemon_settings *ret)
 		return 0;
 	case DOCTOR:
 		ret->doctor = true;
+		return 0;
+	case IMPORT:
+		ret->import = true;
 		return 0;
 	case FAULT:
 		ret->fault = optarg;

@@ -15,7 +15,7 @@ extern const size_t daemon_n_options;
 
 struct daemon_settings {
 	const char *root, *fault;
-	bool doctor;
+	bool doctor, import;
 };
 /* Returns 0 to go on, 1 when there is nothing more to do, -EINVAL for wrong usage, which it has said. */
 int daemon_options_read(int argc, char **argv, struct daemon_settings *ret);

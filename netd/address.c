@@ -8,8 +8,6 @@
 
 #include "netd/netlink-rows.h"
 
-enum { PROTO_OF_WEFT = 0x77 /* 'w' */ };
-
 enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_SCOPE, ADDRESS_METRIC, ADDRESS_TENTATIVE };
 struct address_spec {
 	uint64_t present;
@@ -52,7 +50,7 @@ const struct netlink_address *address_find(const struct netlink_link *link, cons
 
 static enum owner owner_of(const struct netlink_cache *cache, const struct netlink_address *address)
 {
-	if (address->proto == PROTO_OF_WEFT)
+	if (address->proto == ADDRESS_PROTO_OF_WEFT)
 		return OWNER_OURS;
 	return cache->knows_proto ? OWNER_FOREIGN : OWNER_UNKNOWN;
 }
@@ -119,7 +117,7 @@ static void put_address(struct netlink_batch *batch, struct op *op, uint16_t fla
 	if (prefix->ip.family == 4 && prefix->len < 31)
 		put_broadcast(message, prefix);
 	if (op->mark)
-		mnl_attr_put_u8(message, ADDRESS_ATTR_PROTO, PROTO_OF_WEFT);
+		mnl_attr_put_u8(message, ADDRESS_ATTR_PROTO, ADDRESS_PROTO_OF_WEFT);
 	netlink_batch_end(batch, message);
 }
 
@@ -229,7 +227,7 @@ const struct resource_class netd_address_class = {
 	.table = &address_table,
 	.lane = "netlink",
 	.verbs = &address_verbs,
-	.flags = CLASS_TRANSACTIONAL,
+	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED,
 	.rules = address_errnos,
 	.n_rules = ARRAY_SIZE(address_errnos),
 };

@@ -8,6 +8,7 @@
 
 /* Attributes that are not in every kernel's headers. */
 enum { ADDRESS_ATTR_METRIC = 9 /* IFA_RT_PRIORITY */, ADDRESS_ATTR_PROTO = 11 /* IFA_PROTO */ };
+enum { ADDRESS_PROTO_OF_WEFT = 0x77 /* 'w' */ };
 
 struct address_key {
 	char link[IFNAMSIZ];

@@ -143,6 +143,19 @@ static bool has_option(const struct bond_spec *spec, const char *row)
 	return true;
 }
 
+/* The kernel tells of options that the bond's mode does not have, and takes none of them. */
+void netd_bond_forget_other_modes(json_t *spec)
+{
+	const char *mode = json_string_value(json_object_get(spec, "mode"));
+	struct bond_spec in_mode = {.mode = BOND_MODE_ROUNDROBIN}; /* which is left out */
+	for (size_t i = 0; mode && i < ARRAY_SIZE(bond_modes); i++)
+		if (streq(bond_modes[i], mode))
+			in_mode.mode = (int)i;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (!has_option(&in_mode, options[i].row))
+			json_object_del(spec, options[i].row);
+}
+
 static const char *port_name(const struct bond_spec *spec, size_t i)
 {
 	return list_at(&spec->ports, struct bond_port, i).name;

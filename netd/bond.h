@@ -14,6 +14,9 @@ extern const char *const bond_modes[7],
 extern const struct link_kind link_bond;
 extern const struct kind netd_bond_kind;
 
+/* Takes out of a spec what its mode does not have. */
+void netd_bond_forget_other_modes(json_t *spec);
+
 enum { BOND_TARGETS_MAX = 16 }; /* the kernel keeps no more */
 
 #endif

@@ -52,6 +52,8 @@ static const struct field plain_rows[] = {
 };
 const struct table ip_tunnel_plain_info = TABLE("link.iptunnel", struct ip_tunnel_info, plain_rows);
 
+const struct link_spelling ip_tunnel_key_spellings[] = {{"info.outKey", "key"}, {0}};
+
 void ip_tunnel_check(const struct check *check)
 {
 	const struct ip_tunnel_spec *spec = check->object->spec;

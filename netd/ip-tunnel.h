@@ -49,6 +49,8 @@ void ip_tunnel_check(const struct check *check);
 void ip_tunnel_lower(struct lowering *l, const struct object *object, const struct ip_tunnel_sort *sort);
 bool ip_tunnel_room(struct lowering *l, const struct object *object, const struct ip_tunnel_sort *sort,
 		    struct link_room *ret);
+/* Of those that have a key. */
+extern const struct link_spelling ip_tunnel_key_spellings[];
 /* The hook of struct link_kind. */
 bool ip_tunnel_peer(const struct object *object, size_t i, struct ip *ret);
 

@@ -7,6 +7,8 @@
 #include <linux/if_bonding.h>
 #include <linux/if_link.h>
 
+#include "netd/import.h"
+
 const char *const bond_modes[] = {"balance-rr", "active-backup", "balance-xor", "broadcast",
 				  "802.3ad",    "balance-tlb",   "balance-alb"};
 const char *const bond_lacp_rates[] = {"slow", "fast"};
@@ -235,6 +237,15 @@ static const char *health(const struct netlink_cache *cache, const struct netlin
 	return text;
 }
 
+static void import(const struct link_import *import, json_t *spec)
+{
+	json_t *ports = import_ports(import);
+	netd_bond_forget_other_modes(spec);
+	if (json_array_size(ports))
+		json_object_set(spec, "ports", ports);
+	json_decref(ports);
+}
+
 const struct link_kind link_bond = {
 	.name = "bond",
 	.object = &netd_bond_kind,
@@ -246,4 +257,5 @@ const struct link_kind link_bond = {
 	.put_more = put_more,
 	.decode = decode,
 	.health = health,
+	.import = import,
 };

@@ -111,6 +111,8 @@ static void geneve_lower(struct lowering *l, const struct object *object)
 	want_set(l, link, "info.ttl", "%u", spec->ttl);
 }
 
+static const struct link_spelling spellings[] = {{"info.remote6", "remote"}, {0}};
+
 extern const struct link_kind link_geneve;
 const struct link_kind link_geneve = {
 	.name = "geneve",
@@ -120,6 +122,7 @@ const struct link_kind link_geneve = {
 	.info = &info_table,
 	.room = geneve_room,
 	.peer = geneve_peer,
+	.spellings = spellings,
 	.decode = geneve_decode,
 };
 

@@ -40,6 +40,7 @@ const struct link_kind link_gre = {
 	.whole = true,
 	.room = gre_room,
 	.peer = ip_tunnel_peer,
+	.spellings = ip_tunnel_key_spellings,
 };
 
 const struct kind netd_gre_kind = {

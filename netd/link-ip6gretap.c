@@ -42,6 +42,7 @@ const struct link_kind link_ip6gretap = {
 	.whole = true,
 	.room = ip6gretap_room,
 	.peer = ip_tunnel_peer,
+	.spellings = ip_tunnel_key_spellings,
 };
 
 const struct kind netd_ip6gretap_kind = {

@@ -242,6 +242,7 @@ const struct link_kind link_tap = {
 	.name = "tap",
 	.object = &netd_tap_kind,
 	.kernel_name = "tun",
+	.passing = "it is a tap, which comes and goes with the program that uses it",
 	.follows_bridge = true,
 	.mtu = tap_mtu,
 	.fixed = &fixed_table,

@@ -3,6 +3,7 @@
  * and go together. An end that somebody moves to another namespace is missed here; it is not fetched back. */
 #include <linux/veth.h>
 
+#include "netd/import.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
@@ -113,10 +114,10 @@ static void want_peer(struct lowering *l, const struct object *object, struct wa
 	link_join(l, end, peer->bridge, "spec.peer.bridge");
 	for (size_t i = 0; i < peer->addresses.n; i++) {
 		lower_at(l, arena_printf(lower_arena(l), "spec.peer.addresses[%zu]", i));
-		needs(l,
-		      want(l, class_find("address"), NULL, "%s/%s", peer->name,
-			   prefix_text(&list_at(&peer->addresses, struct ip_prefix, i), text)),
-		      end);
+		struct want *address = want(l, class_find("address"), NULL, "%s/%s", peer->name,
+					    prefix_text(&list_at(&peer->addresses, struct ip_prefix, i), text));
+		address->adopt = link->adopt;
+		needs(l, address, end);
 	}
 	lower_at(l, NULL);
 }
@@ -131,6 +132,27 @@ static void veth_lower(struct lowering *l, const struct object *object)
 	want_peer(l, object, link);
 }
 
+static void veth_import(const struct link_import *import, json_t *spec)
+{
+	const struct netlink_link *link = netlink_link_by_index(import->host->cache, import->link->lower);
+	char text[IP_TEXT];
+	if (!link)
+		return;
+	json_t *peer = json_pack("{s:s, s:s}", "name", link->name, "mac", mac_text(&link->mac, text));
+	json_t *addresses = import_addresses(import->host, link), *routes = import_routes(import->host, link);
+	if (json_array_size(addresses))
+		json_object_set(peer, "addresses", addresses);
+	if (json_array_size(routes))
+		import_remark(import->host,
+			      "%s: its static routes stay as they are; of a pair only %s can say what routes it has.",
+			      link->name, import->link->name);
+	json_decref(addresses);
+	json_decref(routes);
+	if (!(link->flags & IFF_UP))
+		json_object_set_new(peer, "up", json_false());
+	json_object_set_new(spec, "peer", peer);
+}
+
 extern const struct link_kind link_veth;
 const struct link_kind link_veth = {
 	.name = "veth",
@@ -139,6 +161,7 @@ const struct link_kind link_veth = {
 	.fixed = &fixed_table,
 	.follows_bridge = true,
 	.other_end = veth_other_end,
+	.import = veth_import,
 	.prepare = veth_prepare,
 	.put = veth_put,
 	.decode = veth_decode,

@@ -3,6 +3,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
+#include "netd/import.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
@@ -67,6 +68,11 @@ static void vrf_lower(struct lowering *l, const struct object *object)
 	lower_at(l, NULL);
 }
 
+static void vrf_import(const struct link_import *import, json_t *spec)
+{
+	json_object_set_new(spec, "links", import_ports(import));
+}
+
 extern const struct link_kind link_vrf;
 const struct link_kind link_vrf = {
 	.name = "vrf",
@@ -75,6 +81,7 @@ const struct link_kind link_vrf = {
 	.fixed = &fixed_table,
 	.leads_nowhere = true,
 	.mtu = vrf_mtu,
+	.import = vrf_import,
 };
 
 const struct kind netd_vrf_kind = {

@@ -3,9 +3,11 @@
  * host, for frames whose place is not known; what is learnt stands beside them. */
 #include <linux/if_link.h>
 
+#include "netd/import.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
+#include "netd/netlink-fdb.h"
 
 extern const struct kind netd_vxlan_kind;
 
@@ -244,6 +246,31 @@ static void vxlan_lower(struct lowering *l, const struct object *object)
 	want_remotes(l, object, link);
 }
 
+static const struct link_spelling spellings[] = {
+	{"info.local6", "local"},
+	{"info.group6", "group"},
+	{"info.ageingSeconds", "ageingTime", "s"},
+	{0},
+};
+
+/* What was given as its only remote stands where a group does. */
+static void vxlan_import(const struct link_import *import, json_t *spec)
+{
+	static const struct mac unknown;
+	json_t *remotes = json_array();
+	char text[IP_TEXT];
+	for (const struct netlink_fdb *entry = import->link->fdb; entry; entry = entry->next)
+		if (memcmp(&entry->mac, &unknown, sizeof(unknown)) == 0 && !is_multicast(&entry->remote))
+			json_array_append_new(remotes, json_string(ip_text(&entry->remote, text)));
+	const char *group = json_string_value(json_object_get(spec, "group"));
+	struct ip ip;
+	if (group && ip_parse(group, &ip) == 0 && !is_multicast(&ip))
+		json_object_del(spec, "group");
+	if (json_array_size(remotes))
+		json_object_set(spec, "remotes", remotes);
+	json_decref(remotes);
+}
+
 extern const struct link_kind link_vxlan;
 const struct link_kind link_vxlan = {
 	.name = "vxlan",
@@ -254,6 +281,8 @@ const struct link_kind link_vxlan = {
 	.underlay = IFLA_VXLAN_LINK,
 	.room = vxlan_room,
 	.peer = vxlan_peer,
+	.spellings = spellings,
+	.import = vxlan_import,
 	.decode = vxlan_decode,
 };
 

@@ -140,12 +140,11 @@ static void observe_variants(const struct netlink_cache *cache, const struct net
 		kind->decode(cache, link, want, seen, arena);
 }
 
-static void observe_rows(const struct netlink_cache *cache, const struct netlink_link *link, const struct op *op,
-			 struct link_spec *seen, struct arena *arena)
+void link_observe(const struct netlink_cache *cache, const struct netlink_link *link, const struct link_spec *want,
+		  struct link_spec *seen, struct arena *arena)
 {
 	const struct link_kind *kind = link_kind_of(link);
 	const struct netlink_link *master = link->master ? netlink_link_by_index(cache, link->master) : NULL;
-	const struct link_spec *want = op->want;
 	if (kind || *link->kind) {
 		seen->kind = kind ? kind->name : arena_strdup(arena, link->kind);
 		set_present(seen, LINK_KIND);
@@ -206,7 +205,7 @@ static void observe(struct netlink_cache *cache, struct op *op)
 	link->was_ours |= link_is_ours(link);
 	op->obs.owner = owner_of(link, op);
 	op->obs.incarnation = (uint64_t)link->index;
-	observe_rows(cache, link, op, seen, op->obs.arena);
+	link_observe(cache, link, op->want, seen, op->obs.arena);
 	const struct link_kind *kind = link_kind_of(link);
 	if (!kind || !kind->health)
 		return;
@@ -645,7 +644,7 @@ const struct resource_class netd_link_class = {
 	.table = &link_table,
 	.lane = "netlink",
 	.verbs = &link_verbs,
-	.flags = CLASS_TRANSACTIONAL,
+	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED,
 	.rules = link_errnos,
 	.n_rules = ARRAY_SIZE(link_errnos),
 	.creatable = creatable,

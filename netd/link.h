@@ -68,6 +68,12 @@ struct link_spec {
 extern const struct resource_class netd_link_class;
 extern const struct table link_table;
 
+/* A row of an object's spec that is a row of its link under another name. */
+struct link_spelling {
+	const char *seen, *spec; /* "info.stp", "stp.enabled" */
+	const char *unit;        /* that the manifest's value has and the link's lacks; NULL: none */
+};
+struct link_import;
 struct link_room;
 /* The other end of a pair. */
 struct link_end {
@@ -99,6 +105,13 @@ struct link_kind {
 	/* For what is two links. */
 	const struct link_end *(*other_end)(struct arena *arena, const struct object *object);
 
+	/* For `weft import host`, see import.h: rows of the same name need nothing, others stand here; NULL ends. */
+	const struct link_spelling *spellings;
+	/* Others' links of this kind are left out, and this says why; NULL: they are taken. */
+	const char *passing;
+	/* Adds to the spec of a link's object what rows alone do not tell. NULL: nothing. */
+	void (*import)(const struct link_import *import, json_t *spec);
+
 	/* The rest runs on the lane's thread. */
 	/* Is this link of the kernel's kind one of ours? NULL: all are. */
 	bool (*is)(const struct netlink_link *link);
@@ -129,6 +142,9 @@ extern const size_t n_link_kinds;
 const struct link_kind *link_kind_find(const char *name);
 const struct link_kind *link_kind_of(const struct netlink_link *link);
 
+/* What is known of a link, as the class observes it; `want` may be NULL. */
+void link_observe(const struct netlink_cache *cache, const struct netlink_link *link, const struct link_spec *want,
+		  struct link_spec *seen, struct arena *arena);
 /* Does the link carry the mark of this weft? */
 bool link_is_ours(const struct netlink_link *link);
 /* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be

@@ -30,6 +30,11 @@ void netd_dhcp_stop(void);
  * known is null. */
 json_t *netd_leases(void);
 
+/* What this host's links would be as manifests: {"objects": [documents], "remarks": ["sentence", ...]}, the latter for
+ * what cannot be written. Blocks, changes nothing, and needs neither loop nor lanes. NULL and err if the kernel does
+ * not tell. */
+json_t *netd_import(struct err *err);
+
 /* Says what it finds of this host; see core/doctor.h. */
 struct doctor;
 void netd_doctor(struct doctor *d);

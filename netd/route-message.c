@@ -365,7 +365,7 @@ int route_put(struct netlink_batch *batch, struct op *op, const struct route_put
 	header->rtm_dst_len = key->to.len;
 	header->rtm_tos = key->tos;
 	header->rtm_table = key->table < 256 ? (uint8_t)key->table : RT_TABLE_UNSPEC;
-	header->rtm_protocol = (uint8_t)spec->protocol;
+	header->rtm_protocol = has_row(spec, ROUTE_PROTOCOL_ROW) ? (uint8_t)spec->protocol : ROUTE_PROTOCOL;
 	header->rtm_scope = ip4 ? (uint8_t)spec->scope : 0;
 	header->rtm_type = (uint8_t)spec->type;
 	header->rtm_flags = spec->on_link ? RTNH_F_ONLINK : 0;

@@ -160,7 +160,8 @@ static struct want *want_one(struct lowering *l, const struct want *link, const 
 				  .protocol = ROUTE_PROTOCOL,
 				  .metrics = {.present = 1, .mtu = row->mtu}};
 	for (size_t i = 0; i < route_table.n_fields; i++)
-		set_present(&spec, i);
+		if (i != ROUTE_PROTOCOL_ROW || !link->adopt)
+			set_present(&spec, i);
 	return route_want(l, &key, &spec);
 }
 
@@ -171,6 +172,7 @@ void routes_want(struct lowering *l, struct want *link, const struct list *route
 		lower_at(l, arena_printf(lower_arena(l), "spec.routes[%zu]", i));
 		const struct route_row *row = &list_at(routes, struct route_row, i);
 		struct want *route = want_one(l, link, row);
+		route->adopt = link->adopt;
 		needs(l, route, link);
 		for (size_t k = 0; k < addresses->n; k++) {
 			const struct ip_prefix *address = &list_at(addresses, struct ip_prefix, k);

@@ -197,7 +197,7 @@ const struct resource_class netd_route_class = {
 	.table = &route_table,
 	.lane = "netlink",
 	.verbs = &route_verbs,
-	.flags = CLASS_TRANSACTIONAL,
+	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED,
 	.rules = route_errnos,
 	.n_rules = ARRAY_SIZE(route_errnos),
 };

@@ -27,7 +27,8 @@ extern const struct table route_row_table;
 
 /* Rules of a list of routes (struct route_row) at "spec.routes", of a link with these addresses (struct ip_prefix). */
 void routes_check(const struct check *check, const struct list *routes, const struct list *addresses);
-/* Wants them all, over the link; they need those addresses of it, which are wanted before. */
+/* Wants them all, over the link; they need those addresses of it, which are wanted before. Where the link may be taken
+ * over, they may as well, and then keep the protocol that they have. */
 void routes_want(struct lowering *l, struct want *link, const struct list *routes, const struct list *addresses);
 
 enum {
