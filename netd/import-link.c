@@ -146,24 +146,32 @@ static int compare_links(const void *a, const void *b)
 	return (*(const struct netlink_link *const *)a)->index - (*(const struct netlink_link *const *)b)->index;
 }
 
-json_t *import_ports(const struct link_import *import)
+size_t import_links(const struct importing *host, int master, const struct netlink_link ***ret)
 {
-	const struct netlink_cache *cache = import->host->cache;
-	const struct netlink_link **ports = NULL;
+	const struct netlink_link **links = NULL;
 	size_t n = 0, cap = 0;
-	json_t *names = json_array();
 	for (size_t i = 0; i < NETLINK_BUCKETS; i++) {
-		for (const struct netlink_link *l = cache->by_index[i]; l; l = l->next_by_index) {
-			if (l->master != import->link->index || !import_takes(l, NULL))
+		for (const struct netlink_link *l = host->cache->by_index[i]; l; l = l->next_by_index) {
+			if (master && l->master != master)
 				continue;
-			grow(ports, n, cap);
-			ports[n++] = l;
+			grow(links, n, cap);
+			links[n++] = l;
 		}
 	}
 	if (n)
-		qsort(ports, n, sizeof(*ports), compare_links);
+		qsort(links, n, sizeof(*links), compare_links);
+	*ret = links;
+	return n;
+}
+
+json_t *import_ports(const struct link_import *import)
+{
+	const struct netlink_link **ports;
+	size_t n = import_links(import->host, import->link->index, &ports);
+	json_t *names = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(names, json_string(ports[i]->name));
+		if (import_takes(ports[i], NULL))
+			json_array_append_new(names, json_string(ports[i]->name));
 	free(ports);
 	return names;
 }
@@ -198,7 +206,7 @@ json_t *import_addresses(struct importing *host, const struct netlink_link *link
 	return addresses;
 }
 
-static bool is_static(const struct kernel_route *route)
+bool import_is_static(const struct kernel_route *route)
 {
 	return route->protocol == RTPROT_BOOT || route->protocol == RTPROT_STATIC;
 }
@@ -236,7 +244,7 @@ json_t *import_routes(struct importing *host, const struct netlink_link *link)
 	json_t *routes = json_array();
 	char text[IP_TEXT];
 	for (const struct kernel_route *r = host->routes; r; r = r->next) {
-		if (r->device != link->index || !is_static(r))
+		if (r->device != link->index || !import_is_static(r))
 			continue;
 		if (r->type != RTN_UNICAST || r->shared || r->opaque || r->tos || r->expires_s)
 			import_remark(host, "%s: its route to %s has what manifests cannot say, and stays as it is.",

@@ -93,7 +93,7 @@ static bool is_other_end(const struct importing *host, const struct found *found
 static bool has_routes(const struct importing *host, const struct netlink_link *link)
 {
 	const struct kernel_route *r = host->routes;
-	while (r && (r->device != link->index || (r->protocol != RTPROT_BOOT && r->protocol != RTPROT_STATIC)))
+	while (r && (r->device != link->index || !import_is_static(r)))
 		r = r->next;
 	return r;
 }
@@ -129,26 +129,25 @@ static void add_link(struct importing *host, struct found *found, const struct n
 		add_object(host, found, kind, link->name, spec);
 }
 
-static int compare_links(const void *a, const void *b)
-{
-	return (*(const struct netlink_link *const *)a)->index - (*(const struct netlink_link *const *)b)->index;
-}
-
 static void add_links(struct importing *host, struct found *found)
 {
-	const struct netlink_link **links = NULL;
-	size_t n = 0, cap = 0;
-	for (size_t i = 0; i < NETLINK_BUCKETS; i++) {
-		for (const struct netlink_link *l = host->cache->by_index[i]; l; l = l->next_by_index) {
-			grow(links, n, cap);
-			links[n++] = l;
-		}
-	}
-	if (n)
-		qsort(links, n, sizeof(*links), compare_links);
+	const struct netlink_link **links;
+	size_t n = import_links(host, 0, &links);
 	for (size_t i = 0; i < n; i++)
 		add_link(host, found, links[i]);
 	free(links);
+}
+
+/* Such as blackhole; IPv6 has them on the loopback. */
+static void tell_routes_without_link(struct importing *host)
+{
+	char text[IP_TEXT];
+	for (const struct kernel_route *r = host->routes; r; r = r->next) {
+		const struct netlink_link *link = r->device ? netlink_link_by_index(host->cache, r->device) : NULL;
+		if (import_is_static(r) && (!link || link->flags & IFF_LOOPBACK))
+			import_remark(host, "The route to %s leads to no link, and stays as it is.",
+				      prefix_text(&r->to, text));
+	}
 }
 
 /* ---- going the way of an apply ---- */
@@ -247,6 +246,7 @@ json_t *netd_import(struct err *err)
 		r = read_host(&host, batch, err);
 	if (r == 0) {
 		add_links(&host, &found);
+		tell_routes_without_link(&host);
 		gen = lower_found(&host, &found);
 	}
 	if (gen)

@@ -31,6 +31,10 @@ void import_remark(struct importing *host, const char *fmt, ...) printf_like(2, 
 /* Can it be an object of its link kind's, or of Ethernet if it has none? Else `ret_why` (may be NULL) says why not;
  * NULL there: it is nobody's business. */
 bool import_takes(const struct netlink_link *link, const char **ret_why);
+/* The links in the order of their numbers, all (master 0) or the ports of one; `ret` is freed by the caller. */
+size_t import_links(const struct importing *host, int master, const struct netlink_link ***ret);
+/* Has somebody made the route by hand or by a configuration? */
+bool import_is_static(const struct kernel_route *route);
 /* The whole spec of its object; NULL where there is nothing to say of a link that is there already. `kind` is that of
  * the object. */
 json_t *import_spec(const struct link_import *import, const struct kind *kind);

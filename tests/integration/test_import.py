@@ -222,6 +222,7 @@ def test_what_manifests_cannot_say_is_told(make_host):
         host.run("ip", "tuntap", "add", "mode", "tap", "name", "tap7")
         host.run("ip", "link", "add", "away0", "type", "veth", "peer", "name", "away1")
         host.run("ip", "addr", "add", "10.72.0.1", "peer", "10.72.0.2/32", "dev", "port0x")
+        host.run("ip", "route", "add", "blackhole", "10.74.0.0/16")
         host.run("ip", "addr", "add", "10.73.0.1/24", "dev", "away0")
         far = host.popen("unshare", "-n", "sleep", "600")
         own = host.run("readlink", "/proc/self/ns/net")
@@ -231,6 +232,7 @@ def test_what_manifests_cannot_say_is_told(make_host):
     text = host.weft("import", "host").out
     assert re.search("^# tap7 .*left out: it is a tap", text, re.M)
     assert re.search("^# port0x: its address 10.72.0.1/32 has another end", text, re.M)
+    assert re.search("^# The route to 10.74.0.0/16 leads to no link", text, re.M)
     assert re.search("^# away0 .* is taken as a link that is there already.*another network namespace", text, re.M)
     away = next(o for o in host.weft("import", "host", "-o", "json").json()["objects"] if o["metadata"]["name"] == "away0")
     assert away["kind"] == "Ethernet" and away["spec"]["addresses"] == ["10.73.0.1/24"]
