@@ -22,15 +22,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "no_laws: the test itself ends its host in a state where the laws at the end make no sense")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """What wants a lab host of a certain state has nothing to run on elsewhere."""
+    """Before any fixture: those of a test that has nothing to run on may fail for the same want."""
     state = item.get_closest_marker("lab_state")
     if state and os.environ.get("WEFT_LAB_STATE") != state.args[0]:
         pytest.skip(f"runs in the lab, in its state '{state.args[0]}'")
-
-
-def skip_if_lacking(node):
-    for marker in node.iter_markers("needs"):
+    for marker in item.iter_markers("needs"):
         for what in marker.args:
             why = machine_lacks(what)
             if why:
@@ -40,7 +38,6 @@ def skip_if_lacking(node):
 @contextlib.contextmanager
 def hosts(request, directory):
     """A function that makes hosts; at the end each is held to the laws, unless something failed before, and is gone."""
-    skip_if_lacking(request.node)
     failed_before = request.session.testsfailed
     made = []
 
