@@ -142,7 +142,7 @@ def test_contract_quickstart_tap_deleted(host):
     pid = host.process("guest=web,")
     host.run("ip", "link", "del", "web.0")
     wait_until(lambda: host.links()["web.0"]["master"] == "lan", 10, "the tap is back")
-    wait_until(lambda: guest_answers(host), 15, "the guest answers")
+    wait_until(lambda: guest_answers(host), 60, "the guest answers")
     assert host.process("guest=web,") == pid
     used = host.cpu_seconds(pid)
     time.sleep(1)

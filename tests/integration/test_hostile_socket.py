@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -55,7 +56,14 @@ def memory_mib(host):
 
 
 def descriptors(host):
-    return len(list(Path(f"/proc/{host.daemon.pid}/fd").iterdir()))
+    """What weftd has open, without its netlink sockets: it opens those for what there comes to be."""
+    process = Path(f"/proc/{host.daemon.pid}")
+    netlink = {f"socket:[{line.split()[-1]}]" for line in (process / "net/netlink").read_text().splitlines()}
+    opened = []
+    for fd in (process / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            opened.append(os.readlink(fd))
+    return len([what for what in opened if what not in netlink])
 
 
 def revisions(host):
