@@ -178,9 +178,9 @@ static json_t *new_record(struct start *start)
 	time_t now = time(NULL);
 	struct tm tm;
 	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "boot", env.boot_id, "accel",
-			 start->facts.kvm ? "kvm" : "tcg", "accelReason", start->accel_reason, "startedAt", at, "taps",
-			 tap_numbers(start->spec), "spec",
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o}", "boot", env.boot_id, "accel",
+			 start->facts.kvm ? "kvm" : "tcg", "accelReason", start->accel_reason, "startedAt", at, "vhost",
+			 start->facts.vhost_net, "taps", tap_numbers(start->spec), "spec",
 			 table_to_json(&qemu_table, start->spec, EMIT_DEFAULTS | EMIT_SECRETS | EMIT_NO_STATUS));
 }
 

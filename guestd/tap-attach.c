@@ -12,7 +12,7 @@
 #include "guestd/tap.h"
 #include "guestd/worker.h"
 
-enum { QUERY_MS = 2000, HEADER_OLD = 10, HEADER_NEW = 12 };
+enum { QUERY_MS = 2000, SET_LINK_MS = 10000, HEADER_OLD = 10, HEADER_NEW = 12 };
 
 #define SPEC struct tap_attach_spec
 static const struct field rows[] = {
@@ -30,6 +30,7 @@ struct work {
 	int fds[NIC_QUEUES_MAX];
 	size_t n_fds;
 	struct tap_modes modes;
+	char device[24]; /* QEMU's, whose kernel half (vhost-net) has to take the tap anew; "": it has none */
 	struct err err;
 };
 
@@ -110,12 +111,55 @@ static void work_on(void *ctx)
 	tap_attach(work->tap, &attachment, &work->err);
 }
 
-static void worked(void *ctx)
+static void complete(struct work *work)
 {
-	struct work *work = ctx;
 	work->op->err = work->err;
 	op_complete(work->op);
 	free(work);
+}
+
+static struct qmp *monitor_of(const struct work *work)
+{
+	const char *tap;
+	struct instance *instance = instance_of(work->op, &tap);
+	return instance_alive(instance) ? instance->qmp : NULL;
+}
+
+static int set_link(struct work *work, bool up, qmp_reply_fn *fn)
+{
+	struct qmp *qmp = monitor_of(work);
+	struct qmp_command command = {"set_link", NULL, SET_LINK_MS};
+	if (qmp)
+		command.arguments = json_pack("{s:s, s:b}", "name", work->device, "up", up);
+	if (!qmp || qmp_send(qmp, &command, fn, work) < 0)
+		return err_set(&work->err, EAGAIN, "the guest's QEMU does not answer");
+	return 0;
+}
+
+static void on_up(void *ctx, const json_t *result, const struct err *err)
+{
+	struct work *work = ctx;
+	if (err)
+		work->err = *err;
+	complete(work);
+}
+
+static void on_down(void *ctx, const json_t *result, const struct err *err)
+{
+	struct work *work = ctx;
+	if (err)
+		work->err = *err;
+	if (err || set_link(work, true, on_up) < 0)
+		complete(work);
+}
+
+/* vhost-net gave the queues up as the tap went. QEMU hands them to it once more when the guest's link goes down and up
+ * again. */
+static void worked(void *ctx)
+{
+	struct work *work = ctx;
+	if (work->err.code || !*work->device || set_link(work, false, on_down) < 0)
+		complete(work);
 }
 
 static bool has_feature(const json_t *features, const char *name)
@@ -170,6 +214,8 @@ static void attach(struct op *op)
 	work->modes.header = HEADER_OLD;
 	cleanup_free char *device = xprintf("/machine/peripheral/nic%u-device/virtio-backend", want->port);
 	struct qmp_command command = {"x-query-virtio-status", NULL, QUERY_MS};
+	if (want->model == NIC_VIRTIO && json_is_true(json_object_get(instance->record, "vhost")))
+		snprintf(work->device, sizeof(work->device), "nic%u-device", want->port);
 	if (want->model != NIC_VIRTIO) {
 		worker_run(work_on, worked, work);
 	} else if (instance_connect(instance, &work->err) < 0) {
