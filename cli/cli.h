@@ -96,6 +96,10 @@ extern const char *const output_names[];
 #define OUTPUT_OPTION(S, m, n)                                                                                         \
 	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(S, m), .argument = "FORMAT",       \
 	 .choices = output_names, .n_choices = (n), .doc = "How to print it"}
+/* With choices of the verb's own, an array. */
+#define OWN_OUTPUT_OPTION(S, m, names)                                                                                 \
+	{.name = "output", .letter = 'o', .type = OPTION_CHOICE, .offset = offsetof(S, m), .argument = "FORMAT",       \
+	 .choices = (names), .n_choices = ARRAY_SIZE(names), .doc = "How to print it"}
 #define FLAG_OPTION(n, S, m, d) {.name = (n), .type = OPTION_FLAG, .offset = offsetof(S, m), .doc = (d)}
 #define FILE_OPTION(S, m)                                                                                              \
 	{.name = "file", .letter = 'f', .type = OPTION_TEXTS, .offset = offsetof(S, m), .argument = "FILE|DIR|-",      \

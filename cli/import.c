@@ -13,14 +13,7 @@ struct options {
 
 static const char *const outputs[] = {"yaml", "json"};
 static const struct cli_option rows[] = {
-	{.name = "output",
-	 .letter = 'o',
-	 .type = OPTION_CHOICE,
-	 .offset = offsetof(struct options, output),
-	 .argument = "FORMAT",
-	 .choices = outputs,
-	 .n_choices = ARRAY_SIZE(outputs),
-	 .doc = "How to print it"},
+	OWN_OUTPUT_OPTION(struct options, output, outputs),
 };
 
 static void print_remarks(const json_t *remarks)

@@ -14,14 +14,7 @@ struct options {
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SVG, FORMAT_DOT };
 static const char *const formats[] = {"text", "json", "svg", "dot"};
 static const struct cli_option rows[] = {
-	{.name = "output",
-	 .letter = 'o',
-	 .type = OPTION_CHOICE,
-	 .offset = offsetof(struct options, output),
-	 .argument = "FORMAT",
-	 .choices = formats,
-	 .n_choices = ARRAY_SIZE(formats),
-	 .doc = "How to print it"},
+	OWN_OUTPUT_OPTION(struct options, output, formats),
 };
 
 enum { DEPTH_MAX = 16 };
