@@ -18,6 +18,7 @@ EXAMPLES = SOURCE / "examples"
 counter = itertools.count()
 
 
+RENAMES_WHAT_IS_UP = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 2)
 # What a link of a kind needs to be made of, beside its name; "weftlower" is another link.
 LINK_PROBES = {
     "vxlan": "type vxlan id 1 dstport 4789", "geneve": "type geneve id 1 remote 192.0.2.1", "vrf": "type vrf table 7",
@@ -124,6 +125,12 @@ class Host:
         if check and done.returncode:
             raise AssertionError(f"{' '.join(map(str, argv))}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done.stdout
+
+    def rename(self, link, name):
+        if RENAMES_WHAT_IS_UP:
+            self.run("ip", "link", "set", link, "name", name)
+        else:
+            self.run("ip", "-batch", "-", input=f"link set {link} down\nlink set {link} name {name}\nlink set {name} up\n")
 
     def json(self, *argv):
         return json.loads(self.run(*argv) or "[]")

@@ -294,7 +294,7 @@ def test_promise_10_lost_events_mean_a_fresh_dump(make_host):
     assert dropped(host) > before, "the socket was overrun"
     host.run("ip", "link", "del", "br7")
     host.run("ip", "addr", "flush", "dev", "lan")
-    host.run("ip", "link", "set", "tap7", "name", "away")
+    host.rename("tap7", "away")
     host.run("sysctl", "-qw", "net.ipv4.ip_forward=0")
     host.daemon.send_signal(signal.SIGCONT)
     wait_until(lambda: host.links()["tap7"]["master"] == "br7" and "192.168.150.1/24" in host.addresses("lan"), 20, "all is repaired")

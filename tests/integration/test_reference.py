@@ -79,6 +79,7 @@ def test_manual_pages_fit(columns):
         assert not [line for line in re.sub(".\b", "", done.stdout).splitlines() if len(line) > columns], page
 
 
+@pytest.mark.needs("cmake")
 def test_installing_puts_all_in_its_place(tmp_path):
     done = subprocess.run(["cmake", "--install", BUILD], capture_output=True, text=True, env={"DESTDIR": str(tmp_path), "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr
