@@ -56,14 +56,14 @@ def memory_mib(host):
 
 
 def descriptors(host):
-    """What weftd has open, without its netlink sockets: it opens those for what there comes to be."""
+    """What weftd has open. Of sockets only its clients': it opens others (netlink, D-Bus) for what there comes to be."""
     process = Path(f"/proc/{host.daemon.pid}")
-    netlink = {f"socket:[{line.split()[-1]}]" for line in (process / "net/netlink").read_text().splitlines()}
-    opened = []
+    clients = [line for line in (process / "net/unix").read_text().splitlines() if line.endswith(f" {host.root}/run/weft.sock")]
+    others = []
     for fd in (process / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
-            opened.append(os.readlink(fd))
-    return len([what for what in opened if what not in netlink])
+            others += [what for what in [os.readlink(fd)] if not what.startswith("socket:")]
+    return len(clients) + len(others)
 
 
 def revisions(host):
