@@ -69,4 +69,5 @@ def pair(request, kit, disks, directory):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "lab: belongs to the lab's part of scripts/test")
     config.addinivalue_line("markers", "pair_state(name): the state that the first host of a pair goes on from")

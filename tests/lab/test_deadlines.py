@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab that hangs, panics or loses its agent is given up in time, and it is said what it was doing; what can go on does."""
+import pytest
+
 import runner
 
 SLEEPER = """
@@ -35,6 +37,7 @@ def test_a_test_that_hangs(restored, capsys):
     assert "a word in the journal" in said
 
 
+@pytest.mark.lab
 def test_a_kernel_that_panics(restored, capsys):
     host = restored()
     assert run(host, PANIC, 300) is None

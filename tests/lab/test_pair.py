@@ -8,6 +8,7 @@ SERVERS = ("192.0.2.0/24", "198.51.100.0/24")  # states/servers.sh
 TARGET = "iqn.2003-01.org.linux-iscsi.san:sn.1"
 
 
+@pytest.mark.lab
 def test_two_hosts_differ_and_reach_each_other(pair):
     a, b = pair
     for command in WHO:

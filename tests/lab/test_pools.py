@@ -48,6 +48,7 @@ def mounts(lab):  # noqa: F811
     return lab.agent.check("grep -F /var/lib/weft/mounts/ /proc/1/mountinfo | cut -d' ' -f1,5,6 | sort")
 
 
+@pytest.mark.lab
 def test_mounts_of_pools_are_units_of_the_host(pools):
     lab = pools  # noqa: F811
     for name, unit in UNITS.items():

@@ -77,6 +77,7 @@ def check_made(lab):
     until(lab, "ip link show tap9 | grep -q 'master br9' && pgrep -x dnsmasq")
 
 
+@pytest.mark.lab
 def test_service_boots_restarts_and_outlives_crashes(lab):
     lab.agent.check("systemctl start weftd")
     check_made(lab)

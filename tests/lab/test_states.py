@@ -15,6 +15,7 @@ MANAGERS = {
 }
 
 
+@pytest.mark.lab
 def test_storage(restored):
     host = restored("storage")
     check = host.agent.check
@@ -35,6 +36,7 @@ def test_ceph(restored):
     host.agent.check("qemu-img info rbd:vms/probe:id=weft:conf=/etc/ceph/ceph.conf")
 
 
+@pytest.mark.lab
 def test_machine(restored, kit):
     host = restored()
     check = host.agent.check
@@ -50,6 +52,7 @@ def test_machine(restored, kit):
     check("for i in $(seq 100); do [ -b /dev/disk/by-id/virtio-new ] && break; sleep 0.2; done; [ -b /dev/disk/by-id/virtio-new ]")
 
 
+@pytest.mark.lab
 def test_virtual_functions(restored, kit):
     if not kit.qemu.has_igb:
         pytest.skip(f"no igb in {kit.qemu.version}")

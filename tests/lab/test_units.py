@@ -58,6 +58,7 @@ def test_of_systemd(lab):  # noqa: F811
     print(lab.agent.check(f"cd /usr/local/libexec/weft; install -m 755 {vm.SHARE}/test-unit .; LD_LIBRARY_PATH={vm.SHARE} ./test-unit 2>&1", 120))
 
 
+@pytest.mark.lab
 def test_guests_and_helpers_are_units_that_outlive_weftd(guests):
     lab = guests  # noqa: F811
     pid = lab.agent.check("pgrep -f [q]emu-system.*guest=web,").strip()
@@ -83,6 +84,7 @@ def test_guests_and_helpers_are_units_that_outlive_weftd(guests):
     assert lab.agent.check("pgrep -f [q]emu-system.*guest= | sort") == before[1], "guests outlive weftd"
 
 
+@pytest.mark.lab
 def test_a_weftd_that_hangs_is_killed_by_the_watchdog(guests):
     lab = guests  # noqa: F811
     lab.agent.check("mkdir -p /run/systemd/system/weftd.service.d; printf '[Service]\\nWatchdogSec=4\\n' >/run/systemd/system/weftd.service.d/w.conf; "
@@ -125,6 +127,7 @@ def test_a_bus_that_hangs_is_said_and_waited_for(guests):
     assert everything(lab)[1] == before[1]
 
 
+@pytest.mark.lab
 def test_a_reboot_asks_the_guests_and_brings_all_back(guests):
     """The witnesses of the host's last moments are its journal, and a service that nothing stops."""
     lab = guests  # noqa: F811
