@@ -25,6 +25,12 @@ struct pool_plan {
 	struct want *need;  /* what has to exist first (a mount, a session); NULL: nothing */
 };
 
+/* Where a LUN of a pool is: what `{pool: san, lun: 1}` of a Lun means. */
+struct lun_place {
+	const char *target; /* name of the target that offers it, as struct scsi_disk has it */
+	bool multipath;     /* it is used by the map of its paths, unless the Lun says otherwise */
+};
+
 /* What a verb on a pool gets. */
 struct pool_call {
 	const char *name;               /* of the Pool */
@@ -96,6 +102,8 @@ struct pool_type {
 	 * there is one again. NULL: it cannot fall silent. */
 	int (*probe)(const struct pool_call *call);
 	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
+	/* Pure: where its LUNs are. NULL: it has none. */
+	struct lun_place (*lun)(const struct pool_state *pool);
 };
 
 #define CHOICE_TABLE(n, S, rows, text)                                                                        \
