@@ -18,6 +18,7 @@ from harness import SOURCE, Host, machine_lacks
 def pytest_configure(config):
     config.addinivalue_line("markers", "needs(*what): programs, files or kernel features; the test is skipped without them")
     config.addinivalue_line("markers", "lab: belongs to the lab's part of scripts/test: what it tests is different on a whole host")
+    config.addinivalue_line("markers", "lab_full: needs the lab and takes long there: only scripts/test --full and tests/lab/lab run it")
     config.addinivalue_line("markers", "lab_state(name, each=False, shared=False): runs in a lab host restored from that state (tests/lab)")
     config.addinivalue_line("markers", "no_laws: the test itself ends its host in a state where the laws at the end make no sense")
 

@@ -44,8 +44,19 @@ def collect(directory, pattern=None, marks=None):
     return [line for line in done.stdout.splitlines() if line.startswith(f"{directory}/") and "::" in line]
 
 
-def groups(tests):
-    """The same tests, by the host that they are to run in; the shared ones first, as they are the most."""
+def parted(group, most):
+    """The same as several, whole files each, if there are more than so many tests in it."""
+    parts = [[]]
+    for path in dict.fromkeys(test.split("::")[0] for test in group.tests):
+        of_file = [test for test in group.tests if test.startswith(f"{path}::")]
+        if parts[-1] and len(parts[-1]) + len(of_file) > most:
+            parts.append([])
+        parts[-1] += of_file
+    return [group._replace(name=group.name if i == 0 else f"{group.name}-{i + 1}", tests=tests) for i, tests in enumerate(parts)]
+
+
+def groups(tests, most=None):
+    """The same tests, by the host that they are to run in, the largest first; no more than so many together, if files allow that."""
     found = {}
     for test in tests:
         path = test.split("::")[0]
@@ -56,4 +67,4 @@ def groups(tests):
         elif not shared:
             name = f"{state}-{Path(path).stem}"
         found.setdefault(name, Group(name, state, [])).tests.append(test)
-    return sorted(found.values(), key=lambda group: -len(group.tests))
+    return sorted((part for group in found.values() for part in parted(group, most or len(tests))), key=lambda group: -len(group.tests))

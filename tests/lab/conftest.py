@@ -70,4 +70,5 @@ def pair(request, kit, disks, directory):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "lab: belongs to the lab's part of scripts/test")
+    config.addinivalue_line("markers", "lab_full: takes long: only scripts/test --full and tests/lab/lab run it")
     config.addinivalue_line("markers", "pair_state(name): the state that the first host of a pair goes on from")
