@@ -12,6 +12,7 @@
  *     answer  "INDEX": descriptor INDEX of the message is a pipe to answer at; only with --unit
  *     file    "TARGET FLAGS MEMFD PATH": open PATH with FLAGS as descriptor TARGET; MEMFD 1: a sealed copy of it in
  *             memory
+ *     lock    "TARGET BYTE PATH": open PATH as descriptor TARGET, with its byte BYTE locked
  *     fd      "TARGET INDEX": descriptor INDEX of the message (from 1) as TARGET
  *
  * The launcher answers on its standard output: "PID START\n" when the process exists, then "running\n" when exec has

@@ -39,13 +39,15 @@ static int add_files(FILE *to, const struct launch_spec *spec, int fds[static LA
 		if (!file->path && *n_fds == LAUNCH_FDS_MAX)
 			return err_set(err, E2BIG, "more than %d descriptors cannot be passed", LAUNCH_FDS_MAX - 2);
 		cleanup_free char *text = NULL;
-		if (file->path) {
+		if (file->path && file->lock_byte) {
+			text = xprintf("%d %" PRIu64 " %s", file->target_fd, file->lock_byte, file->path);
+		} else if (file->path) {
 			text = xprintf("%d %d %d %s", file->target_fd, file->open_flags, file->memfd, file->path);
 		} else {
 			text = xprintf("%d %zu", file->target_fd, *n_fds);
 			fds[(*n_fds)++] = file->fd;
 		}
-		request_add(to, file->path ? "file" : "fd", text);
+		request_add(to, file->lock_byte ? "lock" : file->path ? "file" : "fd", text);
 	}
 	return 0;
 }

@@ -20,6 +20,9 @@ struct launch_file {
 	int fd;           /* passed as it is when path is NULL; borrowed */
 	bool memfd;       /* copy the file into a sealed memfd and pass that (kernel, initrd, dtb) */
 	int target_fd;    /* the number it has in the program */
+	/* Not 0: the byte of the file that the program holds locked (an open file description lock) from before it
+	 * begins until it ends; EBUSY if somebody has locked it. Where files cannot be locked it is just open. */
+	uint64_t lock_byte;
 };
 struct launch_spec {
 	const char *name;        /* unit name without suffix: "weft-guest-web" */

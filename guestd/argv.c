@@ -31,6 +31,11 @@ int qemu_vhost_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue)
 	return first + qemu_tap_fd(spec, nic, queue) - qemu_tap_fd(spec, 0, 0);
 }
 
+int qemu_lease_fd(const struct qemu_spec *spec, size_t disk)
+{
+	return qemu_vhost_fd(spec, spec->nics.n, 0) + (int)disk;
+}
+
 static void add(struct argv *a, const char *item)
 {
 	arena_grow(a->arena, a->items, a->n, a->cap);
@@ -214,6 +219,8 @@ static void add_disk(struct argv *a, size_t i)
 	if (disk->device == DEVICE_DISK)
 		device =
 			arena_printf(a->arena, "%s,write-cache=%s", device, on_off(cache_flags[disk->cache].writeback));
+	if (disk->shared)
+		device = arena_printf(a->arena, "%s,share-rw=on", device);
 	if (row_is_set(&qemu_disk_table, disk, "bootIndex"))
 		device = arena_printf(a->arena, "%s,bootindex=%u", device, disk->boot_index);
 	if (row_is_set(&qemu_disk_table, disk, "serial"))

@@ -3,6 +3,7 @@
 #include "guestd/guest-spec.h"
 
 #include "guestd/qemu-spec.h"
+#include "stord/volume.h"
 
 bool guest_topology(const struct guest_cpu *cpu, uint32_t ret[static 4])
 {
@@ -96,6 +97,12 @@ static bool same_image(const struct guest_disk *a, const struct guest_disk *b)
 	return (a->volume && streq(a->volume, b->volume)) || (a->file && streq(a->file, b->file));
 }
 
+static bool may_be_shared(const struct check *check, const struct guest_disk *disk)
+{
+	const struct object *volume = disk->volume ? check->find(check, "Volume", disk->volume) : NULL;
+	return volume && stord_volume_is_shared(volume);
+}
+
 /* Two guests that write one image tear it; QEMU's own lock would only let the second one fail at its start. */
 static void check_sharing(const struct check *check, const struct guest_disk *disk, const char *path,
 			  const struct object *other)
@@ -103,14 +110,17 @@ static void check_sharing(const struct check *check, const struct guest_disk *di
 	const struct guest_spec *theirs = other->spec;
 	for (size_t k = 0; k < theirs->disks.n; k++) {
 		const struct guest_disk *their = &list_at(&theirs->disks, struct guest_disk, k);
-		if (!same_image(disk, their) || (!is_written(disk) && !is_written(their)))
+		if (!same_image(disk, their) || (!is_written(disk) && !is_written(their)) || may_be_shared(check, disk))
 			continue;
 		cleanup_free char *their_path = xprintf("spec.disks[%zu]", k);
 		struct diag *diag =
 			check_fault(check, path, "Guest '%s' has this disk as well, and one of the two may write to it",
 				    other->name);
 		diag_related(check->diags, diag, object_pos(other, their_path), "the other one is here");
-		diag_hint(check->diags, diag, "set readOnly: true in both, or state: stopped in one of them");
+		diag_hint(
+			check->diags, diag,
+			"set readOnly: true in both, or state: stopped in one of them, or, for a cluster's filesystem, "
+			"shared: true in the Volume");
 		return;
 	}
 }

@@ -207,14 +207,18 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	out->block = image.attach == STORD_BLOCK;
 	out->bus = row_is_set(&guest_disk_table, disk, "bus") ? disk->bus : cdrom ? BUS_SATA : BUS_VIRTIO;
 	out->unit = disk_unit(g, out->bus, slot);
-	out->cache = disk->cache;
+	out->cache = image.shared && !row_is_set(&guest_disk_table, disk, "cache") ? CACHE_NONE : disk->cache;
+	if (image.shared && out->cache != CACHE_NONE && out->cache != CACHE_DIRECTSYNC)
+		lower_refuse(
+			g->l, arena_printf(arena, "spec.disks[%zu].cache", i),
+			"what a host caches of a shared volume the others do not see: use cache: none or directsync");
 	out->io = disk->io;
 	out->discard = disk->discard;
 	out->zeroes = disk->zeroes;
 	out->device = disk->device;
 	out->read_only = disk->read_only || cdrom;
-	static const char *const always[] = {"path", "format",  "block",        "bus",    "unit",    "cache",
-					     "io",   "discard", "detectZeroes", "device", "readOnly"};
+	static const char *const always[] = {"path", "format",  "block",        "bus",    "unit",     "cache",
+					     "io",   "discard", "detectZeroes", "device", "readOnly", "shared"};
 	for (size_t k = 0; k < ARRAY_SIZE(always); k++)
 		row_set(&qemu_disk_table, out, always[k]);
 	if ((out->serial = disk->serial))
@@ -225,8 +229,14 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 		g->qemu->scsi_port = port_alloc(g, "scsi");
 		row_set(&qemu_table, g->qemu, "scsiPort");
 	}
+	out->shared = image.shared;
 	if (g->want)
 		needs(g->l, g->want, image.want);
+	if (g->want && disk->volume)
+		needs(g->l, g->want,
+		      stord_volume_lease(g->l, disk->volume, g->object->name, out->read_only, &out->lease));
+	if (out->lease)
+		row_set(&qemu_disk_table, out, "lease");
 }
 
 /* "nic/lan", "nic/lan/1" for the second one there: what is kept for an interface stays with it when others come or go

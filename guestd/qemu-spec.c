@@ -28,6 +28,8 @@ static const struct field disk_rows[] = {
 	F_STRING("serial", DISK, serial, .max = 36, .doc = "Serial number the guest sees."),
 	F_BOOL("readOnly", DISK, read_only, .doc = "Whether it is write-protected."),
 	F_U32("bootIndex", DISK, boot_index, .doc = "Place in the boot order."),
+	F_BOOL("shared", DISK, shared, .doc = "Whether others write to it at the same time."),
+	F_PATH("lease", DISK, lease, .doc = "The file in which it locks its lease on the disk."),
 };
 const struct table qemu_disk_table = TABLE("qemu.disks", DISK, disk_rows);
 

@@ -37,6 +37,8 @@ struct qemu_disk {
 	const char *serial;
 	bool read_only;
 	uint32_t boot_index; /* present: the firmware tries it, lowest first */
+	bool shared;         /* others write to it at the same time */
+	const char *lease;   /* file of which QEMU holds a byte locked; NULL: none */
 };
 
 struct qemu_nic {

@@ -16,6 +16,7 @@
 #include "guestd/qemu.h"
 #include "guestd/tap.h"
 #include "guestd/worker.h"
+#include "stord/volume.h"
 
 enum { START_MS = 60000 };
 
@@ -156,6 +157,10 @@ static void list_files(struct start *start)
 		bool direct = disk->cache == CACHE_NONE || disk->cache == CACHE_DIRECTSYNC;
 		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false,
 			  qemu_disk_fd(i));
+		if (disk->lease) {
+			pass_path(start, disk->lease, O_RDWR, false, qemu_lease_fd(spec, i));
+			start->files[start->n_files - 1].lock_byte = stord_lease_byte(start->instance->name);
+		}
 	}
 }
 

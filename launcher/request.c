@@ -7,6 +7,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "launcher/launcher.h"
 
@@ -90,6 +91,33 @@ static void open_file(struct request *request, const char *value)
 	add_fd(request, memfd ? copy_to_memory(fd, path) : fd, target);
 }
 
+/* On a filesystem that can only be read nobody writes, and there is nothing to lock. */
+static bool is_read_only(const char *path)
+{
+	struct statvfs fs;
+	cleanup_free char *dir = xstrdup(path);
+	*(strrchr(dir, '/') + 1) = '\0';
+	return statvfs(dir, &fs) == 0 && (fs.f_flag & ST_RDONLY);
+}
+
+static void lock_file(struct request *request, const char *value)
+{
+	int target, at = 0;
+	unsigned long long byte;
+	if (sscanf(value, "%d %llu %n", &target, &byte, &at) != 2 || value[at] != '/')
+		die(EPROTO, "lock '%s' cannot be understood", value);
+	const char *path = value + at;
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+	if (fd < 0 && (errno == ENOENT || errno == EROFS) && is_read_only(path))
+		return;
+	if (fd < 0)
+		die(errno, "'%s' cannot be opened: %s", path, strerror(errno));
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES))
+		die(EBUSY, "'%s' is locked by another process, which uses what it stands for", path);
+	add_fd(request, fd, target);
+}
+
 static void take_pair(struct request *request, const char *name, char *value, const int *fds, size_t n_fds)
 {
 	if (streq(name, "arg")) {
@@ -112,6 +140,8 @@ static void take_pair(struct request *request, const char *name, char *value, co
 		answer_at(request->answer);
 	} else if (streq(name, "file")) {
 		open_file(request, value);
+	} else if (streq(name, "lock")) {
+		lock_file(request, value);
 	} else if (streq(name, "fd")) {
 		int target;
 		size_t index;

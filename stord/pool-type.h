@@ -10,6 +10,7 @@
 #define WEFT_STORD_POOL_TYPE_H
 
 #include "core/lower.h"
+#include "stord/lease.h"
 #include "stord/pool-types.h" /* written by the build */
 #include "stord/stord.h"
 #include "stord/volume.h"
@@ -67,6 +68,9 @@ struct volume_verbs {
 	unsigned formats;         /* bits of enum image_format that a volume can have here */
 	enum image_format format; /* that it has when the manifest does not say */
 	enum stord_attach attach; /* how guests get at `place` */
+	/* How a host keeps the guests of others off a volume that a guest of its own uses; see lease.h. Its `own` is
+	 * that of the volume. NULL: it does not, and says so. */
+	const struct lease_means *leases;
 	/* Pure: sets state->place (no two volumes may have the same), and state->own with its presence bit if there is
 	 * a table, from the pool's state and what else is set in the volume's. False after a refusal. */
 	bool (*address)(struct lowering *l, const struct pool_state *pool, const char *name,

@@ -73,6 +73,7 @@ const struct volume_verbs volume_files = {
 	.formats = 1 << IMAGE_RAW | 1 << IMAGE_QCOW2,
 	.format = IMAGE_QCOW2,
 	.attach = STORD_FILE,
+	.leases = &lease_by_file,
 	.address = file_address,
 	.look = file_look,
 	.make = file_make,

@@ -15,7 +15,7 @@ struct volume_spec {
 	const char *pool;
 	uint64_t size;
 	int format, preallocation, reclaim;
-	bool adopt;
+	bool adopt, shared;
 };
 
 enum { SECTOR = 512 };
@@ -47,6 +47,10 @@ static const struct field volume_spec_rows[] = {
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
 	       .doc = "Take over an image of that name that weft did not make. It is never deleted, whatever reclaim "
 		      "says."),
+	F_BOOL("shared", struct volume_spec, shared, .def = "false",
+	       .doc = "Several guests, of this and of other hosts, may use it at once, such as for a cluster's "
+		      "filesystem. "
+		      "Without it a volume in use is refused to everyone else. Only raw volumes can be shared."),
 };
 static const struct table volume_spec_table = TABLE("Volume", struct volume_spec, volume_spec_rows);
 
@@ -124,6 +128,13 @@ static bool place_volume(struct lowering *l, const struct object *object, const 
 			     image_formats[volumes->format]);
 		return false;
 	}
+	if (spec->shared && state->format != IMAGE_RAW) {
+		lower_refuse(
+			l, "spec.shared",
+			"a qcow2 image has tables that only one guest at a time can write: a shared volume is raw, set "
+			"format: raw");
+		return false;
+	}
 	return volumes->address(l, pool, object->name, state);
 }
 
@@ -167,12 +178,19 @@ static void volume_lower(struct lowering *l, const struct object *object)
 		needs(l, volume, pool->needs[i]);
 }
 
+/* What a Volume has lowered to; NULL if it was refused, or there is none. */
+static struct want *volume_want(struct lowering *l, const struct object *object)
+{
+	const struct volume_spec *spec = object ? object->spec : NULL;
+	cleanup_free char *key = spec ? xprintf("%s/%s", spec->pool, object->name) : NULL;
+	return key ? want_find(l, "volume", key) : NULL;
+}
+
 bool stord_volume_image(struct lowering *l, const char *volume, const char *path, struct stord_image *ret)
 {
 	const struct object *object = lower_find(l, "Volume", volume);
 	const struct volume_spec *spec = object ? object->spec : NULL;
-	cleanup_free char *key = spec ? xprintf("%s/%s", spec->pool, volume) : NULL;
-	struct want *want = key ? want_find(l, "volume", key) : NULL;
+	struct want *want = volume_want(l, object);
 	if (!want) {
 		lower_refuse(l, path, object ? "Volume '%s' was refused" : "there is no Volume '%s'", volume);
 		return false;
@@ -183,8 +201,45 @@ bool stord_volume_image(struct lowering *l, const char *volume, const char *path
 		.path = state->place,
 		.format = image_formats[state->format],
 		.attach = pool_type_at(state->type)->volumes->attach,
+		.shared = spec->shared,
 	};
 	return true;
+}
+
+bool stord_volume_is_shared(const struct object *volume)
+{
+	return ((const struct volume_spec *)volume->spec)->shared;
+}
+
+struct want *stord_volume_lease(struct lowering *l, const char *volume, const char *guest, bool reads,
+				const char **ret_lock)
+{
+	const struct object *object = lower_find(l, "Volume", volume);
+	const struct volume_spec *spec = object ? object->spec : NULL;
+	struct want *want = volume_want(l, object);
+	*ret_lock = NULL;
+	if (!want)
+		return NULL;
+	const struct volume_state *state = want->spec;
+	const struct lease_means *means = pool_type_at(state->type)->volumes->leases;
+	const struct lease_plan plan = {
+		.means = means,
+		.pool = spec->pool,
+		.volume = volume,
+		.guest = guest,
+		.place = state->place,
+		.own = state->own,
+		.mode = spec->shared ? LEASE_SHARED
+			: reads      ? LEASE_READ
+				     : LEASE_ALONE,
+	};
+	struct want *lease = lease_want(l, &plan);
+	needs(l, lease, want);
+	for (size_t i = 0; i < want->n_needs; i++) /* a volume that is kept is given up at once */
+		needs(l, lease, want->needs[i]);
+	if (means && means->lock)
+		*ret_lock = means->lock(lower_arena(l), state->place);
+	return lease;
 }
 
 const struct kind stord_volume_kind = {

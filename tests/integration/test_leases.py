@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases: two weftds on one directory are two hosts with one pool. Who holds a volume is read from the file beside its image, and whether its lock is held
+with fcntl."""
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness import SOURCE, wait_until
+
+pytestmark = pytest.mark.needs("qemu-system-x86_64", "qemu-img", "as", "ld")
+F_OFD_GETLK = 36
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A boot sector that runs for ever, as an image."""
+    directory = tmp_path_factory.mktemp("tiny")
+    subprocess.run(["as", SOURCE / "tests/data/tiny-guest.S", "-o", directory / "tiny.o"], check=True)
+    subprocess.run(["ld", "--oformat", "binary", "-Ttext", "0x7c00", directory / "tiny.o", "-o", directory / "tiny.img"], check=True)
+    os.truncate(directory / "tiny.img", 1 << 20)
+    return directory / "tiny.img"
+
+
+@pytest.fixture
+def shared(tmp_path, tiny):
+    """The storage that hosts share."""
+    directory = tmp_path / "shared"
+    directory.mkdir(mode=0o711)
+    return directory
+
+
+def pool(directory, name="san"):
+    return f"---\napiVersion: weft/v1\nkind: Pool\nmetadata: {{name: {name}}}\nspec: {{type: dir, path: {directory}}}\n"
+
+
+def volume(tiny, name="data", more=""):
+    return ("---\napiVersion: weft/v1\nkind: Volume\n"
+            f"metadata: {{name: {name}}}\nspec: {{pool: san, size: 1MiB, format: raw, source: {{file: {tiny}, format: raw}}{more}}}\n")
+
+
+def guest(name="web", disk="volume: data", more=""):
+    return ("---\napiVersion: weft/v1\nkind: Guest\n"
+            f"metadata: {{name: {name}}}\nspec: {{memory: {{size: 32MiB}}, disks: [{{{disk}}}]{more}}}\n")
+
+
+def record(directory, image="data.raw"):
+    path = directory / f".{image}.weft-lease"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else None
+
+
+def locked(directory, image="data.raw"):
+    """Is any byte but the first locked?"""
+    with open(directory / f".{image}.weft-lease", "rb+") as file:
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 1, 0, 0)
+        return struct.unpack("hhqqi4x", fcntl.fcntl(file, F_OFD_GETLK, lock))[0] != fcntl.F_UNLCK
+
+
+def message(host, kind, name):
+    return host.condition(kind, name).get("message") or ""
+
+
+def pid_of(host, name="web"):
+    return host.process(f"qemu-system.*guest={name},")
+
+
+def test_a_lease_is_held_as_long_as_its_guest_runs(host, shared, tiny):
+    host.apply(pool(shared) + volume(tiny) + guest(), "--wait=60s")
+    (held,) = record(shared)
+    assert (held["guest"], held["host"], held["mode"]) == ("web", os.uname().nodename, "alone") and locked(shared)
+    pid = pid_of(host)
+    for how in signal.SIGTERM, signal.SIGKILL:
+        host.restart(how)
+        host.wait_ready("guest", "web")
+        assert record(shared) == [held] and locked(shared) and pid_of(host) == pid, "it is not let go of"
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: pid_of(host) not in (pid, None), 60, "the guest is started again")
+    host.wait_ready("guest", "web")
+    assert record(shared) == [held] and locked(shared)
+    host.weft("guest", "kill", "web")
+    wait_until(lambda: record(shared) is None, 30, "the lease goes with the guest")
+    assert os.listdir(shared) == ["data.raw"]
+    host.weft("guest", "start", "web")
+    host.wait_ready("guest", "web")
+    assert record(shared) and locked(shared)
