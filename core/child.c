@@ -429,23 +429,32 @@ static struct child *launch_child(struct child *child)
 	return child;
 }
 
+/* What is to be executed, found and copied. */
+static void set_program(struct child *child, const char *const *argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	child->name = xstrdup(slash ? slash + 1 : argv[0]);
+	size_t n = 0;
+	while (argv[n])
+		n++;
+	child->argv = xcalloc(n + 1, sizeof(char *));
+	for (size_t i = 0; i < n; i++)
+		child->argv[i] = xstrdup(argv[i]);
+	child->program = find_program(argv[0]);
+	if (!child->program)
+		err_set(&child->failed, ENOENT, "the program '%s' is not installed", argv[0]);
+}
+
 struct child *child_run(const struct child_spec *spec)
 {
 	struct child *child = child_new(spec->deadline_ms, spec->done, spec->ctx);
 	if (spec->max_output)
 		child->max_output = spec->max_output;
-	const char *slash = strrchr(spec->argv[0], '/');
-	child->name = xstrdup(slash ? slash + 1 : spec->argv[0]);
 	child->pass_fd = spec->pass_fd;
-	size_t n = 0;
-	while (spec->argv[n])
-		n++;
-	child->argv = xcalloc(n + 1, sizeof(char *));
-	for (size_t i = 0; i < n; i++)
-		child->argv[i] = xstrdup(spec->argv[i]);
-	child->program = find_program(spec->argv[0]);
-	if (!child->program)
-		err_set(&child->failed, ENOENT, "the program '%s' is not installed", spec->argv[0]);
+	child->func = spec->func;
+	child->func_ctx = spec->func_ctx;
+	if (!spec->func)
+		set_program(child, spec->argv);
 	child->input_fd = make_input(spec->input, spec->input_size);
 	return launch_child(child);
 }
@@ -453,11 +462,8 @@ struct child *child_run(const struct child_spec *spec)
 struct child *child_call(int (*func)(void *ctx, int out_fd), void *func_ctx, unsigned deadline_ms, child_fn *done,
 			 void *ctx)
 {
-	struct child *child = child_new(deadline_ms, done, ctx);
-	child->func = func;
-	child->func_ctx = func_ctx;
-	child->input_fd = make_input(NULL, 0);
-	return launch_child(child);
+	return child_run(&(struct child_spec){
+		.func = func, .func_ctx = func_ctx, .deadline_ms = deadline_ms, .done = done, .ctx = ctx});
 }
 
 int child_pid(const struct child *child)

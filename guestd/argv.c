@@ -174,18 +174,32 @@ static const struct cache_flags cache_flags[] = {
 	[CACHE_UNSAFE] = {true, false, true},
 };
 
+static void add_file(struct argv *a, size_t i, const char *id, const char *flags)
+{
+	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);
+	int fd = qemu_disk_fd(i);
+	add_option(a, "-add-fd", "fd=%d,set=%d", fd, fd);
+	add_option(a, "-blockdev", "driver=%s,node-name=%s-file,filename=/dev/fdset/%d,aio=%s,%s",
+		   disk->block ? "host_device" : "file", id, fd, io_names[disk->io], flags);
+}
+
+/* What has to stay secret comes as a descriptor, too. */
+static void add_remote(struct argv *a, size_t i, const char *id, const char *flags)
+{
+	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);
+	add_option(a, "-object", "secret,id=%s-secret,file=/dev/fd/%d,format=base64", id, qemu_disk_fd(i));
+	add_option(a, "-blockdev", "%s%s-secret,node-name=%s-file,%s", disk->remote.options, id, id, flags);
+}
+
 static void add_blockdev(struct argv *a, size_t i, const char *id)
 {
 	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);
 	const struct cache_flags *cache = &cache_flags[disk->cache];
-	int fd = qemu_disk_fd(i);
-	add_option(a, "-add-fd", "fd=%d,set=%d", fd, fd);
-	add_option(a, "-blockdev",
-		   "driver=%s,node-name=%s-file,filename=/dev/fdset/"
-		   "%d,aio=%s,cache.direct=%s,cache.no-flush=%s,discard=%s,"
-		   "auto-read-only=off,read-only=%s",
-		   disk->block ? "host_device" : "file", id, fd, io_names[disk->io], on_off(cache->direct),
-		   on_off(cache->no_flush), discard_names[disk->discard], on_off(disk->read_only));
+	const char *flags = arena_printf(
+		a->arena, "cache.direct=%s,cache.no-flush=%s,discard=%s,auto-read-only=off,read-only=%s",
+		on_off(cache->direct), on_off(cache->no_flush), discard_names[disk->discard], on_off(disk->read_only));
+	bool remote = row_is_set(&qemu_disk_table, disk, "remote");
+	(remote ? add_remote : add_file)(a, i, id, flags);
 	add_option(a, "-blockdev", "driver=%s,node-name=%s,file=%s-file,discard=%s,detect-zeroes=%s,read-only=%s",
 		   format_names[disk->format], id, id, discard_names[disk->discard], zeroes_names[disk->zeroes],
 		   on_off(disk->read_only));

@@ -192,6 +192,17 @@ static bool disk_image(struct guest_lowering *g, const struct guest_disk *disk, 
 	return true;
 }
 
+static void lower_remote(const struct stord_remote *remote, struct qemu_disk *out)
+{
+	out->remote.options = remote->options;
+	out->remote.secret = remote->secret.ref;
+	out->remote.owner = remote->secret.owner;
+	row_set(&qemu_remote_table, &out->remote, "options");
+	row_set(&qemu_remote_table, &out->remote, "secret");
+	row_set(&qemu_remote_table, &out->remote, "owner");
+	row_set(&qemu_disk_table, out, "remote");
+}
+
 static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out)
 {
 	const struct guest_disk *disk = &list_at(&g->guest->disks, struct guest_disk, i);
@@ -221,6 +232,8 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 					     "io",   "discard", "detectZeroes", "device", "readOnly", "shared"};
 	for (size_t k = 0; k < ARRAY_SIZE(always); k++)
 		row_set(&qemu_disk_table, out, always[k]);
+	if (image.attach == STORD_REMOTE)
+		lower_remote(&image.remote, out);
 	if ((out->serial = disk->serial))
 		row_set(&qemu_disk_table, out, "serial");
 	if ((out->boot_index = boot_index(g->guest, cdrom ? BOOT_CDROM : BOOT_DISK, i)))

@@ -13,6 +13,15 @@ const char *const format_names[] = {"raw", "qcow2"};
 const char *const nic_names[] = {"virtio", "e1000e"};
 static const char *const state_names[] = {"running", "paused"};
 
+/* Another way to the same image is taken at the next start, and no reason for one. */
+#define REMOTE struct qemu_remote
+static const struct field remote_rows[] = {
+	F_STRING("options", REMOTE, options, .flags = FIELD_WEAK, .doc = "What QEMU is told of it."),
+	F_STRUCT("secret", REMOTE, secret, secret_table, .flags = FIELD_WEAK, .doc = "Where its key is."),
+	F_STRING("owner", REMOTE, owner, .flags = FIELD_WEAK, .doc = "Whose key it is."),
+};
+const struct table qemu_remote_table = TABLE("qemu.disks.remote", REMOTE, remote_rows);
+
 #define DISK struct qemu_disk
 static const struct field disk_rows[] = {
 	F_PATH("path", DISK, path, .doc = "The image's file or block device."),
@@ -30,6 +39,7 @@ static const struct field disk_rows[] = {
 	F_U32("bootIndex", DISK, boot_index, .doc = "Place in the boot order."),
 	F_BOOL("shared", DISK, shared, .doc = "Whether others write to it at the same time."),
 	F_PATH("lease", DISK, lease, .doc = "The file in which it locks its lease on the disk."),
+	F_STRUCT("remote", DISK, remote, qemu_remote_table, .doc = "How QEMU reaches it by itself."),
 };
 const struct table qemu_disk_table = TABLE("qemu.disks", DISK, disk_rows);
 

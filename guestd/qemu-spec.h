@@ -6,6 +6,7 @@
 #define WEFT_GUESTD_QEMU_SPEC_H
 
 #include "core/resource.h"
+#include "core/secret.h"
 
 enum run_state { RUN_RUNNING, RUN_PAUSED };
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER };
@@ -26,9 +27,18 @@ extern const char *const device_names[2], *const format_names[2], *const nic_nam
 
 enum { SATA_UNITS = 6, SCSI_UNITS = 64, PCI_PORTS = 32, NIC_QUEUES_MAX = 16 };
 
+/* An image that QEMU reaches over a network by itself. */
+struct qemu_remote {
+	uint64_t present;
+	const char *options; /* of -blockdev, up to where the id of the secret follows */
+	struct secret_ref secret;
+	const char *owner; /* whose of the secrets in a keyring */
+};
+
 struct qemu_disk {
 	uint64_t present;
-	const char *path; /* file or block device */
+	const char *path; /* file or block device; with `remote` only a name */
+	struct qemu_remote remote;
 	int format;
 	bool block;
 	int bus;
@@ -66,7 +76,7 @@ struct qemu_spec {
 	const char *accel, *accel_reason, *run_state, *started_at, *version;
 };
 
-extern const struct table qemu_disk_table, qemu_nic_table, qemu_table;
+extern const struct table qemu_remote_table, qemu_disk_table, qemu_nic_table, qemu_table;
 
 /* Is the row of this name set? Say that it is; a name that is not in the table aborts. */
 bool row_is_set(const struct table *table, const void *spec, const char *row);

@@ -30,6 +30,7 @@ struct start {
 	size_t n_fds, cap_fds;
 	struct launch_file *files;
 	size_t n_files, cap_files;
+	size_t n_secrets; /* disks whose secret is there, or that have none */
 	struct arena *arena;
 	struct err err;
 };
@@ -153,6 +154,8 @@ static void list_files(struct start *start)
 		pass_path(start, spec->initrd, O_RDONLY, true, QEMU_FD_INITRD);
 	for (size_t i = 0; i < spec->disks.n; i++) {
 		const struct qemu_disk *disk = &list_at(&spec->disks, struct qemu_disk, i);
+		if (row_is_set(&qemu_disk_table, disk, "remote"))
+			continue;
 		/* QEMU 10 takes a descriptor only if it bypasses the cache just as the disk is to. */
 		bool direct = disk->cache == CACHE_NONE || disk->cache == CACHE_DIRECTSYNC;
 		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false,
@@ -237,11 +240,10 @@ static void on_launched(void *ctx, const struct process_id *id, const struct err
 		abort(); /* nothing was sent before it */
 }
 
-static void on_taps(void *ctx)
+static void launch_qemu(struct start *start)
 {
-	struct start *start = ctx;
 	struct instance *instance = start->instance;
-	if (start->err.code || make_channels(start) < 0) {
+	if (make_channels(start) < 0) {
 		fail(start, &start->err);
 		return;
 	}
@@ -263,6 +265,42 @@ static void on_taps(void *ctx)
 	};
 	if (launch(&spec, on_launched, start, &start->err) < 0)
 		fail(start, &start->err);
+}
+
+static void fetch_secrets(struct start *start);
+
+static void on_secret(void *ctx, int fd, const struct err *err)
+{
+	struct start *start = ctx;
+	if (err) {
+		fail(start, err);
+		return;
+	}
+	pass_fd(start, fd, qemu_disk_fd(start->n_secrets++));
+	fetch_secrets(start);
+}
+
+/* One after the other; then all is there that a child or a thread has to bring. */
+static void fetch_secrets(struct start *start)
+{
+	const struct list *disks = &start->spec->disks;
+	for (; start->n_secrets < disks->n; start->n_secrets++) {
+		const struct qemu_disk *disk = &list_at(disks, struct qemu_disk, start->n_secrets);
+		if (!row_is_set(&qemu_disk_table, disk, "remote"))
+			continue;
+		stord_secret_fetch(&(struct stord_secret){disk->remote.secret, disk->remote.owner}, on_secret, start);
+		return;
+	}
+	launch_qemu(start);
+}
+
+static void on_taps(void *ctx)
+{
+	struct start *start = ctx;
+	if (start->err.code)
+		fail(start, &start->err);
+	else
+		fetch_secrets(start);
 }
 
 static int prepare(struct start *start)

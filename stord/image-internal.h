@@ -17,6 +17,9 @@ int image_open(int dir_fd, const char *file, int flags, struct stat *st);
  * open. */
 int image_give_to_qemu(const struct image *image, int fd);
 
+/* image-make.c: is it there, an image of that format that needs no other file, and no larger than is wanted? */
+int image_check_source(const struct image *image);
+
 /* tool.c */
 struct tool_info {
 	uint64_t size;
@@ -31,6 +34,8 @@ int tool_resize(const struct image *image, const char *file);
 int tool_convert(const struct image *image, const char *file);
 /* Copies it over image->file, which is there. */
 int tool_overwrite(const struct image *image);
+/* What qemu-img complained about, out of all that it said, which is changed. */
+const char *tool_reason(char *errs);
 /* Says that there is no room; returns ENOSPC. */
 int tool_no_room(const struct image *image);
 /* "64.0 MiB"; returns buf. */

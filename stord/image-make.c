@@ -71,7 +71,7 @@ static int check_sum(const struct image *image)
 }
 
 /* A source stands alone: one that names other files would copy whatever of the host it names. */
-static int check_source(const struct image *image)
+int image_check_source(const struct image *image)
 {
 	struct stat st;
 	struct tool_info info = {0};
@@ -97,7 +97,7 @@ static int check_source(const struct image *image)
 
 static int copy_source(const struct image *image, const char *temporary)
 {
-	int code = check_source(image);
+	int code = image_check_source(image);
 	if (!code)
 		code = tool_convert(image, temporary);
 	if (!code)
@@ -107,7 +107,7 @@ static int copy_source(const struct image *image, const char *temporary)
 
 int image_fill(const struct image *image)
 {
-	int code = check_source(image);
+	int code = image_check_source(image);
 	return code ? code : tool_overwrite(image);
 }
 

@@ -75,6 +75,8 @@ struct volume_verbs {
 	 * a table, from the pool's state and what else is set in the volume's. False after a refusal. */
 	bool (*address)(struct lowering *l, const struct pool_state *pool, const char *name,
 			struct volume_state *state);
+	/* Pure: what QEMU has to be told of it, where it is STORD_REMOTE. */
+	void (*remote)(struct lowering *l, const struct volume_state *state, struct stord_remote *ret);
 	/* What there is under its name; also when nothing is. */
 	int (*look)(const struct volume_call *call, struct image_state *ret);
 	/* Makes it, empty or as a copy of state->source: under a temporary name until it is whole and marked, and never

@@ -11,7 +11,7 @@ const char *const image_preallocations[3] = {"off", "metadata", "falloc"};
 
 /* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line
  * kept. */
-static const char *reason_of(char *errs)
+const char *tool_reason(char *errs)
 {
 	size_t len = strlen(errs);
 	while (len > 0 && (errs[len - 1] == '\n' || errs[len - 1] == ' '))
@@ -48,7 +48,7 @@ int tool_look(const char *path, enum image_format format, struct tool_info *ret)
 	int status = run_program(argv, &out, &errs);
 	if (status == 0)
 		return read_info(out, ret);
-	snprintf(ret->problem, sizeof(ret->problem), "%s", status < 0 ? strerror(-status) : reason_of(errs));
+	snprintf(ret->problem, sizeof(ret->problem), "%s", status < 0 ? strerror(-status) : tool_reason(errs));
 	return EINVAL;
 }
 
@@ -81,7 +81,7 @@ int tool_no_room(const struct image *image)
 /* Turns what qemu-img said into an errno and a sentence. */
 static int tool_failed(const struct image *image, int status, char *errs)
 {
-	const char *reason = status < 0 ? strerror(-status) : reason_of(errs);
+	const char *reason = status < 0 ? strerror(-status) : tool_reason(errs);
 	if (strstr(reason, "No space left on device"))
 		return tool_no_room(image);
 	if (strstr(reason, "Disk quota exceeded"))

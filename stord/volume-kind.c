@@ -196,13 +196,16 @@ bool stord_volume_image(struct lowering *l, const char *volume, const char *path
 		return false;
 	}
 	const struct volume_state *state = want->spec;
+	const struct volume_verbs *volumes = pool_type_at(state->type)->volumes;
 	*ret = (struct stord_image){
 		.want = want,
 		.path = state->place,
 		.format = image_formats[state->format],
-		.attach = pool_type_at(state->type)->volumes->attach,
 		.shared = spec->shared,
+		.attach = volumes->attach,
 	};
+	if (volumes->remote)
+		volumes->remote(l, state, &ret->remote);
 	return true;
 }
 

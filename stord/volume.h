@@ -4,12 +4,28 @@
 #define WEFT_STORD_VOLUME_H
 
 #include "core/lower.h"
+#include "core/secret.h"
 
-/* How a guest gets at a volume. One that QEMU reaches over a network by itself would be a third way, with what it has
- * to be told beside `path`. */
+/* How a guest gets at a volume. */
 enum stord_attach {
-	STORD_FILE,  /* `path` is opened and passed to QEMU */
-	STORD_BLOCK, /* likewise, a block device */
+	STORD_FILE,   /* `path` is opened and passed to QEMU */
+	STORD_BLOCK,  /* likewise, a block device */
+	STORD_REMOTE, /* QEMU reaches it over a network by itself, as `remote` says; `path` is its name */
+};
+
+/* A secret that is perhaps one of several in a keyring. */
+struct stord_secret {
+	struct secret_ref ref;
+	const char *owner; /* whose of them: "client.weft" */
+};
+/* Reads one in a child; `fd` is memory with it, for a program to read and the callee to close, or -1 with an error. */
+typedef void stord_secret_fn(void *ctx, int fd, const struct err *err);
+void stord_secret_fetch(const struct stord_secret *secret, stord_secret_fn *done, void *ctx);
+
+/* What QEMU has to be told of an image that it reaches by itself. */
+struct stord_remote {
+	const char *options;        /* of -blockdev; the id of a secret object is to follow: "driver=rbd,...,key-secret=" */
+	struct stord_secret secret; /* in base64 */
 };
 
 struct stord_image {
@@ -18,6 +34,7 @@ struct stord_image {
 	const char *path;         /* absolute */
 	const char *format;       /* "qcow2", "raw" */
 	bool shared;              /* others may write to it at the same time */
+	struct stord_remote remote;
 };
 /* Finds a Volume's image for a guest's disk; false after a refusal at `path`. */
 bool stord_volume_image(struct lowering *l, const char *volume, const char *path, struct stord_image *ret);
