@@ -25,7 +25,7 @@ struct child_spec {
 	const char *const *argv; /* NULL-terminated; argv[0] is searched in PATH (with /usr/sbin and /sbin) */
 	int (*func)(void *ctx, int out_fd); /* instead of a program; see child_call() */
 	void *func_ctx;
-	const char *input;       /* stdin; NULL: /dev/null */
+	const char *input; /* stdin; NULL: /dev/null */
 	size_t input_size;
 	unsigned deadline_ms; /* 0: 10 s */
 	size_t max_output;    /* 0: 16 MiB */

@@ -114,16 +114,11 @@ static int configure(const struct ceph_spec *spec, const char *key, unsigned sec
 	const struct {
 		const char *name, *value;
 	} options[] = {
-		{"mon_host", monitors},
-		{"key", key},
-		{"keyring", "/dev/null"},
-		{"auth_client_required", "cephx"},
-		{"client_mount_timeout", time},
-		{"rados_mon_op_timeout", time},
-		{"rados_osd_op_timeout", time},
-		{"log_file", "/dev/null"},
-		{"log_to_stderr", "false"},
-		{"err_to_stderr", "false"},
+		{"mon_host", monitors},         {"key", key},
+		{"keyring", "/dev/null"},       {"auth_client_required", "cephx"},
+		{"client_mount_timeout", time}, {"rados_mon_op_timeout", time},
+		{"rados_osd_op_timeout", time}, {"log_file", "/dev/null"},
+		{"log_to_stderr", "false"},     {"err_to_stderr", "false"},
 		{"admin_socket", ""},
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
@@ -180,8 +175,10 @@ static int check_cluster(const struct ceph_spec *spec, struct ceph_pool *pool)
 	for (const char *p = fsid; *p; p++)
 		pool->identity = (pool->identity ^ (unsigned char)*p) * 1099511628211u;
 	if (spec->cluster && strcasecmp(spec->cluster, fsid) != 0)
-		return say(EXDEV, "the cluster that answers is %s, and the manifest says %s; correct spec.monitors or "
-			   "spec.cluster", fsid, spec->cluster);
+		return say(EXDEV,
+			   "the cluster that answers is %s, and the manifest says %s; correct spec.monitors or "
+			   "spec.cluster",
+			   fsid, spec->cluster);
 	return 0;
 }
 
@@ -249,8 +246,7 @@ void ceph_room(const struct ceph_pool *pool, uint64_t *ret_capacity, uint64_t *r
 	if (ceph.rados_mon_command(pool->cluster, command, 1, "", 0, &out, &size, &status, &status_size) < 0)
 		return;
 	json_t *answer = json_loadb(out, size, 0, NULL);
-	json_array_foreach(json_object_get(answer, "pools"), i, row)
-	{
+	json_array_foreach(json_object_get(answer, "pools"), i, row) {
 		json_t *stats = json_object_get(row, "stats");
 		const char *name = json_string_value(json_object_get(row, "name"));
 		if (!name || !streq(name, pool->spec->pool))

@@ -58,7 +58,8 @@ int keyring_read(const struct secret_ref *ref, const char *owner, struct secret 
 	if (*ret_key)
 		return 0;
 	secret_name(ref, name, sizeof(name));
-	return err_set(err, EINVAL, "%s has no key of %s: write there what `ceph auth get %s` says", name, owner, owner);
+	return err_set(err, EINVAL, "%s has no key of %s: write there what `ceph auth get %s` says", name, owner,
+		       owner);
 }
 
 struct fetch {

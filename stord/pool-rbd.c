@@ -10,7 +10,8 @@ static const struct field ceph_rows[] = {
 	F_STRING("namespace", struct ceph_spec, namespace, .max = 100,
 		 .doc = "A namespace in it; without it the images that are in none.", .example = "tests"),
 	F_LIST("monitors", struct ceph_spec, monitors, scalar_string, .flags = FIELD_REQUIRED, .list_max = 16,
-	       .singular = "monitor", .doc = "The cluster's monitors, each ADDRESS or ADDRESS:PORT; the more, the better.",
+	       .singular = "monitor",
+	       .doc = "The cluster's monitors, each ADDRESS or ADDRESS:PORT; the more, the better.",
 	       .example = "192.0.2.70:6789"),
 	F_STRING("user", struct ceph_spec, user, .flags = FIELD_REQUIRED, .max = 64,
 		 .doc = "Ceph's user, without client.; it needs mon 'profile rbd' and osd 'profile rbd pool=POOL'.",
@@ -24,7 +25,8 @@ static const struct field ceph_rows[] = {
 const struct table ceph_table = CHOICE_TABLE(
 	"Pool of type rbd", struct ceph_spec, ceph_rows,
 	"A pool of a Ceph cluster. Volumes are raw, thin images in it; guests reach them through QEMU's own "
-	"client, which is in the package qemu-block-extra. When the cluster stops answering the Pool is Degraded and says "
+	"client, which is in the package qemu-block-extra. When the cluster stops answering the Pool is Degraded and "
+	"says "
 	"when it was last seen to work; guests wait for it and go on.");
 
 enum { PROBE_S = 2, LOOK_S = 3 };
@@ -122,7 +124,8 @@ static int rbd_probe(const struct pool_call *call)
 static bool rbd_address(struct lowering *l, const struct pool_state *pool, const char *name, struct volume_state *state)
 {
 	if (state->preallocation != PREALLOCATION_OFF) {
-		lower_refuse(l, "spec.preallocation", "images of Ceph take up what was written and no more; leave it off");
+		lower_refuse(l, "spec.preallocation",
+			     "images of Ceph take up what was written and no more; leave it off");
 		return false;
 	}
 	state->place = arena_printf(lower_arena(l), "%s/%s", pool->place, name);

@@ -40,12 +40,13 @@ static int failed(const struct volume_call *call, const char *doing, int r)
 {
 	char text[32];
 	if (r == -ENOSPC || r == -EDQUOT)
-		return say(ENOSPC, "%s: the cluster has no room or no quota left for an image of %s", call->state->place,
-			   tool_size_text(call->state->size, text));
+		return say(ENOSPC, "%s: the cluster has no room or no quota left for an image of %s",
+			   call->state->place, tool_size_text(call->state->size, text));
 	if (r == -EPERM || r == -EACCES)
-		return say(EACCES, "%s: %s: client.%s may not; give it the capabilities mon 'profile rbd' and osd "
-			   "'profile rbd pool=%s'", call->state->place, doing,
-			   ((const struct ceph_spec *)call->state->own)->user,
+		return say(EACCES,
+			   "%s: %s: client.%s may not; give it the capabilities mon 'profile rbd' and osd "
+			   "'profile rbd pool=%s'",
+			   call->state->place, doing, ((const struct ceph_spec *)call->state->own)->user,
 			   ((const struct ceph_spec *)call->state->own)->pool);
 	if (r == -ETIMEDOUT)
 		return say(ETIMEDOUT, "%s: %s: the cluster does not answer", call->state->place, doing);
@@ -80,7 +81,8 @@ static uint64_t allocated_bytes(rbd_image_t image, uint64_t size)
 {
 	uint64_t features = 0, flags = 0, sum = 0;
 	if (ceph.rbd_get_features(image, &features) < 0 || !(features & RBD_FEATURE_FAST_DIFF) ||
-	    ceph.rbd_get_flags(image, &flags) < 0 || (flags & (RBD_FLAG_FAST_DIFF_INVALID | RBD_FLAG_OBJECT_MAP_INVALID)))
+	    ceph.rbd_get_flags(image, &flags) < 0 ||
+	    (flags & (RBD_FLAG_FAST_DIFF_INVALID | RBD_FLAG_OBJECT_MAP_INVALID)))
 		return 0;
 	return ceph.rbd_diff_iterate2(image, NULL, 0, size, false, true, add_extent, &sum) < 0 ? 0 : sum;
 }
@@ -144,7 +146,8 @@ static int fill(const struct volume_call *call, const struct ceph_pool *pool, co
 {
 	int order = 0, r = ceph.rbd_remove(pool->io, name);
 	if (r == -EBUSY)
-		return say(EBUSY, "%s: what an interrupted attempt left is still in use; this lasts half a minute at most",
+		return say(EBUSY,
+			   "%s: what an interrupted attempt left is still in use; this lasts half a minute at most",
 			   call->state->place);
 	if (r < 0 && r != -ENOENT)
 		return failed(call, "deleting what an interrupted attempt left", r);
@@ -205,7 +208,9 @@ static int check_unused(const struct volume_call *call, rbd_image_t image)
 		return failed(call, "looking who uses it", r);
 	if (r == -ERANGE || n == 0)
 		return n ? say(EBUSY, "%s is in use by %zu clients and is not deleted", call->state->place, n) : 0;
-	say(0, "%s is in use by client %lld at %s and is not deleted; who has ended without a word counts for half a minute",
+	say(0,
+	    "%s is in use by client %lld at %s and is not deleted; who has ended without a word counts for half a "
+	    "minute",
 	    call->state->place, (long long)watchers[0].id, watchers[0].addr);
 	ceph.rbd_watchers_list_cleanup(watchers, n);
 	return EBUSY;
@@ -221,7 +226,8 @@ static int check_removable(const struct volume_call *call, rbd_image_t image)
 	if (r > 0)
 		ceph.rbd_snap_list_end(snaps);
 	if (r > 0 || r == -ERANGE)
-		return say(EBUSY, "%s has snapshots and is not deleted; they go with `rbd snap purge`, if nobody needs them",
+		return say(EBUSY,
+			   "%s has snapshots and is not deleted; they go with `rbd snap purge`, if nobody needs them",
 			   call->state->place);
 	return r < 0 ? failed(call, "looking for snapshots", r) : check_unused(call, image);
 }

@@ -24,7 +24,7 @@ void stord_secret_fetch(const struct stord_secret *secret, stord_secret_fn *done
 
 /* What QEMU has to be told of an image that it reaches by itself. */
 struct stord_remote {
-	const char *options;        /* of -blockdev; the id of a secret object is to follow: "driver=rbd,...,key-secret=" */
+	const char *options; /* of -blockdev; the id of a secret object is to follow: "driver=rbd,...,key-secret=" */
 	struct stord_secret secret; /* in base64 */
 };
 

@@ -43,6 +43,7 @@ mon_data = {dir}/mon.a
 osd_data = {dir}/osd.0
 osd_objectstore = memstore
 memstore_device_bytes = 2147483648
+osd_client_watch_timeout = 5
 [osd]
 keyring = {dir}/osd.0/keyring
 [mon]
@@ -80,6 +81,13 @@ class Cluster:
 
     def images(self, pool="vms"):
         return json.loads(self.rbd("ls", pool, "--format", "json"))
+
+    def export(self, image, pool="vms"):
+        """Its bytes."""
+        path = self.dir / "exported"
+        path.unlink(missing_ok=True)
+        self.rbd("export", "--no-progress", f"{pool}/{image}", path)
+        return path.read_bytes()
 
     def make(self):
         fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())

@@ -13,7 +13,7 @@ import pytest
 
 import ceph
 from harness import wait_until
-from test_pools import message, sh
+from test_leases import tiny  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "qemu-img")
 
@@ -27,10 +27,17 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture
-def host(cluster, make_host):
-    yield make_host(before=cluster.plug_in)
+def emptied(cluster):
+    """The cluster has no images again afterwards, when the test's hosts are gone."""
+    yield
     for name in cluster.images():
-        cluster.rbd("rm", "--no-progress", f"vms/{name}")
+        cluster.rbd("snap", "purge", "--no-progress", f"vms/{name}", check=False)
+        wait_until(lambda: cluster.rbd("rm", "--no-progress", f"vms/{name}") or True, 60, "nobody uses it any more")
+
+
+@pytest.fixture
+def host(cluster, emptied, make_host):
+    return make_host(before=cluster.plug_in)
 
 
 def pool(cluster, more="", name="ceph", keyring=None, monitors=f"{ceph.ADDRESS}:6789"):
@@ -55,3 +62,28 @@ def test_contract_rbd(host, cluster):
     assert (info["name"], info["size"]) == ("web", 8 << 20)
     assert re.fullmatch(r"weft:[^:]+:Volume/web", cluster.rbd("image-meta", "get", "vms/web", "weft.mark").strip())
     assert cluster.images() == ["web"]
+
+
+def guest(name="web", disk="volume: web"):
+    return ("---\napiVersion: weft/v1\nkind: Guest\n"
+            f"metadata: {{name: {name}}}\nspec: {{memory: {{size: 32MiB}}, disks: [{{{disk}}}]}}\n")
+
+
+def counted(cluster, image="web"):
+    """What the guest has written in its second sector: it counts there."""
+    return cluster.export(image)[512:1024]
+
+
+def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
+    key = cluster.keyring.read_text().split()[-1]
+    host.apply(pool(cluster) + volume(f"size: 4MiB, source: {{file: {tiny}, format: raw}}") + guest(), "--wait=60s")
+    wait_until(lambda: "BOOTED" in host.console_log("web"), 60, "it boots")
+    first = counted(cluster)
+    wait_until(lambda: counted(cluster) != first, 30, "it writes")
+    pid = host.process("qemu-system.*guest=web,")
+    watchers = cluster.json("rbd", "status", "vms/web")["watchers"]
+    assert len(watchers) == 1, "QEMU has it open, and nobody else"
+    assert host.places_of_secret(key) == [str(cluster.keyring)] or host.places_of_secret(key) == []
+    host.restart(signal.SIGKILL)
+    host.wait_ready("guest", "web")
+    assert host.process("qemu-system.*guest=web,") == pid
