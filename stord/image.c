@@ -101,7 +101,9 @@ int image_change(const struct image *image, bool grow)
 	cleanup_close int fd = image_open(dir_fd, image->file, O_RDWR, &st);
 	if (fd < 0)
 		return say(-fd, "'%s/%s' cannot be opened: %s", image->dir, image->file, strerror(-fd));
-	if (!streq(state.mark, image->mark)) {
+	cleanup_free char *ours = xprintf("weft:%s:", image->instance);
+	bool others = str_starts(state.mark, "weft:") && !str_starts(state.mark, ours);
+	if (!others && !streq(state.mark, image->mark)) {
 		code = mark_write(dir_fd, image->file, fd, image->mark);
 		if (code)
 			return say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file, strerror(code));

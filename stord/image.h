@@ -53,7 +53,7 @@ int image_look(const struct image *image, struct image_state *ret);
 int image_make(const struct image *image);
 /* Checks the source and copies it over what `file` is: a block device, which is there. */
 int image_fill(const struct image *image);
-/* Marks it (when it is adopted) and makes it at least `size` large. Never smaller. */
+/* Marks it (when it is adopted, and is no other weft's) and makes it at least `size` large. Never smaller. */
 int image_change(const struct image *image, bool grow);
 /* Deletes it if its mark is of our instance; what is not there is fine. */
 int image_delete(const struct image *image);

@@ -82,7 +82,8 @@ struct volume_verbs {
 	/* Makes it, empty or as a copy of state->source: under a temporary name until it is whole and marked, and never
 	 * over what is there. What an interrupted one leaves is known as ours and swept by observe() of the pool. */
 	volume_verb_fn *make;
-	/* Marks what is adopted; makes it larger if call->grow. Never smaller. */
+	/* Marks what is adopted, unless it has the mark of another instance, which keeps it; makes it larger if
+	 * call->grow. Never smaller. */
 	volume_verb_fn *change;
 	/* Deletes it, with its bytes, if it carries a mark of this instance; what is not there is fine. */
 	volume_verb_fn *remove;

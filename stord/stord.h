@@ -52,6 +52,7 @@ struct volume_state {
 	int source_format;
 	uint64_t allocated;  /* observed */
 	const char *backing; /* observed */
+	bool adopt;          /* what another weft made is used as well, and stays that one's */
 };
 enum {
 	VOLUME_TYPE = 1 << 0,
@@ -66,6 +67,7 @@ enum {
 	VOLUME_SOURCE_FORMAT = 1 << 9,
 	VOLUME_ALLOCATED = 1 << 10,
 	VOLUME_BACKING = 1 << 11,
+	VOLUME_ADOPT = 1 << 12,
 	VOLUME_WANTED =
 		VOLUME_TYPE | VOLUME_PLACE | VOLUME_FORMAT | VOLUME_SIZE | VOLUME_PREALLOCATION | VOLUME_RECLAIM,
 };

@@ -45,8 +45,9 @@ static const struct field volume_spec_rows[] = {
 	F_STRUCT("source", struct volume_spec, source, source_table,
 		 .doc = "What a new volume begins as a copy of. Without it a volume begins empty."),
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
-	       .doc = "Take over an image of that name that weft did not make. It is never deleted, whatever reclaim "
-		      "says."),
+	       .doc = "Use an image of that name that this weft did not make, such as one that another host made in a "
+		      "pool "
+		      "that both have. It is never deleted, whatever reclaim says."),
 	F_BOOL("shared", struct volume_spec, shared, .def = "false",
 	       .doc = "Several guests, of this and of other hosts, may use it at once, such as for a cluster's "
 		      "filesystem. "
@@ -170,6 +171,10 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	if (state.source)
 		state.present |=
 			VOLUME_SOURCE | VOLUME_SOURCE_FORMAT | (state.source_sha256 ? VOLUME_SOURCE_SHA256 : 0);
+	if (spec->adopt) {
+		state.adopt = true;
+		state.present |= VOLUME_ADOPT;
+	}
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
 	needs(l, volume, pool);

@@ -32,6 +32,8 @@ static const struct field volume_rows[] = {
 	F_SIZE("allocated", struct volume_state, allocated, .flags = FIELD_STATUS,
 	       .doc = "What it takes up in the pool."),
 	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "The image it is based on."),
+	F_BOOL("adopt", struct volume_state, adopt, .flags = FIELD_WEAK,
+	       .doc = "Whether what another weft made is used as well."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
 
@@ -47,6 +49,25 @@ struct volume_work {
 static const struct volume_state *spec_of(const struct op *op)
 {
 	return op->want ? op->want : op->was ? op->was : op->seen;
+}
+
+/* Its growth or end would tear the ground from under a guest of another host. */
+static int check_use(const struct volume_call *call, const struct op *op)
+{
+	const struct lease_means *means = pool_type_at(call->state->type)->volumes->leases;
+	struct lease_call lease = {
+		.pool = call->pool,
+		.volume = call->name,
+		.place = call->state->place,
+		.own = call->state->own,
+		.self = lease_self(),
+	};
+	struct lease_seen seen = {0};
+	int code = means && (call->grow || op->verb == OP_REMOVE) ? means->look(&lease, &seen) : 0;
+	for (size_t i = 0; !code && i < seen.n; i++)
+		if (!streq(seen.holders[i].instance, lease.self.instance))
+			return lease_refuse(&lease, &seen.holders[i]);
+	return code;
 }
 
 /* Runs in the child. */
@@ -66,7 +87,9 @@ static int do_verb(void *ctx, int out_fd)
 		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
 	};
 	struct image_state state = {0};
-	int code = work->verb ? work->verb(&call) : 0;
+	int code = work->verb ? check_use(&call, op) : 0;
+	if (!code && work->verb)
+		code = work->verb(&call);
 	if (!code)
 		code = pool_type_at(call.state->type)->volumes->look(&call, &state);
 	if (code)
@@ -74,13 +97,17 @@ static int do_verb(void *ctx, int out_fd)
 	return write(out_fd, &state, sizeof(state)) == (ssize_t)sizeof(state) ? 0 : EIO;
 }
 
-/* An image is its Volume's own, or, if nobody wants it any more, some Volume's of this instance. */
+/* An image is its Volume's own, or, if nobody wants it any more, some Volume's of this instance. One that another weft
+ * made and that is to be used as well, as on storage that hosts share, keeps that one's mark. */
 static enum owner owner_of(const struct op *op, const struct image_state *state)
 {
+	const struct volume_state *want = op->want;
 	if (!state->regular)
 		return OWNER_FOREIGN;
 	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
 	bool same = op->mark ? streq(state->mark, op->mark) : str_starts(state->mark, ours);
+	if (!same && want && want->adopt && str_starts(state->mark, "weft:") && !str_starts(state->mark, ours))
+		return OWNER_UNKNOWN;
 	return same ? OWNER_OURS : OWNER_FOREIGN;
 }
 

@@ -66,7 +66,7 @@ def message(host, kind, name):
 
 
 def pid_of(host, name="web"):
-    return host.process(f"qemu-system.*guest={name},")
+    return next((pid for pid, line in host.pids().items() if f"guest={name}," in line), None)
 
 
 def test_a_lease_is_held_as_long_as_its_guest_runs(host, shared, tiny):
@@ -88,3 +88,33 @@ def test_a_lease_is_held_as_long_as_its_guest_runs(host, shared, tiny):
     host.weft("guest", "start", "web")
     host.wait_ready("guest", "web")
     assert record(shared) and locked(shared)
+
+
+@pytest.fixture
+def two(make_host, shared, tiny):
+    """Two hosts with one pool and one volume, which the first has made."""
+    first, second = make_host(), make_host()
+    first.apply(pool(shared) + volume(tiny), "--wait=20s")
+    second.apply(pool(shared) + volume(tiny, more=", adopt: true"), "--wait=20s")
+    return first, second
+
+
+@pytest.mark.lab
+def test_promise_17_a_volume_in_use_is_refused_to_another_host(two, shared, tiny):
+    first, second = two
+    mark = os.getxattr(shared / "data.raw", "user.weft")
+    first.apply(guest(), "--wait=60s")
+    (held,) = record(shared)
+    began = second.apply(guest("other"), "--wait=5s", check=False)
+    assert began.status == 3, began
+    said = message(second, "guest", "other")
+    assert "'web'" in said and os.uname().nodename in said and held["since"] in said and "stop that guest first" in said, said
+    assert pid_of(second, "other") is None and record(shared) == [held] and os.getxattr(shared / "data.raw", "user.weft") == mark
+    first.weft("delete", "guest", "web", "--now", "--wait=30s")
+    second.wait_ready("guest", "other", 90)  # it has asked again by itself
+    (held,) = record(shared)
+    assert held["guest"] == "other" and locked(shared) and os.getxattr(shared / "data.raw", "user.weft") == mark
+    larger = first.apply(volume(tiny).replace("size: 1MiB", "size: 2MiB"), "--wait=5s", check=False)
+    assert larger.status == 3 and "'other'" in message(first, "volume", "data"), "nor does it grow or go under a guest of another host"
+    assert os.stat(shared / "data.raw").st_size == 1 << 20
+    first.apply(volume(tiny), "--wait=20s")

@@ -278,7 +278,15 @@ static void test_images_of_other_volumes_and_instances_are_foreign(void **state)
 		assert_int_equal(op->obs.owner, OWNER_FOREIGN);
 		assert_non_null(strstr(op->obs.note, others[i]));
 	}
-	/* An adoption marks it. */
+	/* An adoption marks it, but not what another weft has. */
+	char mark[100] = "";
+	spec.adopt = true;
+	cleanup_op struct op *theirs = run(&stord_volume_class, OP_UPDATE, &spec, 0);
+	assert_fine(theirs);
+	assert_int_equal(theirs->obs.owner, OWNER_UNKNOWN);
+	assert_true(getxattr(file, "user.weft", mark, sizeof(mark)) > 0);
+	assert_string_equal(mark, others[1]);
+	assert_int_equal(setxattr(file, "user.weft", others[0], strlen(others[0]), 0), 0);
 	cleanup_op struct op *adopted = run(&stord_volume_class, OP_UPDATE, &spec, 0);
 	assert_fine(adopted);
 	assert_int_equal(adopted->obs.owner, OWNER_OURS);
