@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about the host's links and settings, asked of the kernel when lowering wants them. See netd.h. */
-#include <ifaddrs.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -64,39 +63,61 @@ static int link_fact(void *ctx, const char *key, char **ret)
 	return 0;
 }
 
-static bool has_address(const struct ifaddrs *a, const struct ip *ip)
+/* Does a link with these flags lead anywhere? Loopback and dummies, which hold addresses for others, do not. */
+static bool leads_on(int index)
 {
-	if (!a->ifa_addr)
+	struct ifreq request = {0};
+	cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || !if_indextoname((unsigned)index, request.ifr_name) || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
 		return false;
-	if (a->ifa_addr->sa_family == AF_INET && ip->family == 4)
-		return memcmp(&((const struct sockaddr_in *)a->ifa_addr)->sin_addr, ip->b, 4) == 0;
-	if (a->ifa_addr->sa_family == AF_INET6 && ip->family == 6)
-		return memcmp(&((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr, ip->b, 16) == 0;
-	return false;
+	unsigned flags = (unsigned short)request.ifr_flags;
+	return !(flags & IFF_LOOPBACK) && (!(flags & IFF_NOARP) || flags & IFF_POINTOPOINT);
 }
 
-/* Does a link with these flags lead anywhere? Loopback and dummies, which hold addresses for others, do not. */
-static bool leads_on(unsigned flags)
+struct address_search {
+	struct ip ip;
+	int index; /* of the link that has it; 0: none yet */
+};
+
+static void take_address(void *ctx, const struct nlmsghdr *message)
 {
-	return !(flags & IFF_LOOPBACK) && (!(flags & IFF_NOARP) || flags & IFF_POINTOPOINT);
+	struct address_search *search = ctx;
+	struct netlink_address address;
+	if (search->index || message->nlmsg_type != RTM_NEWADDR || !netlink_address_read(message, &address))
+		return;
+	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
+	if (ip_equal(&address.prefix.ip, &search->ip) && leads_on((int)header->ifa_index))
+		search->index = (int)header->ifa_index;
 }
 
 /* "link-with/ADDRESS" */
 static int link_with_fact(void *ctx, const char *key, char **ret)
 {
-	struct ifaddrs *all, *a;
-	struct ip ip;
+	struct address_search search = {0};
+	struct err err = {0};
+	char name[IFNAMSIZ];
 	netlink_facts_watch("address");
-	if (ip_parse(key + strlen("link-with/"), &ip) < 0)
+	if (ip_parse(key + strlen("link-with/"), &search.ip) < 0)
 		return -ENOENT;
-	if (getifaddrs(&all) < 0)
-		return -errno;
-	for (a = all; a && !(has_address(a, &ip) && leads_on(a->ifa_flags)); a = a->ifa_next)
-		;
-	if (a)
-		*ret = xstrdup(a->ifa_name);
-	freeifaddrs(all);
-	return *ret ? 0 : -ENOENT;
+	struct netlink_batch *batch = xcalloc(1, sizeof(*batch));
+	int r = netlink_batch_open(batch, &err);
+	if (r == 0) {
+		struct netlink_question question = {
+			.type = RTM_GETADDR,
+			.family = search.ip.family == 4 ? AF_INET : AF_INET6,
+			.fn = take_address,
+			.ctx = &search,
+		};
+		r = netlink_ask(batch, &question, &err);
+		netlink_batch_close(batch);
+	}
+	free(batch);
+	if (r < 0)
+		return r;
+	if (!search.index || !if_indextoname((unsigned)search.index, name))
+		return -ENOENT;
+	*ret = xstrdup(name);
+	return 0;
 }
 
 static int take_output(const struct nlmsghdr *message, void *data)
