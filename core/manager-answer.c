@@ -119,7 +119,7 @@ static json_t *conditions_json(const struct status *s)
 	json_t *list = json_array();
 	json_array_append_new(list, condition("Ready", s->ready, s->reason, s->message, s->since_ms));
 	if (s->progressing)
-		json_array_append_new(list, condition("Progressing", true, "Working", NULL, 0));
+		json_array_append_new(list, condition("Progressing", true, "Working", s->progress, 0));
 	if (s->degraded)
 		json_array_append_new(list, condition("Degraded", true, "Health", s->health, 0));
 	if (s->contested)

@@ -83,6 +83,7 @@ struct status {
 	bool ready, progressing, degraded, contested, restart_needed;
 	char *reason, *message; /* of Ready; of Degraded in health */
 	char *health;
+	char *progress;    /* of Progressing; NULL: nothing is said */
 	uint64_t since_ms; /* wall clock: since when Ready is what it is */
 	unsigned n_repairs;
 };

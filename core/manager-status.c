@@ -12,6 +12,7 @@ struct tally {
 	unsigned rank, n_resources, n_repairs;
 	bool progressing, contested, restart_needed;
 	const char *health, *note;
+	char progress[128];
 };
 
 /* How bad a state is for what it belongs to; 0 is fine. */
@@ -44,6 +45,13 @@ static int by_pointer(const void *a, const void *b)
 	return (x->object > y->object) - (x->object < y->object);
 }
 
+static void add_progress(struct tally *t, const struct resource_view *view)
+{
+	const char *progress = view->class->progress ? view->class->progress(view->key) : NULL;
+	if (progress && !t->progress[0])
+		snprintf(t->progress, sizeof(t->progress), "%s", progress);
+}
+
 static void add_view(struct tally *t, const struct resource_view *view)
 {
 	unsigned rank = rank_of(view);
@@ -56,6 +64,8 @@ static void add_view(struct tally *t, const struct resource_view *view)
 		t->health = view->health;
 	if (view->note && !t->note)
 		t->note = view->note;
+	if (view->state == RES_BUSY)
+		add_progress(t, view);
 	if (rank <= t->rank)
 		return;
 	t->rank = rank;
@@ -87,6 +97,7 @@ static void status_clear(struct status *s)
 	free(s->reason);
 	free(s->message);
 	free(s->health);
+	free(s->progress);
 }
 
 void statuses_free(struct manager *m)
@@ -143,6 +154,7 @@ static void take_tally(struct manager *m, struct status *s, const struct tally *
 	s->restart_needed = t->restart_needed;
 	s->n_repairs = t->n_repairs;
 	replace(&s->health, t->health ? xstrdup(t->health) : NULL);
+	replace(&s->progress, t->progress[0] ? xstrdup(t->progress) : NULL);
 	replace(&s->reason, xstrdup(refused ? "Refused" : ready ? "AsWanted" : resource_state_names[t->worst]));
 	if (refused)
 		replace(&s->message, xstrdup("its manifest was refused; `weft events` says why"));
@@ -150,8 +162,9 @@ static void take_tally(struct manager *m, struct status *s, const struct tally *
 		replace(&s->message, t->note ? xstrdup(t->note) : NULL);
 	else
 		replace(&s->message, xprintf("%s/%s: %s", t->worst_class, t->worst_key,
-					     t->worst_reason && *t->worst_reason ? t->worst_reason
-										 : resource_state_names[t->worst]));
+					     t->worst == RES_BUSY && t->progress[0] ? t->progress
+					     : t->worst_reason && *t->worst_reason  ? t->worst_reason
+										    : resource_state_names[t->worst]));
 }
 
 void statuses_refresh(struct manager *m)
@@ -168,8 +181,10 @@ void statuses_refresh(struct manager *m)
 		add_owners(tallies, n, &view);
 	if (gen != m->status_gen)
 		statuses_renew(m, gen, tallies);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		take_tally(m, &m->statuses[i], &tallies[i]);
+		m->statuses_stale |= tallies[i].progress[0]; /* it goes on without the engine's doing */
+	}
 }
 
 static int status_by_pointer(const void *a, const void *b)

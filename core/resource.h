@@ -118,6 +118,9 @@ struct resource_class {
 	bool (*creatable)(const void *spec);
 	/* CLASS_KEEP: may giving it up remove it? */
 	bool (*disposable)(const void *spec);
+	/* How far the operation on it is that is under way, for status: "copying: 43 %", valid until the next call;
+	 * NULL if there is nothing to say. May be NULL. */
+	const char *(*progress)(const char *key);
 };
 
 const struct resource_class *class_find(const char *name);

@@ -36,6 +36,14 @@ int qemu_lease_fd(const struct qemu_spec *spec, size_t disk)
 	return qemu_vhost_fd(spec, spec->nics.n, 0) + (int)disk;
 }
 
+int qemu_layer_fd(const struct qemu_spec *spec, size_t disk, size_t layer)
+{
+	int fd = qemu_lease_fd(spec, spec->disks.n);
+	for (size_t i = 0; i < disk; i++)
+		fd += (int)list_at(&spec->disks, struct qemu_disk, i).layers.n;
+	return fd + (int)layer;
+}
+
 static void add(struct argv *a, const char *item)
 {
 	arena_grow(a->arena, a->items, a->n, a->cap);
@@ -191,8 +199,30 @@ static void add_remote(struct argv *a, size_t i, const char *id, const char *fla
 	add_option(a, "-blockdev", "%s%s-secret,node-name=%s-file,%s", disk->remote.options, id, id, flags);
 }
 
+/* From the lowest up, each read-only and named, so that QEMU opens nothing by what an image says of its base. */
+static const char *add_layers(struct argv *a, size_t i, const char *id)
+{
+	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);
+	const char *backing = "";
+	for (size_t k = disk->layers.n; k-- > 0;) {
+		const struct qemu_layer *layer = &list_at(&disk->layers, struct qemu_layer, k);
+		const char *node = arena_printf(a->arena, "%s-base%zu", id, k + 1);
+		int fd = qemu_layer_fd(a->spec, i, k);
+		add_option(a, "-add-fd", "fd=%d,set=%d", fd, fd);
+		add_option(a, "-blockdev",
+			   "driver=file,node-name=%s-file,filename=/dev/fdset/%d,aio=%s,cache.direct=%s,"
+			   "auto-read-only=off,read-only=on",
+			   node, fd, io_names[disk->io], on_off(cache_flags[disk->cache].direct));
+		add_option(a, "-blockdev", "driver=%s,node-name=%s,file=%s-file%s,read-only=on",
+			   format_names[layer->format], node, node, backing);
+		backing = arena_printf(a->arena, ",backing=%s", node);
+	}
+	return backing;
+}
+
 static void add_blockdev(struct argv *a, size_t i, const char *id)
 {
+	const char *backing = add_layers(a, i, id);
 	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);
 	const struct cache_flags *cache = &cache_flags[disk->cache];
 	const char *flags = arena_printf(
@@ -200,9 +230,9 @@ static void add_blockdev(struct argv *a, size_t i, const char *id)
 		on_off(cache->direct), on_off(cache->no_flush), discard_names[disk->discard], on_off(disk->read_only));
 	bool remote = row_is_set(&qemu_disk_table, disk, "remote");
 	(remote ? add_remote : add_file)(a, i, id, flags);
-	add_option(a, "-blockdev", "driver=%s,node-name=%s,file=%s-file,discard=%s,detect-zeroes=%s,read-only=%s",
-		   format_names[disk->format], id, id, discard_names[disk->discard], zeroes_names[disk->zeroes],
-		   on_off(disk->read_only));
+	add_option(a, "-blockdev", "driver=%s,node-name=%s,file=%s-file%s,discard=%s,detect-zeroes=%s,read-only=%s",
+		   format_names[disk->format], id, id, backing, discard_names[disk->discard],
+		   zeroes_names[disk->zeroes], on_off(disk->read_only));
 }
 
 static const char *disk_id(struct argv *a, const struct qemu_disk *disk)

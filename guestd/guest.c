@@ -203,6 +203,33 @@ static void lower_remote(const struct stord_remote *remote, struct qemu_disk *ou
 	row_set(&qemu_disk_table, out, "remote");
 }
 
+/* What others are read through must stay as it is. */
+static bool may_write(struct guest_lowering *g, const struct guest_disk *disk, size_t i,
+		      const struct stord_image *image)
+{
+	if (!g->want || !image->clone || disk->read_only || disk->device == DEVICE_CDROM)
+		return true;
+	lower_refuse(g->l, arena_printf(lower_arena(g->l), "spec.disks[%zu].volume", i),
+		     "Volume '%s' is the base of Volume '%s' and must not be written: set readOnly: true, or give the "
+		     "guest a linked clone of it",
+		     disk->volume, image->clone);
+	return false;
+}
+
+static void add_layers(struct guest_lowering *g, const struct stord_image *image, struct qemu_disk *out)
+{
+	struct qemu_layer *layers = arena_alloc(lower_arena(g->l), (image->n_layers + 1) * sizeof(*layers));
+	for (size_t i = 0; i < image->n_layers; i++) {
+		layers[i].path = image->layers[i].path;
+		layers[i].format = streq(image->layers[i].format, "qcow2") ? FORMAT_QCOW2 : FORMAT_RAW;
+		row_set(&qemu_layer_table, &layers[i], "path");
+		row_set(&qemu_layer_table, &layers[i], "format");
+	}
+	out->layers = (struct list){layers, image->n_layers};
+	if (image->n_layers)
+		row_set(&qemu_disk_table, out, "layers");
+}
+
 static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out)
 {
 	const struct guest_disk *disk = &list_at(&g->guest->disks, struct guest_disk, i);
@@ -213,6 +240,9 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 		return;
 	const char *slot = arena_printf(arena, "disk/%s", disk->volume ? disk->volume : disk->file);
 	bool cdrom = disk->device == DEVICE_CDROM;
+	if (!may_write(g, disk, i, &image))
+		return;
+	add_layers(g, &image, out);
 	out->path = image.path;
 	out->format = streq(image.format, "qcow2") ? FORMAT_QCOW2 : FORMAT_RAW;
 	out->block = image.attach == STORD_BLOCK;

@@ -22,6 +22,12 @@ static const struct field remote_rows[] = {
 };
 const struct table qemu_remote_table = TABLE("qemu.disks.remote", REMOTE, remote_rows);
 
+static const struct field layer_rows[] = {
+	F_PATH("path", struct qemu_layer, path, .doc = "The image's file."),
+	F_ENUM("format", struct qemu_layer, format, format_names, .doc = "How it is to be read."),
+};
+const struct table qemu_layer_table = TABLE("qemu.disks.layers", struct qemu_layer, layer_rows);
+
 #define DISK struct qemu_disk
 static const struct field disk_rows[] = {
 	F_PATH("path", DISK, path, .doc = "The image's file or block device."),
@@ -40,6 +46,7 @@ static const struct field disk_rows[] = {
 	F_BOOL("shared", DISK, shared, .doc = "Whether others write to it at the same time."),
 	F_PATH("lease", DISK, lease, .doc = "The file in which it locks its lease on the disk."),
 	F_STRUCT("remote", DISK, remote, qemu_remote_table, .doc = "How QEMU reaches it by itself."),
+	F_STRUCTS("layers", DISK, layers, qemu_layer_table, .doc = "What its image is read through, nearest first."),
 };
 const struct table qemu_disk_table = TABLE("qemu.disks", DISK, disk_rows);
 

@@ -35,6 +35,13 @@ struct qemu_remote {
 	const char *owner; /* whose of the secrets in a keyring */
 };
 
+/* An image that a disk's is read through. */
+struct qemu_layer {
+	uint64_t present;
+	const char *path;
+	int format;
+};
+
 struct qemu_disk {
 	uint64_t present;
 	const char *path; /* file or block device; with `remote` only a name */
@@ -49,6 +56,7 @@ struct qemu_disk {
 	uint32_t boot_index; /* present: the firmware tries it, lowest first */
 	bool shared;         /* others write to it at the same time */
 	const char *lease;   /* file of which QEMU holds a byte locked; NULL: none */
+	struct list layers;  /* its base, the base of that ... */
 };
 
 struct qemu_nic {
@@ -76,7 +84,7 @@ struct qemu_spec {
 	const char *accel, *accel_reason, *run_state, *started_at, *version;
 };
 
-extern const struct table qemu_remote_table, qemu_disk_table, qemu_nic_table, qemu_table;
+extern const struct table qemu_layer_table, qemu_remote_table, qemu_disk_table, qemu_nic_table, qemu_table;
 
 /* Is the row of this name set? Say that it is; a name that is not in the table aborts. */
 bool row_is_set(const struct table *table, const void *spec, const char *row);

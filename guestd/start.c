@@ -164,6 +164,9 @@ static void list_files(struct start *start)
 			pass_path(start, disk->lease, O_RDWR, false, qemu_lease_fd(spec, i));
 			start->files[start->n_files - 1].lock_byte = stord_lease_byte(start->instance->name);
 		}
+		for (size_t k = 0; k < disk->layers.n; k++)
+			pass_path(start, list_at(&disk->layers, struct qemu_layer, k).path,
+				  O_RDONLY | (direct ? O_DIRECT : 0), false, qemu_layer_fd(spec, i, k));
 	}
 }
 

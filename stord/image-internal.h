@@ -17,13 +17,25 @@ int image_open(int dir_fd, const char *file, int flags, struct stat *st);
  * open. */
 int image_give_to_qemu(const struct image *image, int fd);
 
-/* image-make.c: is it there, an image of that format that needs no other file, and no larger than is wanted? */
-int image_check_source(const struct image *image);
+/* image-make.c: is it there, an image of that format that needs no other file, and no larger than is wanted? Sets its
+ * disk's size. */
+int image_check_source(const struct image *image, uint64_t *ret_size);
+/* image-header.c: what an image needs beside itself, read from its first bytes before any tool opens it, and with it
+ * whatever it names. */
+struct image_needs {
+	char backing[IMAGE_TEXT_MAX]; /* as it is written there; empty: none */
+	bool other;                   /* data or extents in other files */
+};
+/* 0, or an errno with nothing said. What does not look like the format needs nothing: tools will tell. */
+int image_read_needs(const char *path, enum image_format format, struct image_needs *ret);
+/* Names, at most a few, of the images in a directory that are linked clones of one of its files; empty: none. */
+void image_find_clones(int dir_fd, const char *file, char ret[static IMAGE_TEXT_MAX]);
 
 /* tool.c */
 struct tool_info {
 	uint64_t size;
-	char backing[IMAGE_TEXT_MAX];     /* another image or data file that it needs; empty: none */
+	uint32_t n_snapshots;
+	char backing[IMAGE_TEXT_MAX];     /* another image or data file that it needs, absolute; empty: none */
 	char problem[2 * IMAGE_TEXT_MAX]; /* set on failure: why it is not an image of that format */
 };
 /* What is inside; 0, or an errno with `problem` set and nothing said. */
@@ -34,9 +46,13 @@ int tool_resize(const struct image *image, const char *file);
 int tool_convert(const struct image *image, const char *file);
 /* Copies it over image->file, which is there. */
 int tool_overwrite(const struct image *image);
+/* sha256sum of a file: 64 hexadecimal digits, freed by the caller. */
+int tool_sha256(const char *path, char **ret);
+/* How much is free before something is begun. */
+void tool_note_room(const char *dir);
 /* What qemu-img complained about, out of all that it said, which is changed. */
 const char *tool_reason(char *errs);
-/* Says that there is no room; returns ENOSPC. */
+/* Says that there is not enough room; returns ENOSPC. */
 int tool_no_room(const struct image *image);
 /* "64.0 MiB"; returns buf. */
 const char *tool_size_text(uint64_t bytes, char buf[static 32]);

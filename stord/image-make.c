@@ -6,6 +6,8 @@
 
 #include "stord/image-internal.h"
 
+enum { BASES_MAX = 32 };
+
 /* Images belong to the user that QEMU runs as; where it does not exist yet they stay root's, and are passed to QEMU
  * open. */
 int image_give_to_qemu(const struct image *image, int fd)
@@ -52,62 +54,105 @@ static char *temporary_name(const struct image *image)
 	return xprintf(".%s.%s.weft-new", image->file, image->instance);
 }
 
-/* sha256sum --binary --zero FILE
- * 9f86d0... *FILE */
 static int check_sum(const struct image *image)
 {
 	if (!image->source_sha256 || !*image->source_sha256)
 		return 0;
-	cleanup_free char *out = NULL, *errs = NULL;
-	const char *argv[] = {"sha256sum", "--binary", "--zero", "--", image->source, NULL};
-	int status = run_program(argv, &out, &errs);
-	if (status != 0)
-		return say(EIO, "source '%s' cannot be read: %.*s", image->source, (int)strcspn(errs ? errs : "", "\n"),
-			   errs ? errs : strerror(-status));
-	if (strncasecmp(out, image->source_sha256, 64) != 0)
-		return say(EBADMSG, "source '%s' is not what the manifest says: its SHA-256 is %.64s", image->source,
-			   out);
-	return 0;
+	cleanup_free char *sum = NULL;
+	int code = tool_sha256(image->source, &sum);
+	if (!code && strcasecmp(sum, image->source_sha256) != 0)
+		return say(EBADMSG, "source '%s' is not what the manifest says: its SHA-256 is %s", image->source, sum);
+	return code;
 }
 
-/* A source stands alone: one that names other files would copy whatever of the host it names. */
-int image_check_source(const struct image *image)
+/* A source stands alone: one that names other files would copy whatever of the host it names, so none is opened that
+ * does. */
+static int check_alone(const struct image *image)
 {
 	struct stat st;
-	struct tool_info info = {0};
-	char has[32], gets[32];
+	struct image_needs needs;
 	if (stat(image->source, &st) < 0)
 		return say(errno, "source '%s': %s", image->source, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return say(EINVAL, "source '%s' is not a regular file", image->source);
-	if (image->source_format == IMAGE_RAW)
+	int code = image_read_needs(image->source, image->source_format, &needs);
+	if (code)
+		return say(code, "source '%s' cannot be read: %s", image->source, strerror(code));
+	if (needs.backing[0] || needs.other)
+		return say(EINVAL, "source '%s' needs another file%s%s%s; make it one with qemu-img convert",
+			   image->source, needs.backing[0] ? ", '" : "", needs.backing, needs.backing[0] ? "'" : "");
+	return 0;
+}
+
+/* A volume that is copied may stand on others, but on such beside it only. */
+static int check_bases(const struct image *image)
+{
+	cleanup_free char *path = xstrdup(image->source);
+	struct image_needs needs;
+	enum image_format format = image->source_format;
+	for (unsigned depth = 0; depth < BASES_MAX; depth++) {
+		int code = image_read_needs(path, format, &needs);
+		if (code)
+			return say(code, "'%s' cannot be read: %s", path, strerror(code));
+		if (needs.other || strpbrk(needs.backing, "/:"))
+			return say(EINVAL, "'%s' needs %s%s, which is not beside it", path,
+				   needs.backing[0] ? needs.backing : "a file", needs.other ? " of data" : "");
+		if (!needs.backing[0])
+			return 0;
+		char *next = xprintf("%.*s/%s", (int)(strrchr(path, '/') - path), path, needs.backing);
+		free(path);
+		path = next;
+		/* What a guest wrote into a raw one is not to be read as a header. */
+		format = streq(strrchr(needs.backing, '.'), ".raw") ? IMAGE_RAW : IMAGE_QCOW2;
+	}
+	return say(ELOOP, "'%s' stands on more than %d images", image->source, BASES_MAX);
+}
+
+/* Sets how large it is. */
+static int check_size(const struct image *image, uint64_t *ret)
+{
+	struct stat st;
+	struct tool_info info = {0};
+	char has[32], gets[32];
+	if (image->source_format == IMAGE_RAW && stat(image->source, &st) == 0 && S_ISREG(st.st_mode))
 		info.size = (uint64_t)st.st_size;
 	else if (tool_look(image->source, image->source_format, &info) != 0)
 		return say(EINVAL, "source '%s' is not a %s image: %s", image->source,
-			   image_formats[image->source_format], info.problem);
-	if (info.backing[0])
+			   image_source_formats[image->source_format], info.problem);
+	if (!image->source_is_volume && info.backing[0]) /* a format may have ways that its header does not tell */
 		return say(EINVAL, "source '%s' needs another file, '%s'; make it one with qemu-img convert",
 			   image->source, info.backing);
-	if (info.size > image->size)
+	*ret = info.size;
+	if (image->size && info.size > image->size)
 		return say(EFBIG,
 			   "source '%s' is a disk of %s, larger than the volume's %s; write a size that holds it",
 			   image->source, tool_size_text(info.size, has), tool_size_text(image->size, gets));
-	return check_sum(image);
+	return 0;
+}
+
+int image_check_source(const struct image *image, uint64_t *ret_size)
+{
+	int code = image->source_is_volume ? check_bases(image) : check_alone(image);
+	if (!code)
+		code = check_size(image, ret_size);
+	return code ? code : check_sum(image);
 }
 
 static int copy_source(const struct image *image, const char *temporary)
 {
-	int code = image_check_source(image);
+	uint64_t size;
+	int code = image_check_source(image, &size);
 	if (!code)
 		code = tool_convert(image, temporary);
-	if (!code)
+	if (!code && image->size > size)
 		code = tool_resize(image, temporary);
 	return code;
 }
 
 int image_fill(const struct image *image)
 {
-	int code = image_check_source(image);
+	uint64_t size;
+	int code = image_check_source(image, &size);
 	return code ? code : tool_overwrite(image);
 }
 
@@ -118,6 +163,7 @@ int image_make(const struct image *image)
 		return say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
 	cleanup_free char *temporary = temporary_name(image);
 	unlinkat(dir_fd, temporary, 0);
+	tool_note_room(image->dir);
 	umask(077);
 	int code = image->source ? copy_source(image, temporary) : tool_create(image, temporary);
 	if (!code)

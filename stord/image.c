@@ -38,6 +38,7 @@ static void look_at_size(const struct image *image, const struct stat *st, struc
 		struct tool_info info;
 		ret->readable = tool_look(path, image->format, &info) == 0;
 		ret->size = info.size;
+		ret->stamp.n_snapshots = info.n_snapshots;
 		snprintf(ret->stamp.backing, sizeof(ret->stamp.backing), "%s", info.backing);
 		snprintf(ret->problem, sizeof(ret->problem), "%s", info.problem);
 	}
@@ -109,6 +110,7 @@ int image_change(const struct image *image, bool grow)
 			return say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file, strerror(code));
 		code = image_give_to_qemu(image, fd);
 	}
+	tool_note_room(image->dir);
 	return code || !grow || state.size >= image->size ? code : tool_resize(image, image->file);
 }
 
@@ -129,6 +131,11 @@ int image_delete(const struct image *image)
 	if (mark_read(dir_fd, image->file, fd, mark) != 0 || !str_starts(mark, ours))
 		return say(EPERM, "image '%s/%s' does not carry weft's mark and is left alone", image->dir,
 			   image->file);
+	char clones[IMAGE_TEXT_MAX];
+	image_find_clones(dir_fd, image->file, clones);
+	if (clones[0])
+		return say(EBUSY, "image '%s/%s' stays as long as there are linked clones of it: %s", image->dir,
+			   image->file, clones);
 	if (unlinkat(dir_fd, image->file, 0) < 0)
 		return say(errno, "'%s/%s' cannot be deleted: %s", image->dir, image->file, strerror(errno));
 	mark_remove(dir_fd, image->file, fd);

@@ -9,18 +9,20 @@
 
 struct stat;
 
-enum image_format { IMAGE_RAW, IMAGE_QCOW2 };
-extern const char *const image_formats[2];
-enum image_preallocation { PREALLOCATION_OFF, PREALLOCATION_METADATA, PREALLOCATION_FALLOC };
-extern const char *const image_preallocations[3];
+/* The first two are what volumes can be, all are what one can be made out of. */
+enum image_format { IMAGE_RAW, IMAGE_QCOW2, IMAGE_VMDK, IMAGE_VDI, IMAGE_VHDX };
+extern const char *const image_formats[2], *const image_source_formats[5];
+enum image_preallocation { PREALLOCATION_OFF, PREALLOCATION_METADATA, PREALLOCATION_FALLOC, PREALLOCATION_FULL };
+extern const char *const image_preallocations[4];
 
-enum { IMAGE_MARK_MAX = 200, IMAGE_TEXT_MAX = 512 };
+enum { IMAGE_MARK_MAX = 200, IMAGE_TEXT_MAX = 512, SNAPSHOT_NAME_MAX = 64 };
 
 /* Which state of a file was looked into, so that it is not looked into again: qemu-img costs 15 ms, a stat none. */
 struct image_stamp {
 	uint64_t device, inode, changed_ns, bytes;
 	uint64_t size; /* what was found inside: the disk's size */
-	char backing[IMAGE_TEXT_MAX];
+	uint32_t n_snapshots;
+	char backing[IMAGE_TEXT_MAX]; /* absolute, or what else the place of another volume is; empty: none */
 };
 
 /* What there is under an image's name. */
@@ -39,10 +41,13 @@ struct image {
 	const char *dir, *file; /* absolute directory; name in it */
 	enum image_format format;
 	enum image_preallocation preallocation;
-	uint64_t size;
+	uint64_t size;             /* 0: that of what it begins as */
 	const char *source;        /* absolute path of an image to begin as a copy of; NULL: empty */
 	const char *source_sha256; /* hex; NULL: not checked */
 	enum image_format source_format;
+	bool source_is_volume; /* another volume of ours, which may be a device or stand on a base of its own */
+	const char *base;      /* name of an image in `dir` that it is a linked clone of; NULL: none */
+	enum image_format base_format;
 	const char *mark;         /* "weft:ID:Volume/web" */
 	const char *instance;     /* ID; part of temporary names */
 	struct image_stamp known; /* of the last look; zeroed if there was none */
@@ -74,6 +79,16 @@ void mark_write_directory(int fd, const char *mark);
 int run_program(const char *const *argv, char **out, char **errs);
 /* The same with a descriptor as standard input, such as that of a secret. */
 int run_program_from(int in_fd, const char *const *argv, char **out, char **errs);
+/* The same with all there is to say about it. */
+struct program {
+	const char *const *argv;
+	int in_fd;          /* standard input; 0: as it is */
+	char **out, **errs; /* as above */
+	/* Called every now and then while it runs, with what it has written so far in out_fd (pread); NULL: not. */
+	void (*tick)(void *ctx, pid_t pid, int out_fd);
+	void *ctx;
+};
+int run_it(const struct program *program);
 /* Writes a sentence to standard error; returns code. */
 int say(int code, const char *fmt, ...) printf_like(2, 3);
 

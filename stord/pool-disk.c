@@ -133,9 +133,10 @@ static int fill(const struct volume_state *state)
 		.file = state->place + 1,
 		.format = IMAGE_RAW,
 		.size = state->size,
-		.source = state->source,
-		.source_sha256 = state->source_sha256,
-		.source_format = (enum image_format)state->source_format,
+		.source = state->clone ? state->clone : state->source,
+		.source_sha256 = state->clone ? NULL : state->source_sha256,
+		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
+		.source_is_volume = state->clone,
 	});
 }
 
@@ -152,7 +153,7 @@ static int volume_make(const struct volume_call *call)
 		code = check_size(call, &found);
 	if (!code)
 		code = check_free(call->state->place);
-	if (!code && call->state->source)
+	if (!code && (call->state->source || call->state->clone))
 		code = fill(call->state);
 	return code ? code : write_mark(call, &found);
 }

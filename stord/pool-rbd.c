@@ -128,6 +128,10 @@ static bool rbd_address(struct lowering *l, const struct pool_state *pool, const
 			     "images of Ceph take up what was written and no more; leave it off");
 		return false;
 	}
+	if (!state->size) {
+		lower_refuse(l, NULL, "an image of Ceph is made before it is filled: write the size");
+		return false;
+	}
 	state->place = arena_printf(lower_arena(l), "%s/%s", pool->place, name);
 	state->own = pool->own;
 	state->present |= VOLUME_OWN;

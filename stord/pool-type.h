@@ -58,8 +58,34 @@ struct volume_call {
 	const char *mark;                 /* "weft:ID:Volume/NAME"; "" where nobody knows */
 	const struct image_stamp *known;  /* of the last look; zeroed if there was none */
 	bool grow;                        /* change(): to state->size; otherwise it is only marked */
+	const char *snapshot;             /* what the verbs on snapshots are about */
 };
 typedef int volume_verb_fn(const struct volume_call *call);
+
+/* A snapshot: what a volume held at a time. Goes through a pipe: no pointers. */
+struct volume_snapshot {
+	char name[SNAPSHOT_NAME_MAX];
+	uint64_t made_s; /* since 1970; 0: not known */
+	uint64_t size;   /* of the disk then; 0: not known */
+};
+struct volume_snapshots {
+	struct volume_snapshot *items; /* malloc'ed */
+	size_t n, cap;
+};
+/* Snapshots belong to their volume and go with it. They are kept by the storage itself and nowhere else, so list() is
+ * the truth; a person orders them one by one (volume-order.c). Reverting and removing lose what cannot be had again and
+ * are only called after a person has said so. Each is done as a whole or not at all; what an interrupted one leaves
+ * is put right by the next look() of the volume. */
+struct snapshot_verbs {
+	/* make() and remove() may be called while a guest here has the volume open. Otherwise the guest's QEMU is asked
+	 * to do it (what it has open nobody else may change). revert() is never called meanwhile. */
+	bool while_open;
+	/* What there is, oldest first. ENOTSUP after a sentence where this volume cannot have any (a raw file). */
+	int (*list)(const struct volume_call *call, struct volume_snapshots *ret);
+	volume_verb_fn *make;   /* EEXIST after a sentence if there is one of the name */
+	volume_verb_fn *revert; /* the volume is then what it was, with its size of then: it grows again afterwards */
+	volume_verb_fn *remove;
+};
 
 /* How volumes are made in pools of a type; types may share one. */
 struct volume_verbs {
@@ -79,14 +105,35 @@ struct volume_verbs {
 	void (*remote)(struct lowering *l, const struct volume_state *state, struct stord_remote *ret);
 	/* What there is under its name; also when nothing is. */
 	int (*look)(const struct volume_call *call, struct image_state *ret);
-	/* Makes it, empty or as a copy of state->source: under a temporary name until it is whole and marked, and never
-	 * over what is there. What an interrupted one leaves is known as ours and swept by observe() of the pool. */
+	/* Makes it: under a temporary name until it is whole and marked, and never over what is there. What an
+	 * interrupted one leaves is known as ours and swept by observe() of the pool. At most one of these is set, and
+	 * of interest here only:
+	 *   state->source  it begins as a copy of a file (checked and converted; see image_fill())
+	 *   state->clone   it begins as a full copy of another volume, which is there: a file or a block device of
+	 *                  format clone_format, or what volumes of a pool of type clone_type are if that is this type
+	 *                  and `copies_own`
+	 *   state->base    it is a linked clone of another volume of its pool, which is there
+	 * With one of them state->size may be 0: as large as what it begins as. */
 	volume_verb_fn *make;
 	/* Marks what is adopted, unless it has the mark of another instance, which keeps it; makes it larger if
 	 * call->grow. Never smaller. */
 	volume_verb_fn *change;
-	/* Deletes it, with its bytes, if it carries a mark of this instance; what is not there is fine. */
+	/* Deletes it, with its bytes and snapshots, if it carries a mark of this instance; what is not there is fine.
+	 * EBUSY after a sentence while there is a linked clone of it, whoever made that: its bytes would be lost. */
 	volume_verb_fn *remove;
+	/* Pure: `state` is to be a linked clone of `base`, a volume of the same pool (called after address(), with
+	 * state->base and base_format set). Sets what else is to be known, or refuses (at spec.base). NULL: such pools
+	 * have no linked clones, which is said where one is asked for. look() then fills stamp.backing with the place
+	 * of the base. */
+	bool (*link)(struct lowering *l, const struct volume_state *base, struct volume_state *state);
+	/* A linked clone is read through its base: guests open both, and nobody may write to the base meanwhile. False
+	 * where the storage sees to that by itself. */
+	bool layered;
+	bool copies_own; /* see make() */
+	/* What a guest has open grows through its QEMU alone, which does all of it; otherwise by change(), and QEMU is
+	 * told afterwards. */
+	bool grows_by_guest;
+	const struct snapshot_verbs *snapshots; /* NULL: such pools have none */
 };
 
 struct pool_type {

@@ -154,7 +154,7 @@ static int fill(const struct volume_call *call, const struct ceph_pool *pool, co
 	r = ceph.rbd_create(pool->io, name, call->state->size, &order);
 	if (r < 0)
 		return failed(call, "making it", r);
-	int code = call->state->source ? rbd_import(call, name) : 0;
+	int code = call->state->source || call->state->clone ? rbd_import(call, name) : 0;
 	return code ? code : write_mark(call, pool, name);
 }
 

@@ -10,9 +10,10 @@ static struct image source_of(const struct volume_call *call)
 	const struct volume_state *state = call->state;
 	return (struct image){
 		.size = state->size,
-		.source = state->source,
-		.source_sha256 = state->source_sha256,
-		.source_format = (enum image_format)state->source_format,
+		.source = state->clone ? state->clone : state->source,
+		.source_sha256 = state->clone ? NULL : state->source_sha256,
+		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
+		.source_is_volume = state->clone,
 	};
 }
 
@@ -34,7 +35,8 @@ static int copy_failed(const struct volume_call *call, int status, char *errs)
 	if (strstr(reason, "Unknown driver"))
 		return say(ENOPKG, "%s: qemu-img knows no images of Ceph: install the package qemu-block-extra",
 			   call->state->place);
-	return say(EIO, "%s: copying '%s': %s", call->state->place, call->state->source, reason);
+	return say(EIO, "%s: copying '%s': %s", call->state->place,
+		   call->state->clone ? call->state->clone : call->state->source, reason);
 }
 
 /* qemu-img convert -q -n --object secret,id=key,file=/dev/fd/0,format=base64 -f qcow2 --target-image-opts SOURCE
@@ -55,7 +57,7 @@ static int copy(const struct volume_call *call, const struct image *image, const
 			      "--object",
 			      "secret,id=key,file=/dev/fd/0,format=base64",
 			      "-f",
-			      image_formats[image->source_format],
+			      image_source_formats[image->source_format],
 			      "--target-image-opts",
 			      image->source,
 			      to,
@@ -67,6 +69,7 @@ static int copy(const struct volume_call *call, const struct image *image, const
 int rbd_import(const struct volume_call *call, const char *name)
 {
 	const struct image image = source_of(call);
-	int code = image_check_source(&image);
+	uint64_t size;
+	int code = image_check_source(&image, &size);
 	return code ? code : copy(call, &image, name);
 }

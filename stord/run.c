@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a program from within a child and waiting for it. The child's own deadline kills both, as they share a
  * process group. */
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "stord/image.h"
 
-enum { TEXT_MAX = 1 << 20 };
+enum { TEXT_MAX = 1 << 20, TICK_MS = 200 };
 
 int say(int code, const char *fmt, ...)
 {
@@ -28,12 +30,31 @@ static char *read_back(int fd)
 	return text;
 }
 
-int run_program(const char *const *argv, char **out, char **errs)
+static void be_program(const struct program *program, int out_fd, int errs_fd)
 {
-	return run_program_from(-1, argv, out, errs);
+	if ((program->in_fd > 0 && dup2(program->in_fd, 0) < 0) || dup2(out_fd, 1) < 0 || dup2(errs_fd, 2) < 0)
+		_exit(127);
+	setenv("LC_ALL", "C", 1);
+	execvp(program->argv[0], (char *const *)program->argv);
+	dprintf(2, "%s cannot be executed: %s\n", program->argv[0], strerror(errno));
+	_exit(127);
 }
 
-int run_program_from(int in_fd, const char *const *argv, char **out, char **errs)
+/* With a tick it is looked at a few times a second on the way. */
+static int wait_for(const struct program *program, pid_t pid, int out_fd)
+{
+	cleanup_close int pid_fd = program->tick ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	struct pollfd poll_fd = {.fd = pid_fd, .events = POLLIN};
+	while (pid_fd >= 0 && poll(&poll_fd, 1, TICK_MS) == 0)
+		program->tick(program->ctx, pid, out_fd);
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int run_it(const struct program *program)
 {
 	cleanup_close int out_fd = memfd_create("weft-out", MFD_CLOEXEC),
 			  errs_fd = memfd_create("weft-errors", MFD_CLOEXEC);
@@ -44,21 +65,24 @@ int run_program_from(int in_fd, const char *const *argv, char **out, char **errs
 		return -errno;
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent || (in_fd >= 0 && dup2(in_fd, 0) < 0) || dup2(out_fd, 1) < 0 ||
-		    dup2(errs_fd, 2) < 0)
+		if (getppid() != parent)
 			_exit(127);
-		setenv("LC_ALL", "C", 1);
-		execvp(argv[0], (char *const *)argv);
-		dprintf(2, "%s cannot be executed: %s\n", argv[0], strerror(errno));
-		_exit(127);
+		be_program(program, out_fd, errs_fd);
 	}
-	int status;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (out)
-		*out = read_back(out_fd);
-	if (errs)
-		*errs = read_back(errs_fd);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	int status = wait_for(program, pid, out_fd);
+	if (program->out)
+		*program->out = read_back(out_fd);
+	if (program->errs)
+		*program->errs = read_back(errs_fd);
+	return status;
+}
+
+int run_program(const char *const *argv, char **out, char **errs)
+{
+	return run_it(&(struct program){.argv = argv, .out = out, .errs = errs});
+}
+
+int run_program_from(int in_fd, const char *const *argv, char **out, char **errs)
+{
+	return run_it(&(struct program){.argv = argv, .in_fd = in_fd, .out = out, .errs = errs});
 }

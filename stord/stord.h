@@ -46,13 +46,18 @@ struct volume_state {
 	const char *place; /* file or block device, absolute; or what else its pool type calls it */
 	void *own;         /* what its pool type needs to know beside that; mostly nothing */
 	int format;        /* enum image_format */
-	uint64_t size;
+	uint64_t size;     /* 0: that of what it begins as */
 	int preallocation, reclaim;
-	const char *source, *source_sha256; /* what it began as a copy of; NULL: empty */
+	const char *source, *source_sha256; /* the file it begins as a copy of; NULL: none */
 	int source_format;
-	uint64_t allocated;  /* observed */
-	const char *backing; /* observed */
-	bool adopt;          /* what another weft made is used as well, and stays that one's */
+	const char *base; /* place of the volume of its pool that it is a linked clone of; NULL: none */
+	int base_format;
+	const char *clone;            /* place of the volume that it begins as a full copy of; NULL: none */
+	int clone_format, clone_type; /* that one's, and its pool's */
+	uint64_t allocated;           /* observed */
+	const char *backing;          /* observed: place of what it is based on */
+	uint32_t snapshots;           /* observed */
+	bool adopt;                   /* what another weft made is used as well, and stays that one's */
 };
 enum {
 	VOLUME_TYPE = 1 << 0,
@@ -67,7 +72,13 @@ enum {
 	VOLUME_SOURCE_FORMAT = 1 << 9,
 	VOLUME_ALLOCATED = 1 << 10,
 	VOLUME_BACKING = 1 << 11,
-	VOLUME_ADOPT = 1 << 12,
+	VOLUME_BASE = 1 << 12,
+	VOLUME_BASE_FORMAT = 1 << 13,
+	VOLUME_CLONE = 1 << 14,
+	VOLUME_CLONE_FORMAT = 1 << 15,
+	VOLUME_CLONE_TYPE = 1 << 16,
+	VOLUME_SNAPSHOTS = 1 << 17,
+	VOLUME_ADOPT = 1 << 18,
 	VOLUME_WANTED =
 		VOLUME_TYPE | VOLUME_PLACE | VOLUME_FORMAT | VOLUME_SIZE | VOLUME_PREALLOCATION | VOLUME_RECLAIM,
 };
@@ -102,8 +113,15 @@ struct task {
 	void (*finish)(struct task *task, const void *output, size_t size);
 	/* Called instead when it took too long and was killed; completes the op. NULL: it fails in general words. */
 	void (*late)(struct task *task);
+	/* task.c's own. */
+	int (*work)(void *input, int out_fd);
+	struct progress *progress;
+	struct task *next;
 };
 void task_start(struct task task, int (*work)(void *input, int out_fd), unsigned deadline_ms);
+/* How far an operation is that changes a resource: "copying: 43 %", valid until the next call; NULL if there is none or
+ * it has not said (progress.h). */
+const char *task_progress(const struct resource_class *class, const char *key);
 /* For async_verbs.cancel. */
 void task_cancel(struct op *op);
 

@@ -2,12 +2,17 @@
 /* qemu-img: its command lines, and what it says turned into sentences of ours. The format is always told and never
  * guessed: what a guest writes into a raw disk could otherwise make it a qcow2 image that names the host's files as its
  * backing. */
+#include <fcntl.h>
 #include <jansson.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "stord/image-internal.h"
+#include "stord/progress.h"
 
 const char *const image_formats[2] = {"raw", "qcow2"};
-const char *const image_preallocations[3] = {"off", "metadata", "falloc"};
+const char *const image_source_formats[5] = {"raw", "qcow2", "vmdk", "vdi", "vhdx"};
+const char *const image_preallocations[4] = {"off", "metadata", "falloc", "full"};
 
 /* qemu-img says "qemu-img: Could not open 'x': Image is not in qcow2 format": its name is dropped, the last line
  * kept. */
@@ -23,16 +28,20 @@ const char *tool_reason(char *errs)
 
 /* qemu-img info --output=json -U -f qcow2 FILE
  * {"virtual-size": 67108864, "format": "qcow2", "backing-filename": "base.qcow2",
+ *  "full-backing-filename": "/images/base.qcow2", "snapshots": [...],
  *  "format-specific": {"data": {"data-file": "disk.bin", ...}}, ...} */
 static int read_info(const char *text, struct tool_info *ret)
 {
 	json_t *info = json_loads(text, 0, NULL);
 	json_t *size = json_object_get(info, "virtual-size");
 	json_t *data = json_object_get(json_object_get(info, "format-specific"), "data");
-	const char *backing = json_string_value(json_object_get(info, "backing-filename"));
+	const char *backing = json_string_value(json_object_get(info, "full-backing-filename"));
+	if (!backing)
+		backing = json_string_value(json_object_get(info, "backing-filename"));
 	const char *data_file = json_string_value(json_object_get(data, "data-file"));
 	bool whole = json_is_integer(size);
 	ret->size = (uint64_t)json_integer_value(size);
+	ret->n_snapshots = (uint32_t)json_array_size(json_object_get(info, "snapshots"));
 	snprintf(ret->backing, sizeof(ret->backing), "%s", backing ? backing : data_file ? data_file : "");
 	if (!whole)
 		snprintf(ret->problem, sizeof(ret->problem), "qemu-img does not tell its size");
@@ -44,12 +53,36 @@ int tool_look(const char *path, enum image_format format, struct tool_info *ret)
 {
 	*ret = (struct tool_info){0};
 	cleanup_free char *out = NULL, *errs = NULL;
-	const char *argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", image_formats[format], path, NULL};
+	const char *argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", image_source_formats[format],
+			      path,       NULL};
 	int status = run_program(argv, &out, &errs);
 	if (status == 0)
 		return read_info(out, ret);
 	snprintf(ret->problem, sizeof(ret->problem), "%s", status < 0 ? strerror(-status) : tool_reason(errs));
 	return EINVAL;
+}
+
+/* qemu-img measure --output=json -f vmdk -O qcow2 SOURCE
+ * {"required": 327680, "fully-allocated": 67436544} */
+static uint64_t measure(const struct image *image)
+{
+	cleanup_free char *out = NULL;
+	const char *argv[] = {"qemu-img",
+			      "measure",
+			      "--output=json",
+			      "-f",
+			      image_source_formats[image->source_format],
+			      "-O",
+			      image_formats[image->format],
+			      image->source,
+			      NULL};
+	if (run_program(argv, &out, NULL) != 0)
+		return 0;
+	const bool whole = image->preallocation >= PREALLOCATION_FALLOC;
+	json_t *sizes = json_loads(out, 0, NULL);
+	json_int_t size = json_integer_value(json_object_get(sizes, whole ? "fully-allocated" : "required"));
+	json_decref(sizes);
+	return (uint64_t)size;
 }
 
 /* A size as people write it, rounded down to what two digits can say. */
@@ -64,18 +97,24 @@ const char *tool_size_text(uint64_t bytes, char buf[static 32])
 	return buf;
 }
 
+static uint64_t room; /* when it was begun: what is half-made goes again */
+
+void tool_note_room(const char *dir)
+{
+	struct statvfs fs;
+	room = statvfs(dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+}
+
 int tool_no_room(const struct image *image)
 {
-	cleanup_free char *out = NULL;
-	char wanted[32], there[32] = "unknown";
-	const char *argv[] = {"stat", "-f", "-c", "%a %S", image->dir, NULL};
-	unsigned long long blocks, block_size;
-	if (run_program(argv, &out, NULL) == 0 && sscanf(out, "%llu %llu", &blocks, &block_size) == 2)
-		tool_size_text(blocks * block_size, there);
+	char wanted[32], there[32];
+	uint64_t size = image->source ? measure(image) : 0;
 	return say(ENOSPC,
-		   "there is no room in '%s' for an image of %s (%s are free): free some space, ask for less, or use "
+		   "there is no room in '%s' for image '%s', which needs %s (%s are free): free some space, ask for "
+		   "less, or use "
 		   "preallocation: off",
-		   image->dir, tool_size_text(image->size, wanted), there);
+		   image->dir, image->file, tool_size_text(size ? size : image->size, wanted),
+		   tool_size_text(room, there));
 }
 
 /* Turns what qemu-img said into an errno and a sentence. */
@@ -95,15 +134,43 @@ static int tool_failed(const struct image *image, int status, char *errs)
 	return say(EIO, "image '%s': %s", image->file, reason);
 }
 
-/* qemu-img create -q -f qcow2 -o preallocation=off FILE SIZE */
+/* What is allocated so far, of all that is to be. */
+struct filling {
+	const char *path;
+	uint64_t size;
+};
+
+static void tell_filling(void *ctx, pid_t pid, int out_fd)
+{
+	const struct filling *filling = ctx;
+	struct stat st;
+	if (filling->size && stat(filling->path, &st) == 0)
+		progress_say("allocating", 100.0 * (double)st.st_blocks * 512 / (double)filling->size);
+}
+
+/* qemu-img create -q -f qcow2 -o preallocation=off [-b base.qcow2 -F qcow2] FILE SIZE */
 int tool_create(const struct image *image, const char *file)
 {
 	cleanup_free char *path = image_path(image, file);
 	cleanup_free char *options = xprintf("preallocation=%s", image_preallocations[image->preallocation]);
 	cleanup_free char *size = xprintf("%llu", (unsigned long long)image->size), *errs = NULL;
-	const char *argv[] = {"qemu-img", "create", "-q", "-f", image_formats[image->format],
-			      "-o",       options,  path, size, NULL};
-	int status = run_program(argv, NULL, &errs);
+	const char *alone[] = {"qemu-img", "create", "-q", "-f", image_formats[image->format],
+			       "-o",       options,  path, size, NULL};
+	const char *linked[] = {"qemu-img",
+				"create",
+				"-q",
+				"-f",
+				image_formats[image->format],
+				"-b",
+				image->base,
+				"-F",
+				image_formats[image->base_format],
+				path,
+				image->size ? size : NULL,
+				NULL};
+	struct filling filling = {path, image->size};
+	int status = run_it(&(struct program){
+		.argv = image->base ? linked : alone, .errs = &errs, .tick = tell_filling, .ctx = &filling});
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
 
@@ -115,20 +182,43 @@ int tool_resize(const struct image *image, const char *file)
 	cleanup_free char *preallocation = xprintf("--preallocation=%s", image_preallocations[image->preallocation]);
 	const char *argv[] = {"qemu-img",    "resize", "-q", "-f", image_formats[image->format],
 			      preallocation, path,     size, NULL};
-	int status = run_program(argv, NULL, &errs);
+	struct filling filling = {path, image->preallocation == PREALLOCATION_FULL ? image->size : 0};
+	int status = run_it(&(struct program){.argv = argv, .errs = &errs, .tick = tell_filling, .ctx = &filling});
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
 
-/* qemu-img convert -q -f qcow2 -O raw -o preallocation=off SOURCE FILE */
+/* "    (43.05/100%)\r", again and again; the last one counts. */
+static void tell_copied(void *ctx, pid_t pid, int out_fd)
+{
+	char text[64];
+	struct stat st;
+	if (fstat(out_fd, &st) < 0)
+		return;
+	off_t from = st.st_size > (off_t)sizeof(text) - 1 ? st.st_size - ((off_t)sizeof(text) - 1) : 0;
+	ssize_t n = pread(out_fd, text, sizeof(text) - 1, from);
+	text[n > 0 ? n : 0] = '\0';
+	const char *last = strrchr(text, '(');
+	if (last && strchr(last, '/'))
+		progress_say("copying", strtod(last + 1, NULL));
+}
+
+static int convert(const struct image *image, const char *const *argv)
+{
+	cleanup_free char *errs = NULL;
+	int status = run_it(&(struct program){.argv = argv, .errs = &errs, .tick = tell_copied});
+	return status == 0 ? 0 : tool_failed(image, status, errs);
+}
+
+/* qemu-img convert -p -f vmdk -O raw -o preallocation=off SOURCE FILE */
 int tool_convert(const struct image *image, const char *file)
 {
-	cleanup_free char *path = image_path(image, file), *errs = NULL;
+	cleanup_free char *path = image_path(image, file);
 	cleanup_free char *options = xprintf("preallocation=%s", image_preallocations[image->preallocation]);
 	const char *argv[] = {"qemu-img",
 			      "convert",
-			      "-q",
+			      "-p",
 			      "-f",
-			      image_formats[image->source_format],
+			      image_source_formats[image->source_format],
 			      "-O",
 			      image_formats[image->format],
 			      "-o",
@@ -136,16 +226,44 @@ int tool_convert(const struct image *image, const char *file)
 			      image->source,
 			      path,
 			      NULL};
-	int status = run_program(argv, NULL, &errs);
-	return status == 0 ? 0 : tool_failed(image, status, errs);
+	return convert(image, argv);
 }
 
-/* qemu-img convert -q -n -f qcow2 -O raw SOURCE DEVICE */
+/* qemu-img convert -p -n -f vmdk -O raw SOURCE DEVICE */
 int tool_overwrite(const struct image *image)
 {
-	cleanup_free char *path = image_path(image, image->file), *errs = NULL;
-	const char *argv[] = {"qemu-img", "convert", "-q",          "-n", "-f", image_formats[image->source_format],
-			      "-O",       "raw",     image->source, path, NULL};
-	int status = run_program(argv, NULL, &errs);
-	return status == 0 ? 0 : tool_failed(image, status, errs);
+	cleanup_free char *path = image_path(image, image->file);
+	const char *format = image_source_formats[image->source_format];
+	const char *argv[] = {"qemu-img", "convert", "-p", "-n", "-f", format, "-O", "raw", image->source, path, NULL};
+	return convert(image, argv);
+}
+
+/* Where it is in the file, as the kernel knows: nobody else tells. */
+static void tell_summed(void *ctx, pid_t pid, int out_fd)
+{
+	const uint64_t *size = ctx;
+	cleanup_free char *path = xprintf("/proc/%d/fdinfo/0", (int)pid), *text = NULL;
+	unsigned long long at;
+	if (file_read(path, 4096, &text, NULL) == 0 && sscanf(text, "pos: %llu", &at) == 1 && *size)
+		progress_say("checking its SHA-256", 100.0 * (double)at / (double)*size);
+}
+
+/* sha256sum --binary --zero <FILE
+ * 9f86d0... *- */
+int tool_sha256(const char *path, char **ret)
+{
+	cleanup_free char *out = NULL, *errs = NULL;
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return say(errno, "source '%s' cannot be read: %s", path, strerror(errno));
+	uint64_t size = (uint64_t)st.st_size;
+	const char *argv[] = {"sha256sum", "--binary", "--zero", NULL};
+	int status = run_it(&(struct program){
+		.argv = argv, .in_fd = fd, .out = &out, .errs = &errs, .tick = tell_summed, .ctx = &size});
+	if (status != 0 || strlen(out) < 64)
+		return say(EIO, "source '%s' cannot be read: %.*s", path, (int)strcspn(errs ? errs : "", "\n"),
+			   errs ? errs : strerror(-status));
+	*ret = xstrndup(out, 64);
+	return 0;
 }

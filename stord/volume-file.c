@@ -11,6 +11,20 @@ static bool file_address(struct lowering *l, const struct pool_state *pool, cons
 	return true;
 }
 
+/* Raw has no place for the name of a base, and what is allocated beforehand would hide it. */
+static bool file_link(struct lowering *l, const struct volume_state *base, struct volume_state *state)
+{
+	if (state->format != IMAGE_QCOW2)
+		lower_refuse(l, "spec.format", "a linked clone in a pool of files is qcow2; leave the format out");
+	else if (state->preallocation != PREALLOCATION_OFF)
+		lower_refuse(
+			l, "spec.preallocation",
+			"a linked clone holds only what differs from its base, so nothing is allocated beforehand");
+	else
+		return true;
+	return false;
+}
+
 /* `dir` gets a copy of the place, which is cut where its last part begins. */
 static struct image image_of(const struct volume_call *call, char **dir)
 {
@@ -18,15 +32,20 @@ static struct image image_of(const struct volume_call *call, char **dir)
 	*dir = xstrdup(state->place);
 	char *slash = strrchr(*dir, '/');
 	*slash = '\0';
+	/* By its name alone: the directory may be mounted elsewhere tomorrow, or on another host. */
+	const char *base = state->base ? strrchr(state->base, '/') : NULL;
 	return (struct image){
 		.dir = **dir ? *dir : "/",
 		.file = slash + 1,
 		.format = (enum image_format)state->format,
 		.preallocation = (enum image_preallocation)state->preallocation,
 		.size = state->size,
-		.source = state->source,
-		.source_sha256 = state->source_sha256,
-		.source_format = (enum image_format)state->source_format,
+		.source = state->clone ? state->clone : state->source,
+		.source_sha256 = state->clone ? NULL : state->source_sha256,
+		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
+		.source_is_volume = state->clone,
+		.base = base ? base + 1 : NULL,
+		.base_format = (enum image_format)state->base_format,
 		.mark = call->mark,
 		.instance = env.instance,
 		.known = *call->known,
@@ -79,4 +98,7 @@ const struct volume_verbs volume_files = {
 	.make = file_make,
 	.change = file_change,
 	.remove = file_remove,
+	.link = file_link,
+	.layered = true,
+	.grows_by_guest = true,
 };

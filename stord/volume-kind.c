@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kind Volume: a disk that outlives its guest. */
-#include "core/env.h"
-#include "stord/pool-type.h"
-#include "stord/volume.h"
-
-struct source_spec {
-	uint64_t present;
-	const char *file, *sha256;
-	int format;
-};
-struct volume_spec {
-	uint64_t present;
-	struct source_spec source;
-	const char *pool;
-	uint64_t size;
-	int format, preallocation, reclaim;
-	bool adopt, shared;
-};
+#include "stord/volume-spec.h"
 
 enum { SECTOR = 512 };
 
@@ -25,7 +9,7 @@ static const struct field source_rows[] = {
 	       .doc = "Image to copy; relative to files/ in the state directory.", .example = "debian-12.qcow2"),
 	F_STRING("sha256", struct source_spec, sha256, .max = 64, .doc = "Its SHA-256, checked before it is copied.",
 		 .example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
-	F_ENUM("format", struct source_spec, format, image_formats, .def = "qcow2",
+	F_ENUM("format", struct source_spec, format, image_source_formats, .def = "qcow2",
 	       .doc = "How the source is laid out; never guessed."),
 };
 static const struct table source_table = TABLE("Volume.source", struct source_spec, source_rows);
@@ -33,17 +17,28 @@ static const struct table source_table = TABLE("Volume.source", struct source_sp
 static const struct field volume_spec_rows[] = {
 	F_REF("pool", struct volume_spec, pool, "Pool", .flags = FIELD_REQUIRED, .doc = "Pool that holds the image.",
 	      .example = "local"),
-	F_SIZE("size", struct volume_spec, size, .flags = FIELD_REQUIRED, .min = SECTOR, .max = (uint64_t)1 << 60,
-	       .doc = "Size of the disk. It can grow later, and never shrinks.", .example = "20GiB"),
+	F_SIZE("size", struct volume_spec, size, .min = SECTOR, .max = (uint64_t)1 << 60,
+	       .doc = "Size of the disk; left out, that of what it begins as. It can grow later, and never shrinks.",
+	       .example = "20GiB"),
 	F_ENUM("format", struct volume_spec, format, image_formats,
 	       .doc = "How the bytes are laid out; qcow2 in pools of files, raw elsewhere, unless it says otherwise.",
 	       .example = "qcow2"),
 	F_ENUM("preallocation", struct volume_spec, preallocation, image_preallocations, .def = "off",
-	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), or all of its space."),
+	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), all of its space, or "
+		      "all of it and zeroes written."),
 	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep",
 	       .doc = "What becomes of the bytes when the Volume is deleted."),
 	F_STRUCT("source", struct volume_spec, source, source_table,
-		 .doc = "What a new volume begins as a copy of. Without it a volume begins empty."),
+		 .doc = "The file that a new volume begins as a copy of. Without this, `base` or `clone` it begins "
+			"empty."),
+	F_REF("base", struct volume_spec, base, "Volume",
+	      .doc = "Volume of the same Pool that it is a linked clone of: it holds only what differs. The base stays "
+		     "as it is and cannot be deleted meanwhile.",
+	      .example = "debian-12"),
+	F_REF("clone", struct volume_spec, clone, "Volume",
+	      .doc = "Volume that a new volume begins as a full copy of, taken once. Afterwards this says no more and "
+		     "may be left out.",
+	      .example = "web-data"),
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
 	       .doc = "Use an image of that name that this weft did not make, such as one that another host made in a "
 		      "pool "
@@ -60,6 +55,23 @@ static bool is_sha256(const char *text)
 	return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
 }
 
+static bool has_size(const struct volume_spec *spec)
+{
+	return is_present(spec, &volume_spec_table, table_field(&volume_spec_table, "size"));
+}
+
+static void check_origin(const struct check *check, const struct volume_spec *spec)
+{
+	if (!has_size(spec) && !spec->base && !spec->clone && !spec->source.file && !spec->adopt)
+		check_fault(check, "spec", "a volume that begins empty needs a size, such as size: 20GiB");
+	if (spec->base && spec->source.file)
+		check_fault(check, "spec.base", "a volume begins as one thing: either base or source");
+	if (spec->base && spec->clone)
+		check_fault(check, "spec.base", "a volume begins as one thing: either base or clone");
+	if (spec->clone && spec->source.file)
+		check_fault(check, "spec.clone", "a volume begins as one thing: either clone or source");
+}
+
 static void volume_check(const struct check *check)
 {
 	const struct volume_spec *spec = check->object->spec;
@@ -67,6 +79,7 @@ static void volume_check(const struct check *check)
 		check_fault(check, "spec.source.sha256", "a SHA-256 is 64 hexadecimal digits");
 	if (spec->size % SECTOR)
 		check_fault(check, "spec.size", "a disk is a whole number of sectors of %d bytes", SECTOR);
+	check_origin(check, spec);
 	if (is_present(spec, &volume_spec_table, table_field(&volume_spec_table, "format")) &&
 	    spec->format == IMAGE_RAW && spec->preallocation == PREALLOCATION_METADATA)
 		check_fault(check, "spec.preallocation", "a raw image has no tables to preallocate; use off or falloc");
@@ -100,12 +113,28 @@ static bool never_shrinks(struct lowering *l, const char *place, uint64_t size)
 	const char *kept = alloc_kept(l, "volume-size", "size");
 	const char *space = kept ? strrchr(kept, ' ') : NULL;
 	uint64_t there;
-	if (!space || strtoull(space, NULL, 10) <= size || !fact_u64(l, &there, "image/%s", place) || there <= size)
+	if (!size || !space || strtoull(space, NULL, 10) <= size || !fact_u64(l, &there, "image/%s", place) ||
+	    there <= size)
 		return true;
 	lower_refuse(l, "spec.size",
 		     "a volume never shrinks, and this one has %s: write that, or make a smaller Volume and copy what "
 		     "is needed",
 		     scalar_size.format(NULL, &there, lower_arena(l)));
+	return false;
+}
+
+/* What others are read through stays as it is. */
+static bool stays_whole(struct lowering *l, const char *name, const struct volume_state *state)
+{
+	uint64_t there;
+	const char *clone;
+	clone = state->size && pool_type_at(state->type)->volumes->layered ? volume_clone_of(l, name) : NULL;
+	if (!clone || !fact_u64(l, &there, "image/%s", state->place) || there >= state->size)
+		return true;
+	lower_refuse(l, "spec.size",
+		     "Volume '%s' is a linked clone of this one, which is not changed meanwhile: give "
+		     "the clone more room instead",
+		     clone);
 	return false;
 }
 
@@ -145,7 +174,7 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	struct arena *arena = lower_arena(l);
 	struct want *pool = want_find(l, "pool", spec->pool);
 	struct volume_state state = {
-		.present = VOLUME_WANTED,
+		.present = has_size(spec) ? VOLUME_WANTED : VOLUME_WANTED & ~VOLUME_SIZE,
 		.size = spec->size,
 		.preallocation = spec->preallocation,
 		.reclaim = spec->reclaim,
@@ -155,49 +184,57 @@ static void volume_lower(struct lowering *l, const struct object *object)
 		lower_refuse(l, "spec.pool", "Pool '%s' was refused", spec->pool);
 	if (!pool || !place_volume(l, object, pool->spec, &state))
 		return;
-	if (!stays_in_place(l, state.place) || !never_shrinks(l, state.place, spec->size))
+	if (!stays_in_place(l, state.place) || !never_shrinks(l, state.place, spec->size) ||
+	    !volume_origin(l, spec, &state) || !stays_whole(l, object->name, &state))
 		return;
 	if (!alloc_fixed(l, "volume-place", "place", state.place, &holder)) {
 		lower_refuse_beside(l, lower_refuse(l, "spec.pool", "'%s' is %s already", state.place, holder), holder);
 		return;
 	}
-	alloc_fixed(l, "volume-size", "size",
-		    arena_printf(arena, "%s %llu", state.place, (unsigned long long)spec->size), NULL);
-	state.source = spec->source.file;
-	if (state.source && state.source[0] != '/')
-		state.source = arena_printf(arena, "%s/files/%s", env.state_dir, state.source);
-	state.source_sha256 = spec->source.sha256;
-	state.source_format = spec->source.format;
-	if (state.source)
-		state.present |=
-			VOLUME_SOURCE | VOLUME_SOURCE_FORMAT | (state.source_sha256 ? VOLUME_SOURCE_SHA256 : 0);
+	if (state.size)
+		alloc_fixed(l, "volume-size", "size",
+			    arena_printf(arena, "%s %llu", state.place, (unsigned long long)state.size), NULL);
 	if (spec->adopt) {
 		state.adopt = true;
 		state.present |= VOLUME_ADOPT;
 	}
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
+	volume_origin_needs(l, spec, volume);
 	needs(l, volume, pool);
 	/* A pool that weft did not make is given up at once; what it stands on must stay until the volume has gone. */
 	for (size_t i = 0; i < pool->n_needs; i++)
 		needs(l, volume, pool->needs[i]);
 }
 
-/* What a Volume has lowered to; NULL if it was refused, or there is none. */
-static struct want *volume_want(struct lowering *l, const struct object *object)
+static const char *base_of(struct lowering *l, const char *volume)
 {
-	const struct volume_spec *spec = object ? object->spec : NULL;
-	cleanup_free char *key = spec ? xprintf("%s/%s", spec->pool, object->name) : NULL;
-	return key ? want_find(l, "volume", key) : NULL;
+	const struct object *object = lower_find(l, "Volume", volume);
+	return object ? ((const struct volume_spec *)object->spec)->base : NULL;
+}
+
+/* Its bases, down to the one that stands alone. References go in no circle. */
+static void add_layers(struct lowering *l, const char *volume, struct stord_image *image)
+{
+	size_t cap = 0;
+	while ((volume = base_of(l, volume))) {
+		struct want *want = volume_want(l, volume);
+		if (!want)
+			return;
+		const struct volume_state *state = want->spec;
+		arena_grow(lower_arena(l), image->layers, image->n_layers, cap);
+		image->layers[image->n_layers++] =
+			(struct stord_layer){.path = state->place, .format = image_formats[state->format]};
+	}
 }
 
 bool stord_volume_image(struct lowering *l, const char *volume, const char *path, struct stord_image *ret)
 {
-	const struct object *object = lower_find(l, "Volume", volume);
-	const struct volume_spec *spec = object ? object->spec : NULL;
-	struct want *want = volume_want(l, object);
+	struct want *want = volume_want(l, volume);
 	if (!want) {
-		lower_refuse(l, path, object ? "Volume '%s' was refused" : "there is no Volume '%s'", volume);
+		lower_refuse(l, path,
+			     lower_find(l, "Volume", volume) ? "Volume '%s' was refused" : "there is no Volume '%s'",
+			     volume);
 		return false;
 	}
 	const struct volume_state *state = want->spec;
@@ -206,11 +243,14 @@ bool stord_volume_image(struct lowering *l, const char *volume, const char *path
 		.want = want,
 		.path = state->place,
 		.format = image_formats[state->format],
-		.shared = spec->shared,
 		.attach = volumes->attach,
+		.shared = ((const struct volume_spec *)lower_find(l, "Volume", volume)->spec)->shared,
+		.clone = volumes->layered ? volume_clone_of(l, volume) : NULL,
 	};
 	if (volumes->remote)
 		volumes->remote(l, state, &ret->remote);
+	if (volumes->layered)
+		add_layers(l, volume, ret);
 	return true;
 }
 
@@ -224,7 +264,7 @@ struct want *stord_volume_lease(struct lowering *l, const char *volume, const ch
 {
 	const struct object *object = lower_find(l, "Volume", volume);
 	const struct volume_spec *spec = object ? object->spec : NULL;
-	struct want *want = volume_want(l, object);
+	struct want *want = volume_want(l, volume);
 	*ret_lock = NULL;
 	if (!want)
 		return NULL;

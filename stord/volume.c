@@ -27,11 +27,22 @@ static const struct field volume_rows[] = {
 	F_PATH("source", struct volume_state, source, .flags = FIELD_WEAK, .doc = "The image it begins as a copy of."),
 	F_STRING("sourceSha256", struct volume_state, source_sha256, .flags = FIELD_WEAK,
 		 .doc = "What the source must be."),
-	F_ENUM("sourceFormat", struct volume_state, source_format, image_formats, .flags = FIELD_WEAK,
+	F_ENUM("sourceFormat", struct volume_state, source_format, image_source_formats, .flags = FIELD_WEAK,
 	       .doc = "How the source is laid out."),
 	F_SIZE("allocated", struct volume_state, allocated, .flags = FIELD_STATUS,
 	       .doc = "What it takes up in the pool."),
-	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "The image it is based on."),
+	F_STRING("backing", struct volume_state, backing, .flags = FIELD_STATUS, .doc = "What it is based on."),
+	F_STRING("base", struct volume_state, base, .flags = FIELD_WEAK,
+		 .doc = "Place of the volume it is a linked clone of."),
+	F_ENUM("baseFormat", struct volume_state, base_format, image_formats, .flags = FIELD_WEAK,
+	       .doc = "How the base is laid out."),
+	F_STRING("clone", struct volume_state, clone, .flags = FIELD_WEAK,
+		 .doc = "Place of the volume it begins as a full copy of."),
+	F_ENUM("cloneFormat", struct volume_state, clone_format, image_formats, .flags = FIELD_WEAK,
+	       .doc = "How that one is laid out."),
+	F_ENUM("cloneType", struct volume_state, clone_type, pool_types, .flags = FIELD_WEAK,
+	       .doc = "What carries that one's pool."),
+	F_U32("snapshots", struct volume_state, snapshots, .flags = FIELD_STATUS, .doc = "How many snapshots it has."),
 	F_BOOL("adopt", struct volume_state, adopt, .flags = FIELD_WEAK,
 	       .doc = "Whether what another weft made is used as well."),
 };
@@ -111,6 +122,25 @@ static enum owner owner_of(const struct op *op, const struct image_state *state)
 	return same ? OWNER_OURS : OWNER_FOREIGN;
 }
 
+static bool same_base(const struct volume_state *spec, const char *backing)
+{
+	return spec->base && backing ? streq(spec->base, backing) : !spec->base && !backing;
+}
+
+static const char *base_fault(struct arena *arena, const struct volume_state *spec, const char *backing)
+{
+	if (!spec->base)
+		return arena_printf(arena,
+				    "'%s' is based on '%s', which weft does not look after: flatten it with qemu-img "
+				    "rebase -b ''",
+				    spec->place, backing);
+	return arena_printf(arena,
+			    "'%s' is based on %s%s%s and not on '%s', as the manifest says; take `base` out of it, or "
+			    "delete the Volume, move the image away and apply it again",
+			    spec->place, backing ? "'" : "", backing ? backing : "nothing", backing ? "'" : "",
+			    spec->base);
+}
+
 static void describe(struct op *op, const struct image_state *state)
 {
 	const struct volume_state *spec = spec_of(op);
@@ -127,14 +157,16 @@ static void describe(struct op *op, const struct image_state *state)
 	seen->format = spec->format;
 	seen->size = state->size;
 	seen->allocated = state->allocated;
+	if (state->stamp.n_snapshots) {
+		seen->present |= VOLUME_SNAPSHOTS;
+		seen->snapshots = state->stamp.n_snapshots;
+	}
 	if (state->stamp.backing[0]) {
 		seen->present |= VOLUME_BACKING;
 		seen->backing = arena_strdup(arena, state->stamp.backing);
-		op->obs.health = arena_printf(arena,
-					      "image '%s' is based on '%s', which weft does not look after: flatten it "
-					      "with qemu-img rebase -b ''",
-					      spec->place, seen->backing);
 	}
+	if (state->exists && !same_base(spec, seen->backing))
+		op->obs.health = base_fault(arena, spec, seen->backing);
 	if (op->obs.owner == OWNER_FOREIGN && state->mark[0])
 		op->obs.note = arena_printf(arena, "'%s' belongs to %s", spec->place, state->mark);
 	else if (state->readable && spec->size && state->size > spec->size)
@@ -182,7 +214,7 @@ static void start(struct op *op, volume_verb_fn *verb)
 		op_fail(op, ETIMEDOUT, "%s", probe_silence(pool));
 		return;
 	}
-	bool copies = op->verb == OP_CREATE && spec->source;
+	bool copies = op->verb == OP_CREATE && (spec->source || spec->clone);
 	struct volume_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct volume_work){.op = op, .verb = verb, .known = memory_image(spec->place)};
 	task_start((struct task){.op = op, .input = work, .finish = finish}, do_verb,
@@ -228,6 +260,11 @@ static bool volume_disposable(const void *spec)
 	return ((const struct volume_state *)spec)->reclaim == RECLAIM_DELETE;
 }
 
+static const char *volume_progress(const char *key)
+{
+	return task_progress(&stord_volume_class, key);
+}
+
 static const struct async_verbs volume_verbs = {
 	.observe = volume_observe,
 	.create = volume_create,
@@ -246,4 +283,5 @@ const struct resource_class stord_volume_class = {
 	.verbs = &volume_verbs,
 	.flags = CLASS_PERSISTENT | CLASS_KEEP | CLASS_REMOVE_IRREVERSIBLE | CLASS_PRECIOUS,
 	.disposable = volume_disposable,
+	.progress = volume_progress,
 };

@@ -28,13 +28,20 @@ struct stord_remote {
 	struct stord_secret secret; /* in base64 */
 };
 
+/* An image that another one is read through. */
+struct stord_layer {
+	const char *path, *format;
+};
 struct stord_image {
-	struct want *want;        /* must be Present before the image is used */
-	enum stord_attach attach; /* what `path` is */
-	const char *path;         /* absolute */
-	const char *format;       /* "qcow2", "raw" */
-	bool shared;              /* others may write to it at the same time */
+	struct want *want;          /* must be Present before the image is used */
+	enum stord_attach attach;   /* what `path` is */
+	const char *path;           /* absolute */
+	const char *format;         /* "qcow2", "raw" */
+	bool shared;                /* others may write to it at the same time */
+	struct stord_layer *layers; /* what it is read through, itself not among them: its base, the base of that ... */
+	size_t n_layers;
 	struct stord_remote remote;
+	const char *clone; /* a Volume that is read through this one, which must not be written; NULL: none */
 };
 /* Finds a Volume's image for a guest's disk; false after a refusal at `path`. */
 bool stord_volume_image(struct lowering *l, const char *volume, const char *path, struct stord_image *ret);

@@ -458,7 +458,7 @@ static void test_no_room_leaves_nothing(void **state)
 	size_t n = count_entries();
 	umount(dir);
 	assert_int_equal(op->err.code, ENOSPC);
-	assert_non_null(strstr(op->err.text, "for an image of 64.0 MiB (4.0 MiB are free): free some space, ask for "
+	assert_non_null(strstr(op->err.text, "which needs 64.0 MiB (4.0 MiB are free): free some space, ask for "
 					     "less, or use preallocation: off"));
 	assert_int_equal(n, 0);
 }

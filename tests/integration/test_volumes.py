@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Volume begins as: a file in whatever format, a linked clone or a full copy of another; hostile files; and a lack of room. What stands in the
+directory is read with qemu-img."""
+import hashlib
+import json
+import os
+import re
+import struct
+import subprocess
+
+import pytest
+
+from harness import wait_until
+
+MIB = 1 << 20
+FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhdx")
+POOL = """
+apiVersion: weft/v1
+kind: Pool
+metadata: {name: local}
+spec: {type: dir, path: images}
+"""
+
+pytestmark = pytest.mark.needs("qemu-img", "qemu-io")
+
+
+def volume(name, spec):
+    return f"---\napiVersion: weft/v1\nkind: Volume\nmetadata: {{name: {name}}}\nspec: {{pool: local, {spec}}}\n"
+
+
+def images(host):
+    return host.root / "lib/images"
+
+
+def sh(command):
+    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+
+
+def chain(path, format="qcow2"):
+    """[(file, format, size)] of an image and what it stands on."""
+    found = json.loads(sh(f"qemu-img info -U --backing-chain --output=json -f {format} {path}"))
+    return [(os.path.basename(i["filename"]), i["format"], i["virtual-size"]) for i in found]
+
+
+def info(path, format="qcow2"):
+    return json.loads(sh(f"qemu-img info -U --output=json -f {format} {path}"))
+
+
+def bytes_of(path, tmp_path, format="qcow2"):
+    sh(f"qemu-img convert -U -f {format} -O raw {path} {tmp_path}/bytes")
+    return (tmp_path / "bytes").read_bytes()
+
+
+def sum_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def refusal(host, name, word, timeout=15):
+    return wait_until(lambda: (m := host.condition("volume", name).get("message") or "", word in m)[1] and m, timeout, f"{name} says {word!r}")
+
+
+@pytest.fixture
+def files(host):
+    """A disk of 8 MiB that begins with a text, to be made into files of all formats."""
+    directory = host.root / "lib/files"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "disk.raw").write_bytes(b"begin" + bytes(3 * MIB) + b"end" + bytes(5 * MIB - 8))
+    return directory
+
+
+def test_linked_clones_and_their_base(host, files, tmp_path):
+    base = volume("base", "source: {file: disk.raw, format: raw}")
+    text = POOL + base + volume("web", "base: base, size: 16MiB, reclaim: delete") + volume("deeper", "base: web, reclaim: delete")
+    host.apply(text, "--wait=20s")
+    file = images(host) / "base.qcow2"
+    before = sum_of(file)
+    assert chain(images(host) / "deeper.qcow2") == [("deeper.qcow2", "qcow2", 16 * MIB), ("web.qcow2", "qcow2", 16 * MIB), ("base.qcow2", "qcow2", 8 * MIB)]
+    found = info(images(host) / "web.qcow2")
+    assert found["backing-filename"] == "base.qcow2" and found["backing-filename-format"] == "qcow2"  # wherever it is mounted, and never probed
+    sh(f"qemu-io -f qcow2 -c 'write -P 65 0 64k' {images(host)}/web.qcow2")
+    assert bytes_of(images(host) / "deeper.qcow2", tmp_path)[:5] == b"AAAAA" and bytes_of(file, tmp_path)[:5] == b"begin"
+    assert sum_of(file) == before
+    for name in ("base", "web"):
+        done = host.weft("delete", "volume", name, check=False)
+        assert done.status == 2 and f"Volume '{name}' c" in done.err, done.err
+    for wrong, word in ((text.replace("base: base, ", ""), "the base of a Volume cannot be changed"),
+                        (text.replace("base: web", "base: base"), "the base of a Volume cannot be changed"),
+                        (text.replace("raw}", "raw}, size: 64MiB"), "is not changed meanwhile")):
+        done = host.apply(wrong, check=False)
+        assert done.status == 2 and word in done.err, done
+    # The base's bytes stay although it says delete, as long as a clone's bytes do that nobody looks after any more.
+    host.apply(text.replace("reclaim: delete", "reclaim: keep").replace("format: raw}", "format: raw}, reclaim: delete"), "--wait=20s")
+    host.weft("delete", "volume", "deeper", "web", "base")
+    event = wait_until(lambda: [e for e in host.events() if "linked clones of it" in json.dumps(e)], 15)
+    assert "web.qcow2" in json.dumps(event) and sum_of(file) == before
+    (images(host) / "web.qcow2").unlink()
+    (images(host) / "deeper.qcow2").unlink()
+    wait_until(lambda: not file.exists(), 90, "with the last clone it may go")
+
+
+def test_full_clones_are_taken_once(host, files, tmp_path):
+    text = POOL + volume("first", "source: {file: disk.raw, format: raw}, format: raw") + volume("linked", "base: first, size: 12MiB") \
+        + volume("copy", "clone: linked, size: 16MiB") + volume("plain", "clone: first, format: raw, preallocation: full")
+    host.apply(text, "--wait=20s")
+    assert chain(images(host) / "copy.qcow2") == [("copy.qcow2", "qcow2", 16 * MIB)]
+    assert chain(images(host) / "linked.qcow2")[1:] == [("first.raw", "raw", 8 * MIB)]
+    content = (files / "disk.raw").read_bytes()
+    assert bytes_of(images(host) / "copy.qcow2", tmp_path) == content + bytes(8 * MIB) and (images(host) / "plain.raw").read_bytes() == content
+    assert (images(host) / "plain.raw").stat().st_blocks * 512 >= 8 * MIB
+    before = (images(host) / "copy.qcow2").stat()
+    host.apply(text.replace("clone: linked, ", ""), "--wait=20s")  # says no more by now
+    after = (images(host) / "copy.qcow2").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    host.weft("delete", "volume", "linked", "--wait=20s")
+    assert host.ready("volume", "copy")
+
+
+@pytest.mark.lab
+def test_a_source_of_each_format(host, files, tmp_path):
+    content, text = (files / "disk.raw").read_bytes(), POOL
+    for format in FORMATS:
+        options = {"vmdk": "-o subformat=streamOptimized"}.get(format, "")
+        sh(f"qemu-img convert -f raw -O {format} {options} {files}/disk.raw {files}/source.{format}")
+        source = "source: {file: source.%s, format: %s, sha256: %s}" % (format, format, sum_of(files / f"source.{format}"))
+        text += volume(format, source) + volume(f"{format}-raw", source + ", format: raw, size: 16MiB")
+    host.apply(text, "--wait=60s")
+    for format in FORMATS:
+        assert bytes_of(images(host) / f"{format}.qcow2", tmp_path) == content
+        assert (images(host) / f"{format}-raw.raw").read_bytes() == content + bytes(8 * MIB)
+    assert len(os.listdir(images(host))) == 2 * len(FORMATS)
+
+
+def test_hostile_sources(host, files, tmp_path):
+    """What an image says it needs is neither copied nor even opened: opening the pipe would hang."""
+    os.mkfifo(files / "pipe")
+    sh(f"cd {files} && qemu-img create -q -f qcow2 -b /etc/shadow -F raw backed.qcow2 && qemu-img create -q -f qcow2 -o data_file=aside.bin aside.qcow2 8M"
+       " && qemu-img create -q -f qcow2 wrapped.qcow2 8M && qemu-img create -q -f vmdk parent.vmdk 8M && qemu-img create -q -f vmdk -b parent.vmdk -F vmdk child.vmdk")
+    os.truncate(files / "wrapped.qcow2", 256 << 10)
+    (files / "aside.bin").unlink()
+    os.mkfifo(files / "aside.bin")
+    (files / "list.vmdk").write_text('# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+                                     f'RW 8 FLAT "/etc/shadow" 0\nRW 8 FLAT "{files}/pipe" 0\n')
+    embedded = bytearray(struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 20)) + bytes(512)
+    embedded[512:] = (files / "list.vmdk").read_bytes()
+    (files / "embedded.vmdk").write_bytes(embedded + bytes(64 << 10))
+    cases = {
+        "backed": ("backed.qcow2, format: qcow2", "needs another file, '/etc/shadow'"), "aside": ("aside.qcow2, format: qcow2", "needs another file"),
+        "child": ("child.vmdk, format: vmdk", "needs another file"), "list": ("list.vmdk, format: vmdk", "needs another file"),
+        "embedded": ("embedded.vmdk, format: vmdk", "needs another file"), "said": ("disk.raw, format: qcow2", "is not a qcow2 image"),
+        "device": ("/dev/zero, format: raw", "is not a regular file"), "wrong": ("disk.raw, format: raw, sha256: %s" % ("0" * 64), "is not what the manifest says"),
+    }
+    text = POOL + volume("wrapped", "source: {file: wrapped.qcow2, format: raw}")  # says raw, so it is
+    host.apply(text + "".join(volume(name, "source: {file: %s}, format: raw, size: 64MiB" % source) for name, (source, _) in cases.items()), "--wait=1s", check=False)
+    for name, (_, word) in cases.items():
+        refusal(host, name, word)
+    host.wait_ready("volume", "wrapped")
+    wait_until(lambda: os.listdir(images(host)) == ["wrapped.qcow2"], 10)
+    assert info(images(host) / "wrapped.qcow2")["virtual-size"] == (files / "wrapped.qcow2").stat().st_size
+    assert bytes_of(images(host) / "wrapped.qcow2", tmp_path) == (files / "wrapped.qcow2").read_bytes()
+    host.weft("delete", "volume", *cases, "--wait=20s")
+
+
+def test_no_room_for_a_copy_is_one_sentence(make_host, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    sh(f"mount -t tmpfs -o size=6m,mode=0711 weft-test {small}")
+    try:
+        host = make_host()  # sees what was mounted before it
+        files = host.root / "lib/files"
+        files.mkdir(parents=True)
+        (files / "disk.raw").write_bytes(os.urandom(8 * MIB))
+        pool = POOL.replace("path: images", f"path: {small}")
+        host.apply(pool + volume("web", "source: {file: disk.raw, format: raw}"), check=False)
+        said = refusal(host, "web", "there is no room")
+        assert re.search(r"which needs 8\.\d MiB \((5\.9|6\.0) MiB are free\)", said), said
+        wait_until(lambda: os.listdir(small) == [], 5, "no half volume")
+        sh(f"mount -o remount,size=40m {small}")
+        host.wait_ready("volume", "web", 90)
+        # One that cannot grow stays what it is.
+        host.apply(pool + volume("web", "size: 64MiB, preallocation: falloc, source: {file: disk.raw, format: raw}"), check=False)
+        refusal(host, "web", "there is no room")
+        assert info(small / "web.qcow2")["virtual-size"] == 8 * MIB
+        sh(f"qemu-img check -f qcow2 {small}/web.qcow2")
+        sh(f"mount -o remount,size=200m {small}")
+        host.wait_ready("volume", "web", 90)
+        assert info(small / "web.qcow2")["virtual-size"] == 64 * MIB
+        host.delete_all()
+    finally:
+        subprocess.run(["umount", "-l", small])
