@@ -4,6 +4,7 @@
 
 #include "core/plugin.h"
 #include "netd/netd.h"
+#include "stord/stord.h"
 
 static void answer_new(struct call *call, json_t *answer)
 {
@@ -74,6 +75,11 @@ void handle_plugins(struct call *call)
 void handle_leases(struct call *call)
 {
 	answer_new(call, netd_leases());
+}
+
+void handle_luns(struct call *call)
+{
+	answer_new(call, stord_luns(manager_engine(api_manager())));
 }
 
 /* ---- kinds: what their tables say, for completion and explain ---- */

@@ -65,11 +65,14 @@ static void check_boot(const struct check *check, const struct guest_spec *guest
 static void check_disk_rules(const struct check *check, const struct guest_disk *disk, const char *path)
 {
 	bool bus_given = row_is_set(&guest_disk_table, disk, "bus");
-	if (!disk->volume == !disk->file)
-		check_fault(check, path, "a disk is either a volume or a file");
+	bool uncached = disk->lun && !row_is_set(&guest_disk_table, disk, "cache");
+	if ((disk->volume != NULL) + (disk->lun != NULL) + (disk->file != NULL) != 1)
+		check_fault(check, path, "a disk is either a volume, a lun or a file");
+	if (disk->lun && row_is_set(&guest_disk_table, disk, "format"))
+		check_fault(check, path, "format belongs to a file; a Lun is raw");
 	if (disk->volume && row_is_set(&guest_disk_table, disk, "format"))
 		check_fault(check, path, "format belongs to a file; a Volume knows its own");
-	if (disk->io == IO_NATIVE && disk->cache != CACHE_NONE && disk->cache != CACHE_DIRECTSYNC)
+	if (disk->io == IO_NATIVE && !uncached && disk->cache != CACHE_NONE && disk->cache != CACHE_DIRECTSYNC)
 		check_fault(check, path, "io: native needs cache: none or cache: directsync");
 	if (disk->zeroes == ZEROES_UNMAP && disk->discard != DISCARD_UNMAP)
 		check_fault(check, path, "detectZeroes: unmap needs discard: unmap");
@@ -94,13 +97,15 @@ static bool is_written(const struct guest_disk *disk)
 
 static bool same_image(const struct guest_disk *a, const struct guest_disk *b)
 {
-	return (a->volume && streq(a->volume, b->volume)) || (a->file && streq(a->file, b->file));
+	return (a->volume && streq(a->volume, b->volume)) || (a->lun && streq(a->lun, b->lun)) ||
+	       (a->file && streq(a->file, b->file));
 }
 
 static bool may_be_shared(const struct check *check, const struct guest_disk *disk)
 {
 	const struct object *volume = disk->volume ? check->find(check, "Volume", disk->volume) : NULL;
-	return volume && stord_volume_is_shared(volume);
+	const struct object *lun = disk->lun ? check->find(check, "Lun", disk->lun) : NULL;
+	return (volume && stord_volume_is_shared(volume)) || (lun && stord_lun_is_shared(lun));
 }
 
 /* Two guests that write one image tear it; QEMU's own lock would only let the second one fail at its start. */
@@ -120,7 +125,7 @@ static void check_sharing(const struct check *check, const struct guest_disk *di
 		diag_hint(
 			check->diags, diag,
 			"set readOnly: true in both, or state: stopped in one of them, or, for a cluster's filesystem, "
-			"shared: true in the Volume");
+			"shared: true in the Volume or Lun");
 		return;
 	}
 }

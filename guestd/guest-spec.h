@@ -24,7 +24,7 @@ struct guest_boot_spec {
 };
 struct guest_disk {
 	uint64_t present;
-	const char *volume, *file;
+	const char *volume, *lun, *file;
 	int format, bus, cache, io, discard, zeroes, device;
 	const char *serial;
 	bool read_only;

@@ -50,14 +50,17 @@ const struct table guest_boot_table = TABLE("Guest.boot", BOOT, boot_rows);
 #define DISK struct guest_disk
 static const struct field disk_rows[] = {
 	F_REF("volume", DISK, volume, "Volume", .doc = "The Volume it is.", .example = "web-data"),
+	F_REF("lun", DISK, lun, "Lun", .doc = "The Lun it is.", .example = "oramp1"),
 	F_PATH("file", DISK, file,
 	       .doc = "An image file instead; a relative path is under the state directory's files/.",
 	       .example = "/srv/iso/debian.iso"),
 	F_ENUM("format", DISK, format, format_names, .def = "raw", .doc = "Of a file: it is never guessed."),
 	F_ENUM("bus", DISK, bus, bus_names, .doc = "What the guest sees it on; left out: virtio, for a CD-ROM sata."),
-	F_ENUM("cache", DISK, cache, cache_names, .def = "writeback", .doc = "How the host caches it."),
+	F_ENUM("cache", DISK, cache, cache_names, .def = "writeback",
+	       .doc = "How the host caches it; left out, a Lun is not cached."),
 	F_ENUM("io", DISK, io, io_names, .def = "threads",
-	       .doc = "How QEMU does its I/O; native needs cache none or directsync."),
+	       .doc = "How QEMU does its I/O; native, which a Lun has unless it says otherwise, needs cache none or "
+		      "directsync."),
 	F_ENUM("discard", DISK, discard, discard_names, .def = "ignore", .doc = "What the guest's discards do."),
 	F_ENUM("detectZeroes", DISK, zeroes, zeroes_names, .def = "off",
 	       .doc = "What writes of zeroes become; unmap needs discard: unmap."),
@@ -178,12 +181,15 @@ static uint32_t disk_unit(struct guest_lowering *g, int bus, const char *slot)
 	return 0;
 }
 
-/* Where the image is: a Volume knows, a file says. */
+/* Where the image is: a Volume or a Lun knows, a file says. */
 static bool disk_image(struct guest_lowering *g, const struct guest_disk *disk, size_t i, struct stord_image *image)
 {
 	if (disk->volume)
 		return stord_volume_image(g->l, disk->volume,
 					  arena_printf(lower_arena(g->l), "spec.disks[%zu].volume", i), image);
+	if (disk->lun)
+		return stord_lun_image(g->l, disk->lun, arena_printf(lower_arena(g->l), "spec.disks[%zu].lun", i),
+				       image);
 	*image = (struct stord_image){
 		.path = file_path(g, disk->file),
 		.format = format_names[disk->format],
@@ -230,6 +236,27 @@ static void add_layers(struct guest_lowering *g, const struct stord_image *image
 		row_set(&qemu_disk_table, out, "layers");
 }
 
+/* What no other host sees must not stay in this one's memory, and what a storage network carries need not. */
+static int disk_cache(const struct guest_disk *disk, const struct stord_image *image)
+{
+	bool said = row_is_set(&guest_disk_table, disk, "cache");
+	return !said && (image->shared || disk->lun) ? CACHE_NONE : disk->cache;
+}
+
+static int disk_io(const struct guest_disk *disk, int cache)
+{
+	bool said = row_is_set(&guest_disk_table, disk, "io"),
+	     direct = cache == CACHE_NONE || cache == CACHE_DIRECTSYNC;
+	return !said && disk->lun && direct ? IO_NATIVE : disk->io;
+}
+
+/* What its place on a bus is kept for. */
+static const char *disk_slot(struct guest_lowering *g, const struct guest_disk *disk)
+{
+	return disk->lun ? arena_printf(lower_arena(g->l), "disk/lun/%s", disk->lun)
+			 : arena_printf(lower_arena(g->l), "disk/%s", disk->volume ? disk->volume : disk->file);
+}
+
 static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out)
 {
 	const struct guest_disk *disk = &list_at(&g->guest->disks, struct guest_disk, i);
@@ -238,7 +265,7 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	lower_at(g->l, arena_printf(arena, "spec.disks[%zu]", i));
 	if (!disk_image(g, disk, i, &image))
 		return;
-	const char *slot = arena_printf(arena, "disk/%s", disk->volume ? disk->volume : disk->file);
+	const char *slot = disk_slot(g, disk);
 	bool cdrom = disk->device == DEVICE_CDROM;
 	if (!may_write(g, disk, i, &image))
 		return;
@@ -248,12 +275,12 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	out->block = image.attach == STORD_BLOCK;
 	out->bus = row_is_set(&guest_disk_table, disk, "bus") ? disk->bus : cdrom ? BUS_SATA : BUS_VIRTIO;
 	out->unit = disk_unit(g, out->bus, slot);
-	out->cache = image.shared && !row_is_set(&guest_disk_table, disk, "cache") ? CACHE_NONE : disk->cache;
+	out->cache = disk_cache(disk, &image);
 	if (image.shared && out->cache != CACHE_NONE && out->cache != CACHE_DIRECTSYNC)
 		lower_refuse(
 			g->l, arena_printf(arena, "spec.disks[%zu].cache", i),
 			"what a host caches of a shared volume the others do not see: use cache: none or directsync");
-	out->io = disk->io;
+	out->io = disk_io(disk, out->cache);
 	out->discard = disk->discard;
 	out->zeroes = disk->zeroes;
 	out->device = disk->device;

@@ -6,6 +6,7 @@
 #include "core/engine.h"
 #include "core/env.h"
 #include "stord/filesystem.h"
+#include "stord/lun.h"
 #include "stord/pool-type.h"
 
 static sd_device_monitor *monitor;
@@ -15,6 +16,8 @@ static int on_device(sd_device_monitor *from, sd_device *device, void *ctx)
 {
 	struct resource_view view;
 	engine_dirty(watcher, "filesystem", NULL);
+	engine_dirty(watcher, "lun", NULL);
+	lun_list_look();
 	for (size_t i = 0; engine_view(watcher, i, &view); i++) {
 		const struct pool_state *pool = view.want ? view.want->spec : NULL;
 		if (pool && view.class == &stord_pool_class && pool_type_at(pool->type)->on_device)

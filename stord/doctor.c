@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `weft doctor` says of storage: the tool that makes images, and room where weft keeps its state. */
+/* What `weft doctor` says of storage: the tool that makes images, room where weft keeps its state, and what keeps the
+ * names and paths of Luns. */
 #include <sys/statvfs.h>
 
 #include "core/doctor.h"
 #include "core/env.h"
 #include "stord/image-internal.h"
+#include "stord/multipath.h"
 #include "stord/stord.h"
 
 enum { LITTLE_MIB = 512, FULL_PERCENT = 98 };
@@ -52,9 +54,42 @@ static void look_at_state(struct doctor *d)
 		doctor_find(d, FINDING_OK, "state directory", NULL, "%s, %s free", env.state_dir, room);
 }
 
+static int ask_multipathd(const void *ctx)
+{
+	cleanup_free char *answer = NULL;
+	int fault = multipathd_ask("show daemon", &answer);
+	return fault == ECONNREFUSED ? 1 : fault ? 2 : 0;
+}
+
+/* Disks with several paths and one name want udev, and multipathd. */
+static void look_at_luns(struct doctor *d)
+{
+	char path[PATH_MAX];
+	if (access("/run/udev/control", F_OK) < 0)
+		doctor_find(d, FINDING_WARN, "udev", "install udev (package udev), or apply Luns only where it runs",
+			    "udev does not run: names of Luns are made by weftd alone, and are missing until it runs");
+	else
+		doctor_find(d, FINDING_OK, "udev", NULL, "keeps the names of Luns");
+	if (!doctor_program("multipathd", path)) {
+		doctor_find(d, FINDING_WARN, "multipathd", "apt install multipath-tools",
+			    "multipathd is not installed: Luns have one path only");
+		return;
+	}
+	int r = doctor_try(ask_multipathd, NULL);
+	if (r == 0)
+		doctor_find(d, FINDING_OK, "multipathd", NULL, "answers");
+	else if (r == 1)
+		doctor_find(d, FINDING_WARN, "multipathd", "systemctl enable --now multipathd",
+			    "multipathd does not run: Luns have one path only");
+	else
+		doctor_find(d, FINDING_BAD, "multipathd", "systemctl restart multipathd; running maps stay",
+			    "multipathd does not answer: no path that fails comes back");
+}
+
 void stord_doctor(struct doctor *d)
 {
 	d->area = "storage";
 	doctor_programs(d, programs, ARRAY_SIZE(programs));
 	look_at_state(d);
+	look_at_luns(d);
 }

@@ -291,12 +291,6 @@ bool scsi_disk(const char *sys, const char *name, struct scsi_disk *ret)
 	return read_kind(sys, block, ret);
 }
 
-bool scsi_map_has(const char *sys, const char *map, const char *disk)
-{
-	cleanup_free char *path = xprintf("%s/block/%s/slaves/%s", sys, map, disk);
-	return access(path, F_OK) == 0;
-}
-
 /* sdb before sdaa, dm-2 before dm-10. */
 static int by_name(const void *a, const void *b)
 {

@@ -22,7 +22,7 @@ struct scsi_disk {
 	char session[DISK_TEXT_MAX];  /* iSCSI: "session3" */
 	char state[DISK_TEXT_MAX];    /* SCSI, NVMe: "running", "offline", "transport-offline", "live" */
 	char map[DISK_TEXT_MAX * 2];  /* of a map: the name device mapper has for it, as below /dev/mapper */
-	char holder[DISK_TEXT_MAX];   /* what stands on it first: "dm-3" */
+	char holder[DISK_TEXT_MAX];   /* what stands on it: "dm-3"; of a path, its map */
 	uint64_t size;                /* bytes */
 	uint64_t device;              /* dev_t */
 	uint64_t sequence;            /* which instance this is, until the next boot: never used again for another */
@@ -34,8 +34,6 @@ struct scsi_disk {
 int scsi_disks(const char *sys, struct scsi_disk **ret, size_t *ret_n);
 /* One of them, by its kernel's name; false if there is no such disk. */
 bool scsi_disk(const char *sys, const char *name, struct scsi_disk *ret);
-/* Does the map (a dm device) stand on this disk? */
-bool scsi_map_has(const char *sys, const char *map, const char *disk);
 /* The WWID out of the bytes of a vital product data page 0x83, in the order in which udev's scsi_id looks for one;
  * false if there is none in it. */
 bool scsi_wwid_of_page(const uint8_t *page, size_t size, char ret[static DISK_WWID_MAX]);

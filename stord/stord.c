@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting and stopping storage. See stord.h. */
 #include "stord/filesystem.h"
+#include "stord/lun.h"
 #include "stord/mount.h"
 #include "stord/probe.h"
 
 int stord_start(struct engine *engine, struct err *err)
 {
 	memory_start();
+	lun_start();
 	devices_watch(engine);
+	lun_list_look();
 	return 0;
 }
 
@@ -17,5 +20,6 @@ void stord_stop(void)
 	probe_stop();
 	mountinfo_stop();
 	watch_stop();
+	lun_list_stop();
 	memory_stop();
 }

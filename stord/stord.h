@@ -4,12 +4,20 @@
 #ifndef WEFT_STORD_STORD_H
 #define WEFT_STORD_STORD_H
 
+#include <jansson.h>
+
 #include "core/resource.h"
 #include "stord/image.h"
 
 /* Registers facts; from here on events mark the engine's resources dirty. */
 int stord_start(struct engine *engine, struct err *err);
 void stord_stop(void);
+/* What disks there are, named or not, as seen last; at once, whatever storage does: {"luns": [{"name" of the Lun,
+ * "wwid", "device" (null: it is away), "size" in bytes, "vendor", "model", "serial", "transport", "readOnly", "target",
+ * "lun", "map", "policy", "queueing", "content", "paths": [{"name", "device", "state": "up" or what is wrong,
+ * "address", "target", "session", "kernel", "checker"}], "users": ["Guest db", "volume group vg0", "mount /srv"]}],
+ * "seen" (wall clock in ms), "note"}; what is not known is left out. */
+json_t *stord_luns(struct engine *engine);
 /* Says what it finds of this host; see core/doctor.h. */
 struct doctor;
 void stord_doctor(struct doctor *d);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a Volume offers to guests. */
+/* What a Volume or a Lun offers to guests, and to pools that stand on one. */
 #ifndef WEFT_STORD_VOLUME_H
 #define WEFT_STORD_VOLUME_H
 
@@ -48,6 +48,10 @@ bool stord_volume_image(struct lowering *l, const char *volume, const char *path
 
 /* May several guests use it at once? Of a checked object. */
 bool stord_volume_is_shared(const struct object *volume);
+
+/* The same for a Lun: its link /dev/weft/lun/NAME, a block device. */
+bool stord_lun_image(struct lowering *l, const char *lun, const char *path, struct stord_image *ret);
+bool stord_lun_is_shared(const struct object *lun);
 
 /* Wants the lease that a guest is to hold as long as it runs: Present before it is started, and gone after it. With
  * `ret_lock` the file of which its QEMU has to hold the byte stord_lease_byte() locked, NULL if there is none. NULL if
