@@ -20,6 +20,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/kinds/*", handle_kinds, false},
 	{"GET", "/v1/plugins", handle_plugins, false},
 	{"GET", "/v1/leases", handle_leases, false},
+	{"GET", "/v1/leases/volumes", handle_volume_leases, false},
+	{"POST", "/v1/leases/volumes/*/break", handle_lease_break, true},
 	{"GET", "/v1/luns", handle_luns, false},
 	{"GET", "/v1/doctor", handle_doctor, false},
 	{"GET", "/v1/import/host", handle_import, true},

@@ -35,6 +35,8 @@ enum words {
 	WORDS_FIELDS,  /* KIND.FIELD.FIELD */
 	WORDS_GUESTS,
 	WORDS_NETWORKS,
+	WORDS_POOLS,
+	WORDS_VOLUMES,
 	WORDS_SETS,
 	WORDS_REVISIONS,
 	WORDS_CHOICES, /* of an option: its own; of a verb: verb->choices */

@@ -199,6 +199,12 @@ static void offer_words(struct completion *c, enum words words, const char *cons
 	case WORDS_NETWORKS:
 		offer_names(c, "Network", "");
 		break;
+	case WORDS_POOLS:
+		offer_names(c, "Pool", "");
+		break;
+	case WORDS_VOLUMES:
+		offer_names(c, "Volume", "");
+		break;
 	case WORDS_SETS:
 		offer_sets(c);
 		break;

@@ -1,80 +1,211 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* weft lease list: who has an address from the DHCP of which network. */
+/* weft lease list, break: who has an address from the DHCP of which network, and which guest of which host has the use
+ * of which volume. */
+#include "api/client.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/table.h"
 
-struct options {
-	const char *network;
+struct list_options {
+	const char *network, *pool;
 	int output;
 };
 
-static const struct cli_option rows[] = {
+static const struct cli_option list_rows[] = {
 	{.name = "network",
 	 .type = OPTION_TEXT,
-	 .offset = offsetof(struct options, network),
+	 .offset = offsetof(struct list_options, network),
 	 .argument = "NAME",
 	 .words = WORDS_NETWORKS,
-	 .doc = "Only those of this network"},
-	OUTPUT_OPTION(struct options, output, 3),
+	 .doc = "Only addresses of this network"},
+	{.name = "pool",
+	 .type = OPTION_TEXT,
+	 .offset = offsetof(struct list_options, pool),
+	 .argument = "NAME",
+	 .words = WORDS_POOLS,
+	 .doc = "Only volumes of this pool"},
+	OUTPUT_OPTION(struct list_options, output, 3),
 };
 
-static json_t *of_network(const json_t *leases, const char *network)
+/* Those where the text at `key` is as asked for, or all. Takes `leases`. */
+static json_t *matching(json_t *leases, const char *key, const char *text)
 {
 	json_t *kept = json_array(), *lease;
 	size_t i;
 	json_array_foreach(leases, i, lease) {
-		if (!network || streq(json_text(lease, "network"), network))
+		if (!text || streq(json_text(lease, key), text))
 			json_array_append(kept, lease);
 	}
+	json_decref(leases);
 	return kept;
 }
 
-static void print_leases(const json_t *leases)
+/* Of volumes. Pools that do not answer are said on stderr. */
+static int get_held(struct cli *cli, json_t **ret)
 {
-	static const char *const headings[] = {"NETWORK", "ADDRESS", "MAC", "HOSTNAME", "GUEST", "EXPIRES"};
-	static const char *const paths[] = {"network", "ip", "mac", "hostname", "guest"};
-	struct text_table *table = text_table_new(headings, ARRAY_SIZE(headings));
+	json_t *answer = NULL, *problem;
+	size_t i;
+	int status = cli_get(cli, "/v1/leases/volumes", &answer);
+	if (status != CLI_DONE)
+		return status;
+	json_array_foreach(json_object_get(answer, "problems"), i, problem) {
+		cli_fail(CLI_FAILED, "%s", json_text(problem, "message"));
+	}
+	*ret = json_incref(json_object_get(answer, "leases"));
+	json_decref(answer);
+	return CLI_DONE;
+}
+
+/* A table of what is at the paths; a column that begins with '@' is a time. */
+static void print_table(const json_t *leases, const char *const *headings, const char *const *paths, size_t n)
+{
+	struct text_table *table = text_table_new(headings, n);
 	const json_t *lease;
 	size_t i;
 	json_array_foreach(leases, i, lease) {
-		const char *expires = json_text(lease, "expires");
-		cleanup_free char *at = expires ? time_local(expires) : xstrdup("never");
-		for (size_t k = 0; k < ARRAY_SIZE(paths); k++)
-			text_table_cell(table, STYLE_PLAIN, json_text(lease, paths[k]));
-		text_table_cell(table, STYLE_PLAIN, at);
+		for (size_t k = 0; k < n; k++) {
+			bool is_time = paths[k][0] == '@';
+			const char *text = json_text(lease, paths[k] + is_time);
+			cleanup_free char *at = !is_time ? NULL : text ? time_local(text) : xstrdup("never");
+			text_table_cell(table, STYLE_PLAIN, at ? at : text);
+		}
 	}
-	if (text_table_rows(table))
-		text_table_print(table);
-	else
-		fputs("there are no leases\n", stderr);
+	text_table_print(table);
 	text_table_free(table);
 }
 
-static int run(struct cli *cli, const void *opaque)
+static void print_leases(const json_t *addresses, const json_t *held)
 {
-	const struct options *options = opaque;
-	json_t *all = NULL;
-	int status = cli_get(cli, "/v1/leases", &all);
-	if (status != CLI_DONE)
-		return status;
-	json_t *leases = of_network(all, options->network);
-	json_decref(all);
-	if (options->output == OUTPUT_JSON)
-		print_json(leases);
-	else if (options->output == OUTPUT_YAML)
-		print_yaml(leases);
-	else
-		print_leases(leases);
-	json_decref(leases);
-	return CLI_DONE;
+	static const char *const address_headings[] = {"NETWORK", "ADDRESS", "MAC", "HOSTNAME", "GUEST", "EXPIRES"};
+	static const char *const address_paths[] = {"network", "ip", "mac", "hostname", "guest", "@expires"};
+	static const char *const held_headings[] = {"POOL", "VOLUME", "GUEST", "HOST", "SINCE", "MODE", "ALIVE"};
+	static const char *const held_paths[] = {"pool", "volume", "guest", "host", "@since", "mode", "alive"};
+	size_t n_addresses = json_array_size(addresses), n_held = json_array_size(held);
+	if (n_addresses)
+		print_table(addresses, address_headings, address_paths, ARRAY_SIZE(address_paths));
+	if (n_addresses && n_held)
+		putchar('\n');
+	if (n_held)
+		print_table(held, held_headings, held_paths, ARRAY_SIZE(held_paths));
+	if (!n_addresses && !n_held)
+		fputs("there are no leases\n", stderr);
+}
+
+static int run_list(struct cli *cli, const void *opaque)
+{
+	const struct list_options *options = opaque;
+	json_t *addresses = NULL, *held = NULL;
+	int status = options->pool ? CLI_DONE : cli_get(cli, "/v1/leases", &addresses);
+	if (status == CLI_DONE && !options->network)
+		status = get_held(cli, &held);
+	addresses = matching(addresses, "network", options->network);
+	held = matching(held, "pool", options->pool);
+	if (status == CLI_DONE && options->output == OUTPUT_TEXT) {
+		print_leases(addresses, held);
+	} else if (status == CLI_DONE) {
+		json_array_extend(addresses, held);
+		(options->output == OUTPUT_JSON ? print_json : print_yaml)(addresses);
+	}
+	json_decref(addresses);
+	json_decref(held);
+	return status;
 }
 
 const struct verb verb_lease_list = {
 	.name = "lease list",
-	.summary = "List the addresses that networks have given to guests",
-	.options = rows,
-	.n_options = ARRAY_SIZE(rows),
-	.options_size = sizeof(struct options),
-	.run = run,
+	.summary = "List who has which address of a network, and which guest of which host uses which volume",
+	.text = "Volumes are those that this host's manifests name; who uses them is asked of their storage. ALIVE is "
+		"unknown where\n"
+		"nothing shows whether the guest still runs: its host may be dead, or only cut off.",
+	.options = list_rows,
+	.n_options = ARRAY_SIZE(list_rows),
+	.options_size = sizeof(struct list_options),
+	.run = run_list,
+};
+
+struct break_options {
+	bool yes;
+	int output;
+};
+
+static const struct cli_option break_rows[] = {
+	FLAG_OPTION("yes", struct break_options, yes, "Do not ask: who holds it is known to be dead"),
+	OUTPUT_OPTION(struct break_options, output, 3),
+};
+
+/* What will be lost if it is not dead. */
+static void warn(const json_t *held)
+{
+	const json_t *lease;
+	size_t i;
+	json_array_foreach(held, i, lease) {
+		const char *since = json_text(lease, "since");
+		cleanup_free char *at = time_local(since ? since : "");
+		print_styled(stderr, STYLE_WARN, "Guest '%s' on host '%s' holds volume '%s' since %s.\n",
+			     json_text(lease, "guest"), json_text(lease, "host"), json_text(lease, "volume"), at);
+	}
+	fputs("Should it still run there, two guests will write to the volume, and what is on it is lost.\n"
+	      "Make sure that its host is off.\n",
+	      stderr);
+}
+
+static bool is_agreed(void)
+{
+	char line[16] = "";
+	fputs("Break the lease? [y/N] ", stderr);
+	return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+static int post_break(struct cli *cli, const struct break_options *options)
+{
+	cleanup_free char *name = client_escape(cli->args[0]);
+	cleanup_free char *path = xprintf("/v1/leases/volumes/%s/break", name);
+	json_t *answer = NULL;
+	int status = cli_post(cli, path, NULL, &answer);
+	const json_t *broken = json_object_get(answer, "broken");
+	if (status == CLI_DONE && options->output == OUTPUT_TEXT)
+		printf("volume/%s: %s\n", cli->args[0], json_array_size(broken) ? "lease broken" : "no guest uses it");
+	else if (status == CLI_DONE)
+		(options->output == OUTPUT_JSON ? print_json : print_yaml)(broken);
+	json_decref(answer);
+	return status;
+}
+
+static int run_break(struct cli *cli, const void *opaque)
+{
+	const struct break_options *options = opaque;
+	json_t *held = NULL;
+	int status = get_held(cli, &held);
+	if (status != CLI_DONE)
+		return status;
+	held = matching(held, "volume", cli->args[0]);
+	bool is_held = json_array_size(held);
+	if (is_held)
+		warn(held);
+	json_decref(held);
+	if (is_held && !options->yes && !isatty(STDIN_FILENO))
+		return cli_fail(CLI_USAGE, "lease break: nobody is here to be asked: say --yes");
+	if (is_held && !options->yes && !is_agreed())
+		return cli_fail(CLI_FAILED, "the lease was left as it is");
+	return post_break(cli, options);
+}
+
+const struct verb verb_lease_break = {
+	.name = "lease break",
+	.arguments = "VOLUME",
+	.summary = "Take a volume away from guests of hosts that are dead",
+	.text = "The lease of a host that died stays on the storage, since nothing tells a dead host from one that is "
+		"cut "
+		"off. Break\n"
+		"it once the host is off: should a guest there still write, the volume is destroyed. Refused as long "
+		"as "
+		"the lock of\n"
+		"one of the guests is seen to be held.",
+	.options = break_rows,
+	.n_options = ARRAY_SIZE(break_rows),
+	.options_size = sizeof(struct break_options),
+	.min_args = 1,
+	.max_args = 1,
+	.words = WORDS_VOLUMES,
+	.run = run_break,
 };

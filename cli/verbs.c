@@ -3,8 +3,8 @@
 #include "cli/cli.h"
 
 extern const struct verb verb_apply, verb_complete, verb_completion, verb_confirm, verb_delete, verb_describe,
-	verb_diff, verb_doctor, verb_events, verb_explain, verb_get, verb_history, verb_lease_list, verb_lun_list,
-	verb_rollback, verb_status, verb_topology;
+	verb_diff, verb_doctor, verb_events, verb_explain, verb_get, verb_history, verb_lease_break, verb_lease_list,
+	verb_lun_list, verb_rollback, verb_status, verb_topology;
 extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
 	verb_guest_start, verb_guest_stop, verb_host_down, verb_host_up, verb_import_host;
 
@@ -22,6 +22,7 @@ const struct verb *const verbs[] = {
 	&verb_events,
 	&verb_topology,
 	&verb_lease_list,
+	&verb_lease_break,
 	&verb_lun_list,
 	&verb_guest_console,
 	&verb_guest_start,

@@ -16,6 +16,7 @@
 
 #include <jansson.h>
 
+#include "core/env.h"
 #include "core/json-text.h"
 #include "stord/lease.h"
 #include "stord/mount.h"
@@ -59,7 +60,10 @@ static enum lease_life life_of(int fd, const struct lease_holder *holder)
 	};
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
 		return LEASE_UNKNOWN;
-	return lock.l_type == F_UNLCK ? LEASE_UNKNOWN : LEASE_ALIVE;
+	if (lock.l_type != F_UNLCK)
+		return LEASE_ALIVE;
+	/* Of this very host it is known that nobody holds it. */
+	return streq(holder->instance, env.instance) ? LEASE_ENDED : LEASE_UNKNOWN;
 }
 
 /* ---- the record ---- */
@@ -236,7 +240,7 @@ static int file_look(const struct lease_call *call, struct lease_seen *ret)
 /* What a guest of this very host held, and does not any more: nobody knows better than we that it has ended. */
 static bool is_over(const struct lease_call *call, const struct lease_holder *holder)
 {
-	return streq(holder->instance, call->self.instance) && holder->life != LEASE_ALIVE;
+	return streq(holder->instance, call->self.instance) && holder->life == LEASE_ENDED;
 }
 
 /* The record as it is to be with self in it. */

@@ -118,3 +118,63 @@ def test_promise_17_a_volume_in_use_is_refused_to_another_host(two, shared, tiny
     assert larger.status == 3 and "'other'" in message(first, "volume", "data"), "nor does it grow or go under a guest of another host"
     assert os.stat(shared / "data.raw").st_size == 1 << 20
     first.apply(volume(tiny), "--wait=20s")
+
+
+def listed(host, *options):
+    return [(lease["pool"], lease["volume"], lease["guest"], lease["host"], lease["alive"])
+            for lease in host.weft("lease", "list", "-o", "json", *options).json() if "volume" in lease]
+
+
+def die(host, name="web"):
+    """The host ends as if the power was cut."""
+    pid = pid_of(host, name)
+    host.stop(signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "QEMU is gone")
+
+
+@pytest.mark.lab
+def test_a_dead_hosts_lease_is_broken_by_a_person(two, shared, tiny):
+    first, second = two
+    name = os.uname().nodename
+    first.apply(guest(), "--wait=60s")
+    second.apply(guest("other"), "--wait=1s", check=False)
+    assert listed(first) == listed(second) == [("san", "data", "web", name, "yes")]
+    assert listed(second, "--network", "lan") == listed(second, "--pool", "none") == []
+    assert "web" in second.weft("lease", "list").out and second.weft("lease", "list", "--pool", "none").out == ""
+    (held,) = record(shared)
+    refused = second.weft("lease", "break", "data", "--yes", check=False)
+    assert refused.status == 1 and "runs" in refused.err and record(shared) == [held], refused
+    die(first)
+    assert not locked(shared) and listed(second) == [("san", "data", "web", name, "unknown")]
+    unasked = second.weft("lease", "break", "data", check=False)
+    assert unasked.status == 2 and "--yes" in unasked.err and "what is on it is lost" in unasked.err and record(shared) == [held], unasked
+    assert "lease break data" in message(second, "guest", "other") or wait_until(
+        lambda: "lease break data" in message(second, "guest", "other"), 90, "it says what can be done")
+    assert second.weft("lease", "break", "data", "--yes").out == "volume/data: lease broken\n"
+    second.wait_ready("guest", "other", 60)
+    assert [one["guest"] for one in record(shared)] == ["other"] and locked(shared)
+    events = [event for event in second.events() if event["type"] == "LeaseBroken"]
+    assert len(events) == 1 and "'web'" in events[0]["text"], events
+    first.start()  # the host was only cut off: its guest does not come back to what another has now
+    wait_until(lambda: "'other'" in message(first, "guest", "web"), 60, "it is refused")
+    assert pid_of(first) is None and [one["guest"] for one in record(shared)] == ["other"]
+    second.weft("delete", "guest", "other", "--now", "--wait=30s")
+    first.wait_ready("guest", "web", 120)
+    assert second.weft("lease", "break", "nothing", "--yes", check=False).status == 1
+
+
+def test_a_lease_that_is_gone_is_said_and_taken_again(two, shared, tiny):
+    first, second = two
+    first.apply(guest(), "--wait=60s")
+    (held,) = record(shared)
+    (shared / ".data.raw.weft-lease").unlink()  # as somebody might who knows better
+    second.apply(guest("other"), "--wait=3s", check=False)
+    assert [one["guest"] for one in record(shared)] == ["other"] and not second.ready("guest", "other"), "QEMU locks the image, too"
+    first.restart()
+    wait_until(lambda: "'other'" in message(first, "guest", "web"), 60, "the guest whose lease is gone is not Ready")
+    assert pid_of(first) and not first.ready("guest", "web")
+    second.weft("delete", "guest", "other", "--now", "--wait=30s")
+    first.wait_ready("guest", "web", 120)
+    (again,) = record(shared)
+    assert again["guest"] == "web" and again["instance"] == held["instance"]
