@@ -109,8 +109,10 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	const struct pool_state *spec = spec_of(op);
 	describe(op, output);
 	memory_put_pool(spec->source, output->exists);
-	if (output->exists)
+	if (output->exists) {
 		ask_from_now_on(op);
+		probe_note(op->key, NULL);
+	}
 	if (output->local)
 		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, spec->place);
 	op_complete(op);
@@ -152,15 +154,28 @@ static void finish_silent(struct op *op)
 	op_complete(op);
 }
 
-static void late(struct task *task)
+static void fall_silent(struct op *op, const char *said)
 {
-	struct op *op = task->op;
 	ask_from_now_on(op);
-	probe_note(op->key, "looking at it took longer than 3 s");
+	probe_note(op->key, said);
 	if (probe_silence(op->key))
 		finish_silent(op);
 	else
 		op_fail(op, ETIMEDOUT, "pool '%s' at '%s' does not answer", op->key, spec_of(op)->source);
+}
+
+static void late(struct task *task)
+{
+	fall_silent(task->op, "looking at it took longer than 3 s");
+}
+
+/* What was never seen to answer is not there, rather than silent. */
+static void gave_up(struct task *task, const char *said)
+{
+	if (probe_last(task->op->key))
+		fall_silent(task->op, said);
+	else
+		op_fail(task->op, ETIMEDOUT, "%s", said);
 }
 
 static void start(struct op *op, pool_verb_fn *verb)
@@ -179,9 +194,14 @@ static void start(struct op *op, pool_verb_fn *verb)
 	struct pool_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct pool_work){.op = op, .verb = verb, .sweep = !memory_has_pool(spec->source)};
 	unsigned look_ms = pool_type_at(spec->type)->probe ? SILENT_LOOK_MS : LOOK_MS;
-	task_start(
-		(struct task){.op = op, .input = work, .finish = removing ? finish_remove : finish_look, .late = late},
-		do_verb, op->verb == OP_OBSERVE ? look_ms : CHANGE_MS);
+	const struct task task = {
+		.op = op,
+		.input = work,
+		.finish = removing ? finish_remove : finish_look,
+		.late = late,
+		.gave_up = gave_up,
+	};
+	task_start(task, do_verb, op->verb == OP_OBSERVE ? look_ms : CHANGE_MS);
 }
 
 static const struct pool_type *type_of(const struct op *op)

@@ -121,6 +121,8 @@ struct task {
 	void (*finish)(struct task *task, const void *output, size_t size);
 	/* Called instead when it took too long and was killed; completes the op. NULL: it fails in general words. */
 	void (*late)(struct task *task);
+	/* The same when the work itself said ETIMEDOUT, with its sentence. */
+	void (*gave_up)(struct task *task, const char *said);
 	/* task.c's own. */
 	int (*work)(void *input, int out_fd);
 	struct progress *progress;

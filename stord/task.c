@@ -38,6 +38,8 @@ static void on_done(void *ctx, const struct child_result *result)
 		task->finish(task, result->out, result->out_size);
 	} else if (result->timed_out && task->late) {
 		task->late(task);
+	} else if (result->err.code == ETIMEDOUT && task->gave_up) {
+		task->gave_up(task, result->err.text);
 	} else {
 		task->op->err = result->err;
 		op_complete(task->op);

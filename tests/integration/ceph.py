@@ -127,6 +127,13 @@ class Cluster:
         with open(self.dir / "log/output", "ab") as log:
             self.daemons[name] = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, program)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
+    def pause(self, name):
+        """It keeps its connections and says nothing."""
+        self.daemons[name].send_signal(signal.SIGSTOP)
+
+    def go_on(self, name):
+        self.daemons[name].send_signal(signal.SIGCONT)
+
     def stop(self, name, how=signal.SIGKILL):
         self.daemons[name].send_signal(how)
         self.daemons.pop(name).wait(timeout=30)

@@ -87,3 +87,74 @@ def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
     host.restart(signal.SIGKILL)
     host.wait_ready("guest", "web")
     assert host.process("qemu-system.*guest=web,") == pid
+
+
+# ---- what is wrong ----
+
+OUTAGES = {
+    "monitor stopped": (lambda c: c.pause("mon"), lambda c: c.go_on("mon"), f"no monitor of the cluster answers at {ceph.ADDRESS}:6789"),
+    "packets dropped": (lambda c: c.drop(), lambda c: c.let_through(), f"no monitor of the cluster answers at {ceph.ADDRESS}:6789"),
+    "OSD stopped": (lambda c: c.pause("osd"), lambda c: c.go_on("osd"), "the monitors answer, but the OSDs of pool 'vms' do not"),
+}
+
+
+def degraded(host):
+    condition = host.condition("pool", "ceph", "Degraded")
+    return condition.get("message") if condition.get("status") == "True" else None
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_dead_cluster_holds_up_nothing_and_comes_back(host, cluster, outage):
+    end, begin, sentence = OUTAGES[outage]
+    host.apply(pool(cluster) + volume("size: 8MiB"), "--wait=60s")
+    assert degraded(host) is None
+    end(cluster)
+    try:
+        text = wait_until(lambda: degraded(host), 15, "Degraded")
+        assert "last seen to work at 20" in text
+        text = wait_until(lambda: sentence in degraded(host) and degraded(host), 30, "it says what is wrong")
+        assert host.ready("volume", "web"), "what was seen stays what was seen"
+        for command in (["get", "all"], ["describe", "pool", "ceph"], ["events"], ["status"], ["topology"]):
+            begun = time.monotonic()
+            host.weft(*command)
+            assert time.monotonic() - begun < 5, f"{command} waits for the cluster"
+        host.apply(volume("size: 8MiB", "second")[4:], check=False)
+        assert "does not answer" in wait_until(lambda: host.condition("volume", "second").get("message"), 20)
+    finally:
+        begin(cluster)
+    host.wait_ready("volume", "second", 120)
+    wait_until(lambda: not degraded(host), 60, "it recovers without a hand")
+    assert sorted(cluster.images()) == ["second", "web"]
+
+
+def said(host, sentence):
+    """What is said of the Pool, once it has that sentence in it."""
+    text = host.condition("pool", "ceph").get("message") or ""
+    return not host.ready("pool", "ceph") and sentence in text and text
+
+
+def test_what_is_wrong_is_one_sentence(host, cluster, tmp_path):
+    other = tmp_path / "other"
+    other.write_text(cluster.make_user("other", "elsewhere").read_text().replace("client.other", "client.weft"))
+    other.chmod(0o600)
+    garbage = tmp_path / "garbage"
+    garbage.write_text("[client.nobody]\n\tkey = AAAA\n")
+    garbage.chmod(0o600)
+    pools = {
+        pool(cluster, keyring=other): "does not let client.weft in with the key in file '" + str(other),
+        pool(cluster, keyring=garbage): f"file '{garbage}' has no key of client.weft",
+        pool(cluster, keyring=tmp_path / "absent"): f"file '{tmp_path}/absent' cannot be opened: No such file or directory",
+        pool(cluster).replace("pool: vms", "pool: elsewhere"): "the cluster has no pool 'elsewhere'",
+        pool(cluster, ", namespace: elsewhere"): "pool 'vms' has no namespace 'elsewhere'",
+        pool(cluster, ", cluster: 9f8e7d6c-5b4a-4321-8765-0123456789ab"): f"the cluster that answers is {cluster.fsid}",
+        pool(cluster, monitors=f"{ceph.ADDRESS}:6788"): f"no monitor of the cluster answers at {ceph.ADDRESS}:6788",
+    }
+    for manifest, sentence in pools.items():
+        host.apply(manifest, check=False)
+        text = wait_until(lambda: said(host, sentence), 60, sentence)
+        assert "\n" not in text and len(text) < 400, text
+    host.apply(pool(cluster, f", cluster: {cluster.fsid}"), "--wait=30s")
+    bare = tmp_path / "bare"
+    bare.write_text(cluster.keyring.read_text().split()[-1] + "\n")
+    bare.chmod(0o600)
+    host.apply(pool(cluster, f", cluster: {cluster.fsid}", keyring=bare), "--wait=30s")
