@@ -38,6 +38,13 @@ bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 	X(rados_ioctx_set_namespace) \
 	X(rbd_namespace_exists)      \
 	X(rados_stat)                \
+	X(rados_lock_exclusive)      \
+	X(rados_lock_shared)         \
+	X(rados_list_lockers)        \
+	X(rados_break_lock)          \
+	X(rbd_lock_get_owners)       \
+	X(rbd_lock_get_owners_cleanup) \
+	X(rbd_lock_break)            \
 	X(rbd_list2)                 \
 	X(rbd_create)                \
 	X(rbd_open)                  \

@@ -67,7 +67,7 @@ struct lease_means {
 	 * that it does (lease_lock_byte()); NULL: nothing of the kind. */
 	const char *(*lock)(struct arena *arena, const char *place);
 };
-extern const struct lease_means lease_by_file;
+extern const struct lease_means lease_by_file, lease_by_rbd;
 
 /* Do they bear each other? One and the same holder does. */
 bool lease_bears(const struct lease_holder *a, const struct lease_holder *b);

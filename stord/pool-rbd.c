@@ -152,6 +152,7 @@ static const struct volume_verbs rbd_volumes = {
 	.formats = 1 << IMAGE_RAW,
 	.format = IMAGE_RAW,
 	.attach = STORD_REMOTE,
+	.leases = &lease_by_rbd,
 	.address = rbd_address,
 	.remote = rbd_remote,
 	.look = rbd_image_look,

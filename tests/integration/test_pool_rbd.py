@@ -158,3 +158,42 @@ def test_what_is_wrong_is_one_sentence(host, cluster, tmp_path):
     bare.write_text(cluster.keyring.read_text().split()[-1] + "\n")
     bare.chmod(0o600)
     host.apply(pool(cluster, f", cluster: {cluster.fsid}", keyring=bare), "--wait=30s")
+
+
+# ---- leases ----
+
+@pytest.fixture
+def two_hosts(cluster, emptied, make_host):
+    return [make_host(before=cluster.plug_in) for _ in range(2)]
+
+
+def lockers(cluster, image="web"):
+    """Who holds the lease: the cookies of the lock on the image's header."""
+    image_id = cluster.json("rbd", "info", f"vms/{image}")["id"]
+    info = cluster.json("rados", "-p", "vms", "lock", "info", f"rbd_header.{image_id}", "weft")
+    return [locker["cookie"] for locker in info["lockers"]]
+
+
+def runs(host, name="web"):
+    return any(re.search(f"qemu-system.*guest={name},", line) for line in host.pids().values())
+
+
+@pytest.mark.no_laws
+def test_promise_17_a_second_host_is_refused(two_hosts, cluster, tiny):
+    here, there = two_hosts
+    manifest = pool(cluster) + volume(f"size: 4MiB, source: {{file: {tiny}, format: raw}}")
+    here.apply(manifest + guest(), "--wait=60s")
+    (cookie,) = lockers(cluster)
+    assert cookie.split()[1] == "web" and cookie.split()[3] == os.uname().nodename
+    there.apply(manifest.replace("size:", "adopt: true, size:") + guest("other"), check=False)
+    refused = wait_until(lambda: there.condition("guest", "other").get("message"), 30)
+    wait_until(lambda: "is used by guest 'web' on host" in there.condition("guest", "other")["message"], 30, refused)
+    assert not runs(there, "other") and lockers(cluster) == [cookie]
+    here.restart(signal.SIGKILL)
+    here.wait_ready("guest", "web")
+    assert lockers(cluster) == [cookie], "a later weftd finds it again"
+    here.weft("guest", "stop", "--now", "web", check=False)
+    here.weft("guest", "kill", "web", check=False)
+    there.wait_ready("guest", "other", 120)
+    (cookie,) = lockers(cluster)
+    assert cookie.split()[1] == "other"
