@@ -27,43 +27,43 @@ struct ceph_monitor {
 };
 bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 
-#define CEPH_FUNCTIONS(X)            \
-	X(rados_create2)             \
-	X(rados_conf_set)            \
-	X(rados_connect)             \
-	X(rados_cluster_fsid)        \
-	X(rados_mon_command)         \
-	X(rados_buffer_free)         \
-	X(rados_ioctx_create)        \
-	X(rados_ioctx_set_namespace) \
-	X(rbd_namespace_exists)      \
-	X(rados_stat)                \
-	X(rados_lock_exclusive)      \
-	X(rados_lock_shared)         \
-	X(rados_list_lockers)        \
-	X(rados_break_lock)          \
-	X(rbd_lock_get_owners)       \
+#define CEPH_FUNCTIONS(X)              \
+	X(rados_create2)               \
+	X(rados_conf_set)              \
+	X(rados_connect)               \
+	X(rados_cluster_fsid)          \
+	X(rados_mon_command)           \
+	X(rados_buffer_free)           \
+	X(rados_ioctx_create)          \
+	X(rados_ioctx_set_namespace)   \
+	X(rbd_namespace_exists)        \
+	X(rados_stat)                  \
+	X(rados_lock_exclusive)        \
+	X(rados_lock_shared)           \
+	X(rados_list_lockers)          \
+	X(rados_break_lock)            \
+	X(rbd_lock_get_owners)         \
 	X(rbd_lock_get_owners_cleanup) \
-	X(rbd_lock_break)            \
-	X(rbd_list2)                 \
-	X(rbd_create)                \
-	X(rbd_open)                  \
-	X(rbd_open_read_only)        \
-	X(rbd_close)                 \
-	X(rbd_stat)                  \
-	X(rbd_get_id)                \
-	X(rbd_get_features)          \
-	X(rbd_get_flags)             \
-	X(rbd_get_create_timestamp)  \
-	X(rbd_diff_iterate2)         \
-	X(rbd_metadata_get)          \
-	X(rbd_metadata_set)          \
-	X(rbd_resize)                \
-	X(rbd_rename)                \
-	X(rbd_remove)                \
-	X(rbd_snap_list)             \
-	X(rbd_snap_list_end)         \
-	X(rbd_watchers_list)         \
+	X(rbd_lock_break)              \
+	X(rbd_list2)                   \
+	X(rbd_create)                  \
+	X(rbd_open)                    \
+	X(rbd_open_read_only)          \
+	X(rbd_close)                   \
+	X(rbd_stat)                    \
+	X(rbd_get_id)                  \
+	X(rbd_get_features)            \
+	X(rbd_get_flags)               \
+	X(rbd_get_create_timestamp)    \
+	X(rbd_diff_iterate2)           \
+	X(rbd_metadata_get)            \
+	X(rbd_metadata_set)            \
+	X(rbd_resize)                  \
+	X(rbd_rename)                  \
+	X(rbd_remove)                  \
+	X(rbd_snap_list)               \
+	X(rbd_snap_list_end)           \
+	X(rbd_watchers_list)           \
 	X(rbd_watchers_list_cleanup)
 
 /* The functions of librados and librbd by their own names: ceph.rbd_open(...). Set once ceph_open() has begun. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leases on images of Ceph: a lock named "weft" on the image's header object, which the OSDs keep until it is given back
- * or broken, whatever becomes of the client that took it. Its cookie says whose it is:
+/* Leases on images of Ceph: a lock named "weft" on the image's header object, which the OSDs keep until it is given
+ * back or broken, whatever becomes of the client that took it. Its cookie says whose it is:
  *
  *     0123456789abcdef web 1732212131000 alpha
  *
@@ -84,7 +84,9 @@ static int list_locks(struct leased *l)
 		for (size_t k = 0; k < 3; k++)
 			at[k] += strlen(at[k]) + 1;
 		read_cookie(lock, holder);
-		holder->mode = exclusive ? LEASE_ALONE : streq(tag, lease_modes[LEASE_READ]) ? LEASE_READ : LEASE_SHARED;
+		holder->mode = exclusive                             ? LEASE_ALONE
+			       : streq(tag, lease_modes[LEASE_READ]) ? LEASE_READ
+								     : LEASE_SHARED;
 		holder->life = has_watcher(l->image, lock->address) ? LEASE_ALIVE : LEASE_UNKNOWN;
 	}
 	return 0;
@@ -173,8 +175,8 @@ static int make_way(struct leased *l, bool *ret_held)
 static int lock_header(struct leased *l)
 {
 	const struct lease_holder *self = &l->call->self;
-	cleanup_free char *cookie = xprintf("%s %s %llu %s", self->instance, self->guest,
-					    (unsigned long long)self->since_ms, self->host);
+	cleanup_free char *cookie =
+		xprintf("%s %s %llu %s", self->instance, self->guest, (unsigned long long)self->since_ms, self->host);
 	if (self->mode == LEASE_ALONE)
 		return ceph.rados_lock_exclusive(l->pool.io, l->header, lock_name, cookie, "", NULL, 0);
 	return ceph.rados_lock_shared(l->pool.io, l->header, lock_name, cookie, lease_modes[self->mode], "", NULL, 0);
