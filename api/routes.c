@@ -28,6 +28,8 @@ static const struct route routes[] = {
 	{"GET", "/v1/topology", handle_topology, false},
 	{"GET", "/v1/guests/*/console", handle_guest_console, true},
 	{"POST", "/v1/guests/*/*", handle_guest_action, true},
+	{"GET", "/v1/volumes/*/snapshots", handle_snapshots, false},
+	{"POST", "/v1/volumes/*/snapshots/*/*", handle_snapshot_order, true},
 	{"POST", "/v1/host/down", handle_host_down, true},
 	{"POST", "/v1/host/up", handle_host_up, true},
 };

@@ -6,7 +6,7 @@ extern const struct verb verb_apply, verb_complete, verb_completion, verb_confir
 	verb_diff, verb_doctor, verb_events, verb_explain, verb_get, verb_history, verb_lease_break, verb_lease_list,
 	verb_lun_list, verb_rollback, verb_status, verb_topology;
 extern const struct verb verb_guest_console, verb_guest_kill, verb_guest_pause, verb_guest_restart, verb_guest_resume,
-	verb_guest_start, verb_guest_stop, verb_host_down, verb_host_up, verb_import_host;
+	verb_guest_start, verb_guest_stop, verb_host_down, verb_host_up, verb_import_host, verb_volume_snapshot;
 
 /* clang-format off */
 const struct verb *const verbs[] = {
@@ -31,6 +31,7 @@ const struct verb *const verbs[] = {
 	&verb_guest_kill,
 	&verb_guest_pause,
 	&verb_guest_resume,
+	&verb_volume_snapshot,
 	&verb_host_down,
 	&verb_host_up,
 	&verb_import_host,

@@ -16,6 +16,14 @@ struct guest_request {
 };
 void guestd_action(struct manager *m, const struct guest_request *request, manager_done_fn *done, void *ctx);
 
+/* Snapshots of volumes, which a running guest's QEMU has to make of what it has open: "list", "create", "revert",
+ * "delete". `done` as above; its answer to list has "snapshots": [{"name", "madeAt", "size"}]. */
+struct snapshot_request {
+	const char *volume, *action, *snapshot, *who;
+	bool sure; /* a person knows what is lost */
+};
+void guestd_snapshot(struct manager *m, const struct snapshot_request *request, manager_done_fn *done, void *ctx);
+
 /* All guests are shut down, and none is started until guestd_host_up() or weftd starts anew; what is wanted of them
  * stays as it is. `done` is called once, later: "final" when all have ended. */
 void guestd_host_down(manager_done_fn *done, void *ctx);

@@ -31,6 +31,13 @@ int image_read_needs(const char *path, enum image_format format, struct image_ne
 /* Names, at most a few, of the images in a directory that are linked clones of one of its files; empty: none. */
 void image_find_clones(int dir_fd, const char *file, char ret[static IMAGE_TEXT_MAX]);
 
+/* image-snapshot.c: notes of what is being done to an image in place. 0, or an errno after a sentence. */
+int image_begin(const struct image *image, const char *what);
+/* It is done, or failed with `code`: then what it left is cleared away. */
+void image_end(const struct image *image, int code);
+/* If it was interrupted it is brought to an end. */
+void image_mend(const struct image *image, int dir_fd);
+
 /* tool.c */
 struct tool_info {
 	uint64_t size;
@@ -48,6 +55,8 @@ int tool_convert(const struct image *image, const char *file);
 int tool_overwrite(const struct image *image);
 /* sha256sum of a file: 64 hexadecimal digits, freed by the caller. */
 int tool_sha256(const char *path, char **ret);
+/* Turns what qemu-img said into an errno and a sentence. */
+int tool_failed(const struct image *image, int status, char *errs);
 /* How much is free before something is begun. */
 void tool_note_room(const char *dir);
 /* What qemu-img complained about, out of all that it said, which is changed. */

@@ -84,6 +84,10 @@ int image_look(const struct image *image, struct image_state *ret)
 	int code = mark_read(dir_fd, image->file, fd, ret->mark);
 	if (code)
 		return say(code, "the mark of '%s/%s' cannot be read: %s", image->dir, image->file, strerror(code));
+	if (image->mark && streq(ret->mark, image->mark))
+		image_mend(image, dir_fd);
+	if (fstat(fd, &st) < 0)
+		return say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file, strerror(errno));
 	look_at_size(image, &st, ret);
 	return 0;
 }
@@ -111,7 +115,14 @@ int image_change(const struct image *image, bool grow)
 		code = image_give_to_qemu(image, fd);
 	}
 	tool_note_room(image->dir);
-	return code || !grow || state.size >= image->size ? code : tool_resize(image, image->file);
+	if (code || !grow || state.size >= image->size)
+		return code;
+	code = image_begin(image, "resize");
+	if (code)
+		return code;
+	code = tool_resize(image, image->file);
+	image_end(image, code);
+	return code;
 }
 
 int image_delete(const struct image *image)
@@ -139,6 +150,7 @@ int image_delete(const struct image *image)
 	if (unlinkat(dir_fd, image->file, 0) < 0)
 		return say(errno, "'%s/%s' cannot be deleted: %s", image->dir, image->file, strerror(errno));
 	mark_remove(dir_fd, image->file, fd);
+	image_end(image, 0);
 	fsync(dir_fd);
 	return 0;
 }

@@ -62,6 +62,11 @@ int image_fill(const struct image *image);
 int image_change(const struct image *image, bool grow);
 /* Deletes it if its mark is of our instance; what is not there is fine. */
 int image_delete(const struct image *image);
+/* Its snapshots, which only qcow2 has; struct volume_snapshots is in pool-type.h. */
+struct volume_snapshots;
+int image_snapshots(const struct image *image, struct volume_snapshots *ret);
+enum image_snapshot_verb { SNAPSHOT_MAKE, SNAPSHOT_REVERT, SNAPSHOT_REMOVE };
+int image_snapshot(const struct image *image, enum image_snapshot_verb verb, const char *name);
 /* Deletes what an interrupted image_make() of this instance has left in a directory. */
 int image_sweep(const char *dir, const char *instance);
 

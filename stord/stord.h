@@ -93,6 +93,12 @@ enum {
 
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
+/* volume.c: for other operations on volumes. Which queue they are in; */
+const char *volume_slot(const struct op *op);
+/* and, in the child, whether a guest of another host is in the way: 0, or an errno after a sentence. */
+struct volume_call;
+int volume_check_use(const struct volume_call *call);
+
 /* memory.c: what was last seen; answers the facts "image/PLACE" (a volume's size in bytes) and "pool/SOURCE"
  * ("present"), so that lowering can refuse what would shrink or lose what is there. */
 void memory_put_image(const char *place, const struct image_state *state);

@@ -118,7 +118,7 @@ int tool_no_room(const struct image *image)
 }
 
 /* Turns what qemu-img said into an errno and a sentence. */
-static int tool_failed(const struct image *image, int status, char *errs)
+int tool_failed(const struct image *image, int status, char *errs)
 {
 	const char *reason = status < 0 ? strerror(-status) : tool_reason(errs);
 	if (strstr(reason, "No space left on device"))
@@ -127,8 +127,8 @@ static int tool_failed(const struct image *image, int status, char *errs)
 		return say(EDQUOT, "the disk quota in '%s' does not allow image '%s': %s", image->dir, image->file,
 			   reason);
 	if (strstr(reason, "\"write\" lock") || strstr(reason, "Is another process using the image"))
-		return say(EBUSY, "image '%s' is in use by a running guest; it grows once the guest is off",
-			   image->file);
+		return say(EBUSY, "image '%s' is in use by a running guest; this is done once the guest is off",
+			   image->source && strstr(reason, image->source) ? image->source : image->file);
 	if (status == 127)
 		return say(ENOENT, "the program 'qemu-img' cannot be run: %s", reason);
 	return say(EIO, "image '%s': %s", image->file, reason);

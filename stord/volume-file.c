@@ -88,6 +88,44 @@ static int file_remove(const struct volume_call *call)
 	return code ? code : image_delete(&image);
 }
 
+static int snapshot(const struct volume_call *call, enum image_snapshot_verb verb)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_snapshot(&image, verb, call->snapshot);
+}
+
+static int file_snapshots(const struct volume_call *call, struct volume_snapshots *ret)
+{
+	cleanup_free char *dir = NULL;
+	struct image image = image_of(call, &dir);
+	int code = mountinfo_check(image.dir);
+	return code ? code : image_snapshots(&image, ret);
+}
+
+static int file_snapshot_make(const struct volume_call *call)
+{
+	return snapshot(call, SNAPSHOT_MAKE);
+}
+
+static int file_snapshot_revert(const struct volume_call *call)
+{
+	return snapshot(call, SNAPSHOT_REVERT);
+}
+
+static int file_snapshot_remove(const struct volume_call *call)
+{
+	return snapshot(call, SNAPSHOT_REMOVE);
+}
+
+static const struct snapshot_verbs file_snapshot_verbs = {
+	.list = file_snapshots,
+	.make = file_snapshot_make,
+	.revert = file_snapshot_revert,
+	.remove = file_snapshot_remove,
+};
+
 const struct volume_verbs volume_files = {
 	.formats = 1 << IMAGE_RAW | 1 << IMAGE_QCOW2,
 	.format = IMAGE_QCOW2,
@@ -101,4 +139,5 @@ const struct volume_verbs volume_files = {
 	.link = file_link,
 	.layered = true,
 	.grows_by_guest = true,
+	.snapshots = &file_snapshot_verbs,
 };

@@ -63,7 +63,7 @@ static const struct volume_state *spec_of(const struct op *op)
 }
 
 /* Its growth or end would tear the ground from under a guest of another host. */
-static int check_use(const struct volume_call *call, const struct op *op)
+int volume_check_use(const struct volume_call *call)
 {
 	const struct lease_means *means = pool_type_at(call->state->type)->volumes->leases;
 	struct lease_call lease = {
@@ -74,7 +74,7 @@ static int check_use(const struct volume_call *call, const struct op *op)
 		.self = lease_self(),
 	};
 	struct lease_seen seen = {0};
-	int code = means && (call->grow || op->verb == OP_REMOVE) ? means->look(&lease, &seen) : 0;
+	int code = means ? means->look(&lease, &seen) : 0;
 	for (size_t i = 0; !code && i < seen.n; i++)
 		if (!streq(seen.holders[i].instance, lease.self.instance))
 			return lease_refuse(&lease, &seen.holders[i]);
@@ -98,7 +98,7 @@ static int do_verb(void *ctx, int out_fd)
 		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
 	};
 	struct image_state state = {0};
-	int code = work->verb ? check_use(&call, op) : 0;
+	int code = call.grow || op->verb == OP_REMOVE ? volume_check_use(&call) : 0;
 	if (!code && work->verb)
 		code = work->verb(&call);
 	if (!code)
@@ -175,6 +175,26 @@ static void describe(struct op *op, const struct image_state *state)
 				     (unsigned long long)state->size);
 }
 
+static const struct stord_user *user;
+
+void stord_set_user(const struct stord_user *who)
+{
+	user = who;
+}
+
+static bool is_open(const struct volume_state *spec)
+{
+	return user && spec->place && user->guest(spec->place);
+}
+
+/* A guest that has it open hears how large it is by now, whoever made it grow. */
+static void tell_user(const struct op *op, const struct image_state *state)
+{
+	const struct volume_state *spec = spec_of(op);
+	if (state->exists && !pool_type_at(spec->type)->volumes->grows_by_guest && is_open(spec))
+		user->resize(spec->place, state->size, NULL, NULL);
+}
+
 static void finish(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -185,6 +205,7 @@ static void finish(struct task *task, const void *data, size_t size)
 	}
 	memory_put_image(spec_of(op)->place, state);
 	describe(op, state);
+	tell_user(op, state);
 	if (state->exists && op->obs.owner == OWNER_OURS && !state->readable && op->want) {
 		op_fail(op, EINVAL,
 			"'%s' is not a whole %s image (%s); bring it back from a backup, or remove it and apply the "
@@ -233,9 +254,22 @@ static void volume_create(struct op *op)
 	start(op, verbs_of(op)->make);
 }
 
+static void on_grown(void *ctx, const struct err *err)
+{
+	struct op *op = ctx;
+	if (err)
+		op_fail(op, err->code, "%s", err->text);
+	else
+		start(op, NULL);
+}
+
 static void volume_update(struct op *op)
 {
-	start(op, verbs_of(op)->change);
+	const struct volume_state *want = op->want;
+	if ((op->rows & VOLUME_SIZE) && verbs_of(op)->grows_by_guest && is_open(want))
+		user->resize(want->place, want->size, on_grown, op);
+	else
+		start(op, verbs_of(op)->change);
 }
 
 static void volume_remove(struct op *op)
@@ -245,7 +279,7 @@ static void volume_remove(struct op *op)
 }
 
 /* A few at once in each pool, so that a thousand are not made one by one, and none waits for another pool. */
-static const char *volume_slot(const struct op *op)
+const char *volume_slot(const struct op *op)
 {
 	static char slot[128];
 	unsigned sum = 0;

@@ -3,7 +3,7 @@
 #ifndef WEFT_STORD_VOLUME_H
 #define WEFT_STORD_VOLUME_H
 
-#include "core/lower.h"
+#include "core/engine.h"
 #include "core/secret.h"
 
 /* How a guest gets at a volume. */
@@ -59,5 +59,35 @@ bool stord_lun_is_shared(const struct object *lun);
 struct want *stord_volume_lease(struct lowering *l, const char *volume, const char *guest, bool reads,
 				const char **ret_lock);
 uint64_t stord_lease_byte(const char *guest);
+
+/* What a person may order of one, see `weft volume`. */
+struct stord_volume {
+	char key[192];    /* of its resource */
+	const char *type; /* of its pool */
+	const char *place, *format;
+	bool snapshots;    /* its pool's type has them */
+	bool while_open;   /* and can make and remove them while a guest has it open */
+	const char *clone; /* a Volume that is read through it; NULL: none */
+};
+/* False if there is none of the name, or it was refused. */
+bool stord_volume_find(const struct generation *gen, const char *name, struct stord_volume *ret);
+enum stord_volume_order { STORD_SNAPSHOT_LIST, STORD_SNAPSHOT_CREATE, STORD_SNAPSHOT_REVERT, STORD_SNAPSHOT_DELETE };
+struct stord_order {
+	enum stord_volume_order order;
+	const char *key, *snapshot;
+};
+/* Called once, later: with the list of snapshots if that was asked for (borrowed), or an error. */
+typedef void stord_order_fn(void *ctx, const json_t *snapshots, const struct err *err);
+void stord_volume_order(struct engine *engine, const struct stord_order *order, stord_order_fn *done, void *ctx);
+
+/* Who has volumes open while guests run, and can change what nobody else may meanwhile. */
+typedef void stord_grown_fn(void *ctx, const struct err *err);
+struct stord_user {
+	/* Is what is at `place` open for writing in a running guest of this host? Its name, NULL if not. */
+	const char *(*guest)(const char *place);
+	/* It is to be, or has become, that large; `done` (may be NULL) is called once, later. */
+	void (*resize)(const char *place, uint64_t size, stord_grown_fn *done, void *ctx);
+};
+void stord_set_user(const struct stord_user *user); /* borrowed; NULL: nobody */
 
 #endif

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from harness import wait_until
+from harness import EXAMPLES, wait_until
 
 MIB = 1 << 20
 FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhdx")
@@ -128,6 +128,13 @@ def test_a_source_of_each_format(host, files, tmp_path):
         assert bytes_of(images(host) / f"{format}.qcow2", tmp_path) == content
         assert (images(host) / f"{format}-raw.raw").read_bytes() == content + bytes(8 * MIB)
     assert len(os.listdir(images(host))) == 2 * len(FORMATS)
+
+
+def test_the_example(host, files, tmp_path):
+    sh(f"qemu-img convert -f raw -O vmdk {files}/disk.raw {files}/debian-12.vmdk")
+    host.apply((EXAMPLES / "volumes.yaml").read_text().replace("16GiB", "16MiB"), "--wait=30s")
+    assert chain(images(host) / "web-1.qcow2") == [("web-1.qcow2", "qcow2", 16 * MIB), ("debian-12.qcow2", "qcow2", 8 * MIB)]
+    assert (images(host) / "web-1-copy.raw").read_bytes() == (files / "disk.raw").read_bytes() + bytes(8 * MIB)
 
 
 def test_hostile_sources(host, files, tmp_path):

@@ -342,7 +342,7 @@ static void test_growing_waits_for_a_running_guest(void **state)
 	cleanup_op struct op *op = run(&stord_volume_class, OP_UPDATE, &spec, VOLUME_SIZE);
 	assert_int_equal(op->err.code, EBUSY);
 	assert_string_equal(op->err.text,
-			    "image 'web.qcow2' is in use by a running guest; it grows once the guest is off");
+			    "image 'web.qcow2' is in use by a running guest; this is done once the guest is off");
 	/* Looking is not held up by it. */
 	cleanup_op struct op *look = run(&stord_volume_class, OP_OBSERVE, &spec, 0);
 	assert_fine(look);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is ordered of a volume beside its manifest: snapshots. */
+#include "api/server.h"
+
+#include "guestd/guestd.h"
+
+/* The order goes on to its end although who asked has gone. */
+struct waiting {
+	struct call *call; /* NULL: has gone */
+};
+
+static void on_done(void *ctx, json_t *answer)
+{
+	struct waiting *waiting = ctx;
+	if (waiting->call) {
+		waiting->call->stream = NULL;
+		call_answer_result(waiting->call, answer);
+	}
+	free(waiting);
+}
+
+static void forget(struct call *call)
+{
+	struct waiting *waiting = call->stream;
+	if (waiting)
+		waiting->call = NULL;
+	call->stream = NULL;
+}
+
+static void order(struct call *call, const char *snapshot, const char *action)
+{
+	const char *sure = call_query(call, "sure");
+	struct waiting *waiting = xcalloc(1, sizeof(*waiting));
+	waiting->call = call;
+	call->stream = waiting;
+	call->cancel = forget;
+	const struct snapshot_request request = {
+		.volume = call->args[0],
+		.action = action,
+		.snapshot = snapshot,
+		.who = call->peer.who,
+		.sure = streq(sure, "1"),
+	};
+	guestd_snapshot(api_manager(), &request, on_done, waiting);
+}
+
+void handle_snapshots(struct call *call)
+{
+	order(call, "", "list");
+}
+
+void handle_snapshot_order(struct call *call)
+{
+	order(call, call->args[1], call->args[2]);
+}
