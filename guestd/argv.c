@@ -263,6 +263,8 @@ static void add_disk(struct argv *a, size_t i)
 	if (disk->device == DEVICE_DISK)
 		device =
 			arena_printf(a->arena, "%s,write-cache=%s", device, on_off(cache_flags[disk->cache].writeback));
+	device = arena_printf(a->arena, "%s,werror=%s,rerror=%s", device, on_error_names[disk->on_error],
+			      on_error_names[disk->on_error]);
 	if (disk->shared)
 		device = arena_printf(a->arena, "%s,share-rw=on", device);
 	if (row_is_set(&qemu_disk_table, disk, "bootIndex"))

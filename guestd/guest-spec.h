@@ -25,7 +25,7 @@ struct guest_boot_spec {
 struct guest_disk {
 	uint64_t present;
 	const char *volume, *lun, *file;
-	int format, bus, cache, io, discard, zeroes, device;
+	int format, bus, cache, io, discard, zeroes, device, on_error;
 	const char *serial;
 	bool read_only;
 };

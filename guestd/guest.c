@@ -67,6 +67,10 @@ static const struct field disk_rows[] = {
 	F_STRING("serial", DISK, serial, .max = 36, .doc = "Serial number the guest sees.", .example = "ORA1"),
 	F_BOOL("readOnly", DISK, read_only, .def = "false", .doc = "Write-protected; a CD-ROM always is."),
 	F_ENUM("device", DISK, device, device_names, .def = "disk", .doc = "Disk or CD-ROM."),
+	F_ENUM("onError", DISK, on_error, on_error_names, .def = "stop",
+	       .doc = "When its storage gives an error or is full: the guest stands until it answers again and has "
+		      "then "
+		      "seen nothing, or is told of it, which suits those that mirror their disks themselves."),
 };
 const struct table guest_disk_table = TABLE("Guest.disks", DISK, disk_rows);
 
@@ -284,9 +288,10 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	out->discard = disk->discard;
 	out->zeroes = disk->zeroes;
 	out->device = disk->device;
+	out->on_error = disk->on_error;
 	out->read_only = disk->read_only || cdrom;
-	static const char *const always[] = {"path", "format",  "block",        "bus",    "unit",     "cache",
-					     "io",   "discard", "detectZeroes", "device", "readOnly", "shared"};
+	static const char *const always[] = {"path",    "format",       "block",  "bus",      "unit",   "cache",  "io",
+					     "discard", "detectZeroes", "device", "readOnly", "shared", "onError"};
 	for (size_t k = 0; k < ARRAY_SIZE(always); k++)
 		row_set(&qemu_disk_table, out, always[k]);
 	if (image.attach == STORD_REMOTE)

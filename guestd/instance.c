@@ -9,6 +9,7 @@
 #include "core/engine.h"
 #include "core/json-text.h"
 #include "core/unit.h"
+#include "guestd/io-error.h"
 #include "guestd/start.h"
 
 static struct instance *instances;
@@ -50,6 +51,8 @@ static void on_event(void *ctx, const char *name, const json_t *data)
 	struct instance *instance = ctx;
 	if (streq(name, "SHUTDOWN"))
 		ending_guest_down(instance);
+	if (streq(name, "BLOCK_IO_ERROR"))
+		io_error_told(instance, data);
 	for (size_t i = 0; i < ARRAY_SIZE(telling); i++)
 		if (streq(name, telling[i]))
 			instance_dirty(instance);
@@ -133,6 +136,7 @@ static void has_ended(struct instance *instance)
 	instance->id = (struct process_id){0};
 	instance->log_watch = sd_event_source_disable_unref(instance->log_watch);
 	instance->qmp = qmp_close(instance->qmp);
+	io_error_end(instance);
 	instance_dirty(instance);
 	ending_finish(instance, NULL);
 	waiters_call(&instance->waiters, NULL);
@@ -256,6 +260,7 @@ void instances_free(void)
 		process_unwatch(instance->watch);
 		sd_event_source_disable_unref(instance->log_watch);
 		instance->qmp = qmp_close(instance->qmp);
+		io_error_end(instance);
 		ending_finish(instance, &err);
 		waiters_call(&instance->waiters, &err);
 		json_decref(instance->record);

@@ -21,6 +21,7 @@ bool waiters_take(struct waiter **list, instance_ended_fn *fn, void *ctx);
 void waiters_call(struct waiter **list, const struct err *err);
 
 struct ending;
+struct io_error;
 
 struct instance {
 	char *name;
@@ -30,7 +31,10 @@ struct instance {
 	struct sd_event_source *log_watch; /* on what its console says */
 	struct qmp *qmp;                   /* NULL: not connected */
 	char *version;
-	struct ending *ending;  /* NULL: nobody is ending it */
+	struct ending *ending; /* NULL: nobody is ending it */
+	/* io-error.c; NULL: its disks are well, as far as is known. */
+	struct io_error *io_error;
+	char *io_fault;         /* what QEMU told of it last; NULL: nothing */
 	struct op *starting;    /* the creation under way */
 	struct op *deferred;    /* what waits for that */
 	struct waiter *waiters; /* for the end of its process, whyever */

@@ -8,6 +8,7 @@ const char *const cache_names[] = {"none", "writeback", "writethrough", "directs
 const char *const io_names[] = {"threads", "native", "io_uring"};
 const char *const discard_names[] = {"ignore", "unmap"};
 const char *const zeroes_names[] = {"off", "on", "unmap"};
+const char *const on_error_names[] = {"stop", "report"};
 const char *const device_names[] = {"disk", "cdrom"};
 const char *const format_names[] = {"raw", "qcow2"};
 const char *const nic_names[] = {"virtio", "e1000e"};
@@ -43,6 +44,7 @@ static const struct field disk_rows[] = {
 	F_STRING("serial", DISK, serial, .max = 36, .doc = "Serial number the guest sees."),
 	F_BOOL("readOnly", DISK, read_only, .doc = "Whether it is write-protected."),
 	F_U32("bootIndex", DISK, boot_index, .doc = "Place in the boot order."),
+	F_ENUM("onError", DISK, on_error, on_error_names, .doc = "What an error of its storage does."),
 	F_BOOL("shared", DISK, shared, .doc = "Whether others write to it at the same time."),
 	F_PATH("lease", DISK, lease, .doc = "The file in which it locks its lease on the disk."),
 	F_STRUCT("remote", DISK, remote, qemu_remote_table, .doc = "How QEMU reaches it by itself."),

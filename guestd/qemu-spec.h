@@ -15,6 +15,7 @@ enum disk_cache { CACHE_NONE, CACHE_WRITEBACK, CACHE_WRITETHROUGH, CACHE_DIRECTS
 enum disk_io { IO_THREADS, IO_NATIVE, IO_URING };
 enum disk_discard { DISCARD_IGNORE, DISCARD_UNMAP };
 enum disk_zeroes { ZEROES_OFF, ZEROES_ON, ZEROES_UNMAP };
+enum disk_on_error { ON_ERROR_STOP, ON_ERROR_REPORT };
 enum disk_device { DEVICE_DISK, DEVICE_CDROM };
 enum disk_format { FORMAT_RAW, FORMAT_QCOW2 };
 enum nic_model { NIC_VIRTIO, NIC_E1000E };
@@ -23,6 +24,7 @@ enum nic_model { NIC_VIRTIO, NIC_E1000E };
 extern const char *const restart_names[3];
 extern const char *const bus_names[3], *const cache_names[5], *const io_names[3];
 extern const char *const discard_names[2], *const zeroes_names[3];
+extern const char *const on_error_names[2];
 extern const char *const device_names[2], *const format_names[2], *const nic_names[2];
 
 enum { SATA_UNITS = 6, SCSI_UNITS = 64, PCI_PORTS = 32, NIC_QUEUES_MAX = 16 };
@@ -50,7 +52,7 @@ struct qemu_disk {
 	bool block;
 	int bus;
 	uint32_t unit; /* PCI port (virtio), SCSI id, SATA port */
-	int cache, io, discard, zeroes, device;
+	int cache, io, discard, zeroes, device, on_error;
 	const char *serial;
 	bool read_only;
 	uint32_t boot_index; /* present: the firmware tries it, lowest first */

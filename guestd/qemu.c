@@ -8,6 +8,7 @@
 #include "core/event.h"
 #include "guestd/host-down.h"
 #include "guestd/instance.h"
+#include "guestd/io-error.h"
 #include "guestd/start.h"
 
 enum { QUERY_MS = 2000, CHANGE_MS = 10000 };
@@ -210,6 +211,28 @@ static void see_failed(struct op *op, struct instance *instance, const char *run
 	op_complete(op);
 }
 
+static void see_io_error(struct op *op, const struct instance *instance)
+{
+	cleanup_free char *text = io_error_lasts(instance) ? io_error_text(instance) : NULL;
+	op->obs.health = text ? arena_strdup(op->obs.arena, text) : NULL;
+}
+
+/* One that a person has paused stays so, whatever its disks do: then it stands as it is wanted to. */
+static void see_io_failed(struct op *op, struct instance *instance, const char *run_state)
+{
+	const struct qemu_spec *want = op->want;
+	struct qemu_spec *spec = see(op, instance, run_state);
+	if (want && want->state == RUN_PAUSED) {
+		io_error_end(instance);
+		see_state(spec, RUN_PAUSED);
+		return;
+	}
+	see_state(spec, RUN_RUNNING);
+	if (want)
+		io_error_stands(instance);
+	see_io_error(op, instance);
+}
+
 static void on_status(void *ctx, const json_t *result, const struct err *err)
 {
 	struct op *op = ctx;
@@ -224,9 +247,12 @@ static void on_status(void *ctx, const json_t *result, const struct err *err)
 	}
 	switch (meaning_of(run_state)) {
 	case GOES_ON:
+		io_error_runs(instance);
 		see_state(see(op, instance, run_state), RUN_RUNNING);
+		see_io_error(op, instance);
 		break;
 	case STANDS:
+		io_error_end(instance);
 		see_state(see(op, instance, run_state), RUN_PAUSED);
 		break;
 	case HAS_SHUT_DOWN:
@@ -236,11 +262,7 @@ static void on_status(void *ctx, const json_t *result, const struct err *err)
 		see_failed(op, instance, run_state);
 		return;
 	case IO_FAILED:
-		see_state(see(op, instance, run_state), RUN_RUNNING);
-		op->obs.health = arena_printf(op->obs.arena,
-					      "paused: a disk gave an I/O error or is full; when that is "
-					      "mended, `weft guest resume %s` lets it go on",
-					      instance->name);
+		see_io_failed(op, instance, run_state);
 		break;
 	}
 	op_complete(op);
