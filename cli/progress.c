@@ -60,6 +60,23 @@ static void draw_line(const struct terminal *terminal, const char *sign, enum st
 	fprintf(stderr, "%s%s%s %s\033[K\n", style_on(terminal, style), sign, style_off(terminal, style), visible);
 }
 
+/* "copying [########------------]  43 %" out of what Progressing says; NULL if it says nothing of how far it is. */
+static char *bar_of(const json_t *object)
+{
+	enum { CELLS = 20 };
+	char cells[CELLS + 1];
+	const char *message = json_text(object_condition(object, "Progressing"), "message");
+	const char *colon = message ? strrchr(message, ':') : NULL;
+	char *end = NULL;
+	unsigned long percent = colon ? strtoul(colon + 1, &end, 10) : 0;
+	if (!colon || end == colon + 1 || !streq(end, " %") || percent > 100)
+		return NULL;
+	for (size_t i = 0; i < CELLS; i++)
+		cells[i] = i < percent * CELLS / 100 ? '#' : '-';
+	cells[CELLS] = '\0';
+	return xprintf("%.*s [%s] %3lu %%", (int)(colon - message), message, cells, percent);
+}
+
 static size_t draw(const json_t *objects, unsigned turn)
 {
 	static const char *const spinner[] = {"|", "/", "-", "\\"};
@@ -70,8 +87,8 @@ static size_t draw(const json_t *objects, unsigned turn)
 		n_ready += object_is_ready(object);
 		if (object_is_ready(object) || n >= LINES_MAX)
 			continue;
-		cleanup_free char *label = object_label(object), *note = object_note(object);
-		cleanup_free char *text = xprintf("%s  %s", label, note ? note : "");
+		cleanup_free char *label = object_label(object), *note = object_note(object), *bar = bar_of(object);
+		cleanup_free char *text = xprintf("%s  %s", label, bar ? bar : note ? note : "");
 		draw_line(&terminal, "\u00b7", STYLE_WARN, text);
 		n++;
 	}

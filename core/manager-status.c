@@ -13,6 +13,7 @@ struct tally {
 	bool progressing, contested, restart_needed;
 	const char *health, *note;
 	char progress[128];
+	bool tells; /* how far it is changes without the engine's doing */
 };
 
 /* How bad a state is for what it belongs to; 0 is fine. */
@@ -48,6 +49,7 @@ static int by_pointer(const void *a, const void *b)
 static void add_progress(struct tally *t, const struct resource_view *view)
 {
 	const char *progress = view->class->progress ? view->class->progress(view->key) : NULL;
+	t->tells |= view->class->progress != NULL;
 	if (progress && !t->progress[0])
 		snprintf(t->progress, sizeof(t->progress), "%s", progress);
 }
@@ -183,7 +185,7 @@ void statuses_refresh(struct manager *m)
 		statuses_renew(m, gen, tallies);
 	for (size_t i = 0; i < n; i++) {
 		take_tally(m, &m->statuses[i], &tallies[i]);
-		m->statuses_stale |= tallies[i].progress[0]; /* it goes on without the engine's doing */
+		m->statuses_stale |= tallies[i].tells;
 	}
 }
 

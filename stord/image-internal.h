@@ -10,6 +10,11 @@ static inline char *image_path(const struct image *image, const char *file)
 {
 	return xprintf("%s/%s", image->dir, file);
 }
+/* What it is called until it is whole, ".web.qcow2.ID.weft-new": hidden, and known as ours by its instance. */
+static inline char *image_temporary(const struct image *image)
+{
+	return xprintf(".%s.%s.weft-new", image->file, image->instance);
+}
 int image_open_dir(const char *dir);
 /* Opens what must be a regular file, not through a link. Returns the descriptor or -errno. */
 int image_open(int dir_fd, const char *file, int flags, struct stat *st);

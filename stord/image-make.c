@@ -48,12 +48,6 @@ static int finish_file(const struct image *image, int dir_fd, const char *tempor
 	return 0;
 }
 
-/* ".web.qcow2.ID.weft-new": hidden, and known as ours by its instance. */
-static char *temporary_name(const struct image *image)
-{
-	return xprintf(".%s.%s.weft-new", image->file, image->instance);
-}
-
 static int check_sum(const struct image *image)
 {
 	if (!image->source_sha256 || !*image->source_sha256)
@@ -161,7 +155,7 @@ int image_make(const struct image *image)
 	cleanup_close int dir_fd = image_open_dir(image->dir);
 	if (dir_fd < 0)
 		return say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
-	cleanup_free char *temporary = temporary_name(image);
+	cleanup_free char *temporary = image_temporary(image);
 	unlinkat(dir_fd, temporary, 0);
 	tool_note_room(image->dir);
 	umask(077);

@@ -67,10 +67,14 @@ int image_look(const struct image *image, struct image_state *ret)
 		return 0;
 	if (dir_fd < 0)
 		return say(errno, "directory '%s' cannot be opened: %s", image->dir, strerror(errno));
-	if (fstatat(dir_fd, image->file, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0
-				       : say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file,
-					     strerror(errno));
+	int r = fstatat(dir_fd, image->file, &st, AT_SYMLINK_NOFOLLOW);
+	if (r < 0 && errno == ENOENT) {
+		cleanup_free char *half = image_temporary(image);
+		unlinkat(dir_fd, half, 0); /* of a making that was called off */
+		return 0;
+	}
+	if (r < 0)
+		return say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file, strerror(errno));
 	ret->exists = true;
 	ret->stamp.inode = st.st_ino;
 	ret->regular = S_ISREG(st.st_mode);

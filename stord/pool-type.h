@@ -103,7 +103,8 @@ struct volume_verbs {
 			struct volume_state *state);
 	/* Pure: what QEMU has to be told of it, where it is STORD_REMOTE. */
 	void (*remote)(struct lowering *l, const struct volume_state *state, struct stord_remote *ret);
-	/* What there is under its name; also when nothing is. */
+	/* What there is under its name; also when nothing is. If so, what a make() left that was killed (called off,
+	 * or too late) goes now: nothing else is done to the volume meanwhile. */
 	int (*look)(const struct volume_call *call, struct image_state *ret);
 	/* Makes it: under a temporary name until it is whole and marked, and never over what is there. What an
 	 * interrupted one leaves is known as ours and swept by observe() of the pool. At most one of these is set, and

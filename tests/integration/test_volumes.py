@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Volume begins as: a file in whatever format, a linked clone or a full copy of another; hostile files; and a lack of room. What stands in the
 directory is read with qemu-img."""
+import contextlib
 import hashlib
 import json
 import os
+import pty
 import re
+import shutil
 import struct
 import subprocess
 
 import pytest
 
-from harness import EXAMPLES, wait_until
+from harness import BUILD, EXAMPLES, wait_until
 
 MIB = 1 << 20
 FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhdx")
@@ -194,3 +197,64 @@ def test_no_room_for_a_copy_is_one_sentence(make_host, tmp_path):
         host.delete_all()
     finally:
         subprocess.run(["umount", "-l", small])
+
+
+def limited(directory, rate):
+    """An environment in which qemu-img copies no faster than that."""
+    directory.mkdir()
+    real = shutil.which("qemu-img")
+    (directory / "qemu-img").write_text(f'#!/bin/sh\n[ "$1" = convert ] || exec {real} "$@"\nshift\nexec {real} convert -m 1 -r {rate} "$@"\n')
+    (directory / "qemu-img").chmod(0o755)
+    return {**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}
+
+
+def on_terminal(host, *args):
+    """What a verb writes to a terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(BUILD / "weft", ["weft", "--socket", str(host.root / "run/weft.sock"), *map(str, args)])
+    said = b""
+    with contextlib.suppress(OSError):
+        while data := os.read(fd, 65536):
+            said += data
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
+    os.close(fd)
+    return said.decode(errors="replace")
+
+
+def begin(host, text):
+    """Applies it and does not wait for the answer."""
+    (host.scratch / "manifest.yaml").write_text(text)
+    host.popen(BUILD / "weft", "--socket", host.root / "run/weft.sock", "apply", "-f", host.scratch / "manifest.yaml",
+               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_how_far_a_copy_is(make_host, tmp_path):
+    host = make_host(environment=limited(tmp_path / "slow", "4M"))
+    files = host.root / "lib/files"
+    files.mkdir(parents=True)
+    (files / "disk.raw").write_bytes(os.urandom(12 * MIB))
+    text = POOL + volume("web", "source: {file: disk.raw, format: raw}, reclaim: delete")
+    begin(host, text)
+    seen = []
+
+    def watched():
+        if found := host.condition("volume", "web", "Progressing").get("message"):
+            seen.append(int(re.fullmatch(r"copying: (\d+) %", found)[1]))
+        return host.ready("volume", "web")
+    wait_until(watched, 60)
+    assert len(set(seen)) > 2 and seen == sorted(seen) and 0 <= seen[0] and seen[-1] <= 100
+    assert host.condition("volume", "web", "Progressing") == {}
+    host.weft("delete", "volume", "web", "--wait=20s")
+    said = on_terminal(host, "apply", "-f", host.scratch / "manifest.yaml", "--wait=60s")
+    assert re.search(r"Volume/web +copying \[#+-+\] +\d+ %", said), said
+    host.weft("delete", "volume", "web", "--wait=20s")
+    # Into a pipe it is silent.
+    done = host.apply(text, "--wait=60s")
+    assert "%" not in done.out + done.err
+    # What is called off or taken back while it is being made leaves nothing.
+    host.weft("delete", "volume", "web", "--wait=20s")
+    begin(host, text)
+    wait_until(lambda: host.condition("volume", "web", "Progressing").get("message"), 20)
+    host.weft("rollback")
+    wait_until(lambda: not images(host).exists() or os.listdir(images(host)) == [], 20, "half a volume stays")
