@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qemu-img, or weftd itself, is killed before or after the n-th program that is run while volumes are made of a file, linked, copied and grown, and snapshots
+are made, reverted to and deleted. However it ends, what is there when all has been tried again is whole, and nothing half is left beside it. A sample of all
+places is tried, from a seed that is printed (WEFT_SEED repeats it); WEFT_SWEEP=all tries every one."""
+import os
+import random
+
+import pytest
+
+from harness import wait_until
+from test_pool_crash import SEED, WAYS, Trap, try_all
+from test_volumes import MIB, POOL, bytes_of, chain, images, info, sh, sum_of, volume
+
+pytestmark = pytest.mark.needs("qemu-img", "qemu-io")
+SAMPLE = 6
+
+
+def alive(host):
+    """Starts weftd again if it was killed."""
+    if host.daemon.poll() is not None:
+        host.daemon = None
+        host.start()
+    (host.dir_of_trap / "weftd").write_text(str(host.weftd_pid()))
+
+
+def order(host, done, *args):
+    """Orders it until it is so: one that was killed has been done, or not, and can be given again."""
+    for _ in range(4):
+        alive(host)
+        host.weft("volume", "snapshot", *args, "--yes", check=False)
+        alive(host)
+        host.wait_ready("volume", args[1], 60)
+        if done():
+            return
+    raise AssertionError(f"{args} was not done in four attempts")
+
+
+def snapshots(host):
+    return [s["name"] for s in info(images(host) / "copy.qcow2").get("snapshots", [])]
+
+
+def letter(host, tmp_path):
+    return bytes_of(images(host) / "copy.qcow2", tmp_path)[:1]
+
+
+def go_through(host, tmp_path):
+    """All that volumes know, and what must have come of it."""
+    files, copy = host.root / "lib/files", images(host) / "copy.qcow2"
+    digest = sum_of(files / "disk.raw")
+    text = (POOL + volume("base", "source: {file: disk.raw, format: raw, sha256: %s}" % digest) + volume("linked", "base: base, size: 8MiB")
+            + volume("copy", "clone: linked, size: 8MiB"))
+    try_all(host, text)
+    base = sum_of(images(host) / "base.qcow2")
+    order(host, lambda: snapshots(host) == ["one"], "create", "copy", "one")
+    sh(f"qemu-io -f qcow2 -c 'write -P 66 0 64k' {copy}")
+    try_all(host, text.replace("8MiB", "16MiB"))
+    order(host, lambda: letter(host, tmp_path) == b"b", "revert", "copy", "one")
+    wait_until(lambda: info(copy)["virtual-size"] == 16 * MIB, 60, "what was reverted grows again")
+    alive(host)
+    order(host, lambda: snapshots(host) == [], "delete", "copy", "one")
+    assert sum_of(images(host) / "base.qcow2") == base
+    assert chain(images(host) / "linked.qcow2") == [("linked.qcow2", "qcow2", 16 * MIB), ("base.qcow2", "qcow2", 2 * MIB)]
+
+
+@pytest.mark.no_laws
+def test_killed_at_each_step_of_a_volumes_life(make_host, tmp_path):
+    trap = Trap(tmp_path / "trap")
+
+    def once(number, way):
+        trap.set(number, way)
+        host = make_host(environment=trap.environment)
+        host.dir_of_trap = trap.dir
+        files = host.root / "lib/files"
+        files.mkdir(parents=True, exist_ok=True)
+        (files / "disk.raw").write_bytes(b"begin" + bytes(2 * MIB - 5))
+        go_through(host, tmp_path)
+        wait_until(lambda: sorted(os.listdir(images(host))) == ["base.qcow2", "copy.qcow2", "linked.qcow2"], 20, "nothing half is left")
+        for name in ("base", "copy", "linked"):
+            sh(f"qemu-img check -f qcow2 {images(host)}/{name}.qcow2")
+            assert bytes_of(images(host) / f"{name}.qcow2", tmp_path)[:6] == b"begin\0"
+        calls = trap.calls()
+        assert (trap.dir / "killed").exists() == (number > 0)
+        host.delete_all()
+        host.stop()
+        host.daemon = None
+        return calls
+
+    calls = once(0, WAYS[0])
+    places = [(n, way) for n in range(1, len(calls) + 1) for way in WAYS]
+    print(f"WEFT_SEED={SEED}, {len(calls)} programs are run: {calls}")
+    random.seed(SEED)
+    if os.environ.get("WEFT_SWEEP") != "all":
+        places = random.sample(places, SAMPLE)
+    for n, way in places:
+        print(f"killed: {way} {calls[n - 1]}")
+        once(n, way)
