@@ -84,18 +84,29 @@ ALL = [Taps, Veths, Vxlans, Bridges]
 
 
 class Fabric(Workload):
-    """Each bridge over a link of its own: a vxlan, or a tap where this weft knows no vxlans."""
-    needs = "Vxlan"
+    """Each bridge over a link of its own: a vxlan, a tap where this weft knows no vxlans, or a VLAN of one link."""
+    parent = "trunk"
+    ports_made = {  # as `ip` makes one, and what else it then is set to
+        "Vxlan": ("link add x{i} address {mac} type vxlan id {vni} local 127.0.0.1 dstport 4789 ttl 64", " mtu 1450"),
+        "Tap": ("tuntap add dev x{i} mode tap user root vnet_hdr", " address {mac}"),
+        "Vlan": ("link add x{i} link trunk type vlan id {vlan}", ""),
+    }
 
     def __init__(self, n, ports="Vxlan"):
         super().__init__(n)
         self.ports = ports
-        self.name = "bridges over vxlans" if ports == "Vxlan" else "bridges over taps"
+        self.name = {"Vxlan": "bridges over vxlans", "Tap": "bridges over taps", "Vlan": "bridges over VLANs"}[ports]
+
+    def before(self):
+        """What has to be there, for both."""
+        return [f"link add {self.parent} type dummy", f"link set {self.parent} up"] if self.ports == "Vlan" else []
 
     def port(self, i):
-        if self.ports == "Tap":
-            return ("Tap", f"x{i}", f"{{bridge: b{i}}}")
-        return ("Vxlan", f"x{i}", f"{{vni: {FIRST_VNI + i}, local: 127.0.0.1, mtu: 1450, bridge: b{i}}}")
+        return (self.ports, f"x{i}", {
+            "Tap": f"{{bridge: b{i}}}",
+            "Vxlan": f"{{vni: {FIRST_VNI + i}, local: 127.0.0.1, mtu: 1450, bridge: b{i}}}",
+            "Vlan": f"{{link: {self.parent}, id: {i + 1}, bridge: b{i}}}",
+        }[self.ports])
 
     def bridge(self, i, spec="{}"):
         return ("Bridge", f"b{i}", spec)
@@ -104,10 +115,8 @@ class Fabric(Workload):
         return [o for i in range(self.n) for o in (self.bridge(i), self.port(i))]
 
     def make(self):
-        new = "tuntap add dev x{i} mode tap user root vnet_hdr" if self.ports == "Tap" else \
-            "link add x{i} address {mac} type vxlan id {vni} local 127.0.0.1 dstport 4789 ttl 64"
-        rest = " address {mac}" if self.ports == "Tap" else " mtu 1450"
-        return [line.format(i=i, vni=FIRST_VNI + i, mac=mac(i, 2)) for i in range(self.n) for line in (
+        new, rest = self.ports_made[self.ports]
+        return [line.format(i=i, vni=FIRST_VNI + i, vlan=i + 1, mac=mac(i, 2)) for i in range(self.n) for line in (
             f"link add b{i} address {mac(i, 1)} type bridge", f"link set b{i} alias weft:x mtu 1500 up",
             new, "link set x{i} alias weft:x" + rest + " master b{i} up")]
 
