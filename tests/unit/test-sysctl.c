@@ -198,7 +198,7 @@ static void test_forwarding_that_others_use_stays(void **state)
 	observation_done(&op->obs);
 }
 
-/* Sends a router advertisement out of a link. */
+/* Sends a router advertisement out of a link, if that has an address to send from already. */
 static void advertise(const char *link)
 {
 	struct nd_router_advert advert = {.nd_ra_type = ND_ROUTER_ADVERT, .nd_ra_router_lifetime = htons(600)};
@@ -207,7 +207,7 @@ static void advertise(const char *link)
 	assert_true(fd >= 0);
 	assert_int_equal(inet_pton(AF_INET6, "ff02::1", &to.sin6_addr), 1);
 	assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)), 0);
-	assert_int_equal(sendto(fd, &advert, sizeof(advert), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(advert));
+	(void)sendto(fd, &advert, sizeof(advert), 0, (struct sockaddr *)&to, sizeof(to));
 	close(fd);
 }
 
