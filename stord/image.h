@@ -30,10 +30,13 @@ struct image_state {
 	bool exists;
 	bool regular;              /* else a symbolic link, a directory ...: never ours */
 	bool readable;             /* the content is an image of that format; `problem` says why not */
+	bool inactive;             /* it is there, but its device is not */
 	char mark[IMAGE_MARK_MAX]; /* empty: none */
 	uint64_t size, allocated;
 	struct image_stamp stamp;
+	uint64_t grain; /* sizes are multiples of this: one that is larger by less is as wanted; 0: of a byte */
 	char problem[IMAGE_TEXT_MAX];
+	char health[IMAGE_TEXT_MAX]; /* what is wrong although it is whole; empty: nothing */
 };
 
 /* One image and what is wanted of it. Strings are borrowed. */
@@ -89,6 +92,7 @@ struct program {
 	const char *const *argv;
 	int in_fd;          /* standard input; 0: as it is */
 	char **out, **errs; /* as above */
+	bool whole;         /* it must not be killed in the middle: it goes on when its caller has to end */
 	/* Called every now and then while it runs, with what it has written so far in out_fd (pread); NULL: not. */
 	void (*tick)(void *ctx, pid_t pid, int out_fd);
 	void *ctx;

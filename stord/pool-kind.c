@@ -60,6 +60,8 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	};
 	struct want *pool = want(l, &stord_pool_class, &state, "%s", object->name);
 	needs(l, pool, plan.need);
+	for (size_t i = 0; i < plan.n_also; i++)
+		needs(l, pool, plan.also[i]);
 }
 
 const struct kind stord_pool_kind = {

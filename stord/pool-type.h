@@ -24,6 +24,8 @@ struct pool_plan {
 	const char *what;   /* what that is, for refusals: "directory", "export" */
 	const char *at;     /* the field of the manifest that says it: "spec.export" */
 	struct want *need;  /* what has to exist first (a mount, a session); NULL: nothing */
+	struct want **also; /* and these */
+	size_t n_also, cap_also;
 };
 
 /* Where a LUN of a pool is: what `{pool: san, lun: 1}` of a Lun means. */
@@ -46,6 +48,7 @@ struct pool_seen {
 	uint64_t incarnation;         /* which instance this is; 0 if it has none */
 	uint64_t capacity, available; /* bytes; 0: not known */
 	char mark[IMAGE_MARK_MAX];    /* empty: none */
+	char devices[4096];           /* block devices that it stands on, a line each; empty: none or not known */
 	char note[IMAGE_TEXT_MAX];    /* something worth showing; empty: nothing */
 	char health[IMAGE_TEXT_MAX];  /* what is wrong although it works; empty: nothing */
 };
@@ -156,6 +159,7 @@ struct pool_type {
 	 * Without an answer the pool is Degraded and says when there was one last, and nothing is begun on it until
 	 * there is one again. NULL: it cannot fall silent. */
 	int (*probe)(const struct pool_call *call);
+	unsigned look_ms; /* how long looking at it may take, where that waits for others; 0: as long as for all */
 	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
 	/* Pure: where its LUNs are. NULL: it has none. */
 	struct lun_place (*lun)(const struct pool_state *pool);

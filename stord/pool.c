@@ -14,13 +14,14 @@ static const struct field pool_rows[] = {
 	F_STRING("source", struct pool_state, source, .flags = FIELD_REFUSE,
 		 .doc = "What carries it: a directory, an export of a server, a device.",
 		 .example = "/var/lib/weft/images"),
-	F_VARIANT("own", struct pool_state, own, pool_type_table, .flags = FIELD_WEAK,
-		  .doc = "The fields of its type."),
+	F_VARIANT("own", struct pool_state, own, pool_type_table, .doc = "The fields of its type."),
 	F_SIZE("capacity", struct pool_state, capacity, .flags = FIELD_STATUS, .doc = "How much it holds."),
 	F_SIZE("available", struct pool_state, available, .flags = FIELD_STATUS, .doc = "What is free there."),
 	F_STRING("lastSeen", struct pool_state, last_seen, .flags = FIELD_STATUS,
 		 .doc = "When it was last seen to work, while it does not."),
 	F_STRING("location", struct pool_state, location, .flags = FIELD_STATUS, .doc = "What carries it."),
+	F_LIST("devices", struct pool_state, devices, scalar_string, .flags = FIELD_STATUS,
+	       .doc = "The block devices that it stands on.", .example = "/dev/sda"),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
 
@@ -73,6 +74,20 @@ static uint64_t readable(uint64_t bytes)
 	return bytes;
 }
 
+static struct list lines_of(struct arena *arena, const char *text)
+{
+	const char **items = NULL;
+	size_t n = 0, cap = 0;
+	char *rest = arena_strdup(arena, text);
+	for (char *line; (line = strsep(&rest, "\n"));) {
+		if (!*line)
+			continue;
+		arena_grow(arena, items, n, cap);
+		items[n++] = line;
+	}
+	return (struct list){.items = items, .n = n};
+}
+
 static void describe(struct op *op, const struct pool_seen *output)
 {
 	const struct pool_state *spec = spec_of(op);
@@ -86,16 +101,22 @@ static void describe(struct op *op, const struct pool_seen *output)
 	seen->available = readable(output->available);
 	if (output->capacity)
 		seen->present |= POOL_CAPACITY | POOL_AVAILABLE;
+	if (output->devices[0]) {
+		seen->present |= POOL_DEVICES;
+		seen->devices = lines_of(arena, output->devices);
+	}
 	op->obs.incarnation = output->incarnation;
 	op->obs.owner = owner_of(op, output);
 	op->obs.note = output->note[0] ? arena_strdup(arena, output->note) : NULL;
 	op->obs.health = output->health[0] ? arena_strdup(arena, output->health) : NULL;
 }
 
+/* With what was seen of it, now or before. */
 static void ask_from_now_on(const struct op *op)
 {
+	const struct pool_state *seen = op->obs.spec ? op->obs.spec : op->seen ? op->seen : op->want;
 	if (op->want && op->lane->engine)
-		probe_begin(op->lane->engine, op->key, op->want);
+		probe_begin(op->lane->engine, op->key, seen);
 }
 
 static void finish_look(struct task *task, const void *data, size_t size)
@@ -145,6 +166,9 @@ static void finish_silent(struct op *op)
 		output.capacity = before->capacity;
 		output.available = before->available;
 	}
+	for (size_t i = 0, at = 0; before && i < before->devices.n && at < sizeof(output.devices); i++)
+		at += (size_t)snprintf(output.devices + at, sizeof(output.devices) - at, "%s\n",
+				       list_at(&before->devices, const char *, i));
 	describe(op, &output);
 	struct pool_state *seen = op->obs.spec;
 	if (probe_last(op->key)) {
@@ -166,7 +190,7 @@ static void fall_silent(struct op *op, const char *said)
 
 static void late(struct task *task)
 {
-	fall_silent(task->op, "looking at it took longer than 3 s");
+	fall_silent(task->op, "looking at it took too long");
 }
 
 /* What was never seen to answer is not there, rather than silent. */
@@ -193,7 +217,8 @@ static void start(struct op *op, pool_verb_fn *verb)
 	}
 	struct pool_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct pool_work){.op = op, .verb = verb, .sweep = !memory_has_pool(spec->source)};
-	unsigned look_ms = pool_type_at(spec->type)->probe ? SILENT_LOOK_MS : LOOK_MS;
+	const struct pool_type *type = pool_type_at(spec->type);
+	unsigned look_ms = type->look_ms ? type->look_ms : type->probe ? SILENT_LOOK_MS : LOOK_MS;
 	const struct task task = {
 		.op = op,
 		.input = work,
@@ -221,7 +246,7 @@ static void pool_create(struct op *op)
 	start(op, type->activate ? type->activate : type->observe);
 }
 
-/* There is nothing to change about a pool itself; looking again is all. */
+/* There is nothing to change about a pool itself; looking again with what the manifest says now is all. */
 static void pool_update(struct op *op)
 {
 	start(op, type_of(op)->observe);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See probe.h. One timer a pool; the next question is asked only after the last one was answered or given up. */
+/* See probe.h. One timer a pool; the next question is asked only after the last one was answered or given up, and
+ * whoever asked it has gone: on a device that hangs in the kernel no signal reaches it, and more of them would pile up.
+ */
 #include "stord/probe.h"
 
 #include <systemd/sd-event.h>
+#include <sys/pidfd.h>
 #include <time.h>
 
 #include "core/child.h"
@@ -19,6 +22,8 @@ struct probe {
 	struct engine *engine;
 	sd_event_source *timer;
 	struct child *child;
+	int pidfd;                /* of who asks, or has asked and is stuck; -1: nobody */
+	sd_event_source *unstuck; /* waits for its end */
 	uint64_t last_ms, began_ms;
 	char *fault;       /* of the last question; NULL: it was answered */
 	char *sentence;    /* what probe_silence() says */
@@ -39,6 +44,8 @@ static struct probe *find(const char *pool)
 static void probe_free(struct probe *p)
 {
 	sd_event_source_disable_unref(p->timer);
+	sd_event_source_disable_unref(p->unstuck);
+	closep(&p->pidfd);
 	arena_free(p->arena);
 	free(p->pool);
 	free(p->fault);
@@ -110,6 +117,22 @@ static void pause_for(struct probe *p, uint64_t ms)
 		abort(); /* out of memory */
 }
 
+static int on_unstuck(sd_event_source *source, int fd, uint32_t events, void *ctx)
+{
+	struct probe *p = ctx;
+	p->unstuck = sd_event_source_disable_unref(p->unstuck);
+	closep(&p->pidfd);
+	p->pidfd = -1;
+	pause_for(p, PAUSE_MS);
+	return 0;
+}
+
+/* False if there is nobody to wait for. */
+static bool wait_for_end(struct probe *p)
+{
+	return p->pidfd >= 0 && sd_event_add_io(env.loop, &p->unstuck, p->pidfd, EPOLLIN, on_unstuck, p) >= 0;
+}
+
 static void on_answer(void *ctx, const struct child_result *result)
 {
 	struct probe *p = ctx;
@@ -122,6 +145,10 @@ static void on_answer(void *ctx, const struct child_result *result)
 		take(p, NULL);
 	else
 		take(p, result->timed_out ? "it gave no answer in 2 s" : result->err.text);
+	if (result->timed_out && wait_for_end(p))
+		return;
+	closep(&p->pidfd);
+	p->pidfd = -1;
 	pause_for(p, PAUSE_MS);
 }
 
@@ -150,6 +177,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 		return 0;
 	}
 	p->child = child_call(do_probe, p, ANSWER_MS, on_answer, p);
+	p->pidfd = child_pid(p->child) > 0 ? pidfd_open(child_pid(p->child), 0) : -1;
 	return 0;
 }
 
@@ -160,7 +188,13 @@ void probe_begin(struct engine *engine, const char *pool, const struct pool_stat
 		return;
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
-		*p = (struct probe){.pool = xstrdup(pool), .engine = engine, .began_ms = wall_ms(), .next = probes};
+		*p = (struct probe){
+			.pool = xstrdup(pool),
+			.engine = engine,
+			.pidfd = -1,
+			.began_ms = wall_ms(),
+			.next = probes,
+		};
 		probes = p;
 		pause_for(p, 0);
 	}

@@ -10,7 +10,7 @@
 
 #include "stord/image.h"
 
-enum { TEXT_MAX = 1 << 20, TICK_MS = 200 };
+enum { TEXT_MAX = 16 << 20, TICK_MS = 200 };
 
 int say(int code, const char *fmt, ...)
 {
@@ -24,8 +24,10 @@ int say(int code, const char *fmt, ...)
 
 static char *read_back(int fd)
 {
-	char *text = xcalloc(TEXT_MAX + 1, 1);
-	ssize_t n = pread(fd, text, TEXT_MAX, 0);
+	off_t size = lseek(fd, 0, SEEK_END);
+	size_t room = size < 0 ? 0 : size > TEXT_MAX ? TEXT_MAX : (size_t)size;
+	char *text = xcalloc(room + 1, 1);
+	ssize_t n = pread(fd, text, room, 0);
 	text[n > 0 ? n : 0] = '\0';
 	return text;
 }
@@ -64,7 +66,10 @@ int run_it(const struct program *program)
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (program->whole)
+			setsid();
+		else
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(127);
 		be_program(program, out_fd, errs_fd);

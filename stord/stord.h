@@ -31,6 +31,7 @@ struct pool_state {
 	uint64_t capacity, available; /* bytes; observed */
 	const char *last_seen;        /* when it worked last; only while it does not */
 	const char *location;         /* as source, to be shown */
+	struct list devices;          /* observed: block devices that it stands on */
 };
 /* Its rows, as presence bits. */
 enum {
@@ -42,6 +43,7 @@ enum {
 	POOL_AVAILABLE = 1 << 5,
 	POOL_LAST_SEEN = 1 << 6,
 	POOL_LOCATION = 1 << 7,
+	POOL_DEVICES = 1 << 8,
 	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
 };
 
@@ -66,6 +68,7 @@ struct volume_state {
 	const char *backing;          /* observed: place of what it is based on */
 	uint32_t snapshots;           /* observed */
 	bool adopt;                   /* what another weft made is used as well, and stays that one's */
+	bool active;                  /* its device is there */
 };
 enum {
 	VOLUME_TYPE = 1 << 0,
@@ -87,6 +90,7 @@ enum {
 	VOLUME_CLONE_TYPE = 1 << 16,
 	VOLUME_SNAPSHOTS = 1 << 17,
 	VOLUME_ADOPT = 1 << 18,
+	VOLUME_ACTIVE = 1 << 19, /* wanted where a volume may be there without its device */
 	VOLUME_WANTED =
 		VOLUME_TYPE | VOLUME_PLACE | VOLUME_FORMAT | VOLUME_SIZE | VOLUME_PREALLOCATION | VOLUME_RECLAIM,
 };

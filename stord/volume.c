@@ -45,6 +45,7 @@ static const struct field volume_rows[] = {
 	F_U32("snapshots", struct volume_state, snapshots, .flags = FIELD_STATUS, .doc = "How many snapshots it has."),
 	F_BOOL("adopt", struct volume_state, adopt, .flags = FIELD_WEAK,
 	       .doc = "Whether what another weft made is used as well."),
+	F_BOOL("active", struct volume_state, active, .doc = "Whether its device is there."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
 
@@ -161,6 +162,10 @@ static void describe(struct op *op, const struct image_state *state)
 		seen->present |= VOLUME_SNAPSHOTS;
 		seen->snapshots = state->stamp.n_snapshots;
 	}
+	seen->present |= spec->present & VOLUME_ACTIVE;
+	seen->active = !state->inactive;
+	if (state->health[0])
+		op->obs.health = arena_strdup(arena, state->health);
 	if (state->stamp.backing[0]) {
 		seen->present |= VOLUME_BACKING;
 		seen->backing = arena_strdup(arena, state->stamp.backing);
@@ -169,7 +174,7 @@ static void describe(struct op *op, const struct image_state *state)
 		op->obs.health = base_fault(arena, spec, seen->backing);
 	if (op->obs.owner == OWNER_FOREIGN && state->mark[0])
 		op->obs.note = arena_printf(arena, "'%s' belongs to %s", spec->place, state->mark);
-	else if (state->readable && spec->size && state->size > spec->size)
+	else if (state->readable && spec->size && state->size > spec->size && state->size - spec->size >= state->grain)
 		op->obs.note =
 			arena_printf(arena, "is larger than the manifest says (%llu bytes); a volume never shrinks",
 				     (unsigned long long)state->size);

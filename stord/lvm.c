@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See lvm.h. */
+#include "stord/lvm.h"
+
+#include "core/lower.h"
+#include "stord/image.h"
+
+/* Monitoring is the host's own business (lvm2-monitor.service starts it at boot, as its lvm.conf says): a command that
+ * started dmeventd from here would make it a child of ours. What is in use is refused at once and not after five
+ * seconds of trying. The rest is how answers are written. */
+static const char config[] = "activation { monitoring = 0 retry_deactivation = 0 } "
+			     "log { command_names = 0 prefix = \"  \" silent = 0 verbose = 0 report_command_log = 0 } "
+			     "report { list_item_separator = \",\" binary_values_as_numeric = 0 compact_output = 0 "
+			     "mark_hidden_devices = 1 }";
+
+/* Those that are there. Links are followed here: lvm knows only those that udev has told it of. */
+static char *devices_text(const struct list *devices)
+{
+	char *text = xstrdup("");
+	for (size_t i = 0; devices && i < devices->n; i++) {
+		cleanup_free char *real = realpath(list_at(devices, const char *, i), NULL);
+		if (!real)
+			continue;
+		char *longer = xprintf("%s%s%s", text, *text ? "," : "", real);
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+static bool has_no_device(const struct lvm *lvm)
+{
+	cleanup_free char *devices = devices_text(lvm->devices);
+	return lvm->devices && lvm->devices->n && !*devices;
+}
+
+/* arguments[0] is the command; options of ours come after it. */
+static int run(const struct lvm *lvm, const char *const *arguments, bool whole, char **out, char **errs)
+{
+	cleanup_free char *devices = devices_text(lvm->devices);
+	cleanup_free const char **argv = xcalloc(LVM_ARGUMENTS_MAX + 8, sizeof(*argv));
+	size_t n = 0;
+	argv[n++] = "lvm";
+	argv[n++] = arguments[0];
+	argv[n++] = "--config";
+	argv[n++] = config;
+	if (*devices) {
+		argv[n++] = "--devices";
+		argv[n++] = devices;
+	}
+	for (size_t i = 1; arguments[i] && i < LVM_ARGUMENTS_MAX; i++)
+		argv[n++] = arguments[i];
+	return run_it(&(struct program){.argv = argv, .out = out, .errs = errs, .whole = whole});
+}
+
+/* Takes the next line of what lvm wrote, without its indentation; NULL at the end. */
+static char *next_line(char **rest)
+{
+	char *line = strsep(rest, "\n");
+	return line ? line + strspn(line, " ") : NULL;
+}
+
+static bool is_chatter(const char *line)
+{
+	static const char *const beginnings[] = {"WARNING:", "Rounding", "See ", "Run `", "Thin pool volume with"};
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		if (str_starts(line, beginnings[i]))
+			return true;
+	return !*line;
+}
+
+/* lvm says why in the first line that is more than a warning, and after it what it could therefore not do. */
+static const char *reason_of(char *errs)
+{
+	for (char *line; (line = next_line(&errs));)
+		if (!is_chatter(line))
+			return line;
+	return "it did not say why";
+}
+
+/* What lvm says of what people meet, as an errno and what to do. */
+static const struct {
+	const char *text;
+	int code;
+	const char *advice;
+} known[] = {
+	{"nsufficient free space", ENOSPC, "; add a device with vgextend, or ask for less"},
+	{"nsufficient suitable allocatable extents", ENOSPC, "; add a device with vgextend, or ask for less"},
+	{"not enough free", ENOSPC, "; add a device with vgextend, or ask for less"},
+	{"reached threshold", ENOSPC, "; extend the thin pool with lvextend"},
+	{" in use", EBUSY, ""},
+	{"contains a filesystem in use", EBUSY, ""},
+	{"already exists", EEXIST, ""},
+	{"while PVs are missing", ENODEV,
+	 "; bring the missing device back, or give it up with vgreduce --removemissing"},
+	{"with system ID", EPERM, "; another host holds it"},
+};
+
+static int explain(int status, char *errs, const char *what)
+{
+	if (status < 0 || status == 127)
+		return say(ENOENT, "%s: the program 'lvm' cannot be run (%s); install the package lvm2", what,
+			   status < 0 ? strerror(-status) : errs);
+	const char *reason = reason_of(errs);
+	size_t len = strlen(reason);
+	if (len && reason[len - 1] == '.')
+		len--;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strstr(reason, known[i].text))
+			return say(known[i].code, "%s: %.*s%s", what, (int)len, reason, known[i].advice);
+	return say(EIO, "%s: %.*s", what, (int)len, reason);
+}
+
+int lvm_change(const struct lvm *lvm, const char *what, const char *const *arguments)
+{
+	cleanup_free char *errs = NULL;
+	if (has_no_device(lvm))
+		return say(ENODEV, "%s: no device of volume group '%s' is there", what, lvm->group);
+	int status = run(lvm, arguments, true, NULL, &errs);
+	return status == 0 ? 0 : explain(status, errs, what);
+}
+
+/* A name that is not there makes lvm fail, after it has told of all that are. Any other complaint is an error: what
+ * could not be read must not look as if it were gone. */
+static bool only_absent(const char *errs)
+{
+	cleanup_free char *text = xstrdup(errs);
+	char *rest = text;
+	for (char *line; (line = next_line(&rest));)
+		if (!is_chatter(line) && !str_starts(line, "Failed to find logical volume") &&
+		    !(str_starts(line, "Volume group \"") && strstr(line, "\" not found")) &&
+		    !str_starts(line, "Cannot process volume group") &&
+		    !str_starts(line, "Failed to find physical volume"))
+			return false;
+	return true;
+}
+
+/* lvm lvs --reportformat json --units b --nosuffix -o lv_name,lv_size vg0/web
+ * {"report": [{"lv": [{"lv_name": "web", "lv_size": "67108864"}]}]} */
+int lvm_report(const struct lvm *lvm, const char *const *arguments, json_t **ret)
+{
+	const char *argv[LVM_ARGUMENTS_MAX] = {arguments[0], "--reportformat", "json", "--units", "b", "--nosuffix"};
+	cleanup_free char *out = NULL, *errs = NULL, *what = NULL;
+	size_t n = 6;
+	if (has_no_device(lvm)) { /* without a list lvm would look everywhere */
+		*ret = json_array();
+		return 0;
+	}
+	for (size_t i = 1; arguments[i] && n + 1 < ARRAY_SIZE(argv); i++)
+		argv[n++] = arguments[i];
+	int status = run(lvm, argv, false, &out, &errs);
+	what = xprintf("volume group '%s' cannot be looked at", lvm->group);
+	if (status != 0 && (status != 5 || !only_absent(errs)))
+		return explain(status, errs, what);
+	json_t *answer = json_loads(out, 0, NULL);
+	json_t *report = json_array_get(json_object_get(answer, "report"), 0);
+	*ret = json_incref(json_object_iter_value(json_object_iter(report)));
+	json_decref(answer);
+	return json_is_array(*ret) ? 0 : say(EPROTO, "%s: lvm's answer is no report", what);
+}
+
+const char *lvm_text(const json_t *row, const char *column)
+{
+	const char *text = json_string_value(json_object_get(row, column));
+	return text ? text : "";
+}
+
+uint64_t lvm_bytes(const json_t *row, const char *column)
+{
+	return strtoull(lvm_text(row, column), NULL, 10);
+}
+
+double lvm_percent(const json_t *row, const char *column)
+{
+	return strtod(lvm_text(row, column), NULL);
+}
+
+uint64_t lvm_identity(const json_t *row, const char *column)
+{
+	return host_hash(lvm_text(row, column)) | 1;
+}
+
+void lvm_tag(const json_t *row, const char *column, const char *beginning, char *ret, size_t size)
+{
+	cleanup_free char *tags = xstrdup(lvm_text(row, column));
+	char *rest = tags;
+	*ret = '\0';
+	for (char *tag; (tag = strsep(&rest, ","));)
+		if (str_starts(tag, beginning))
+			snprintf(ret, size, "%s", tag);
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes that are logical volumes: /dev/GROUP/NAME. The mark is a tag. What takes more than one command to be whole
+ * has another tag until then, with the number of the daemon that is at it: it is no volume, and is removed by whoever
+ * finds it. A new thin volume is whole at once, since there is nothing in it, and so is a linked clone, which is a thin
+ * snapshot: nothing of it depends on its base once it is there. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "core/env.h"
+#include "stord/image-internal.h"
+#include "stord/pool-lvm.h"
+
+struct lvm_volume {
+	uint64_t present;
+	const char *group, *thin_pool;
+	struct list devices;
+};
+enum { GROUP_ROW, THIN_POOL_ROW, DEVICES_ROW };
+
+static const struct field volume_rows[] = {
+	[GROUP_ROW] = F_STRING("volumeGroup", struct lvm_volume, group, .doc = "The volume group.", .example = "vg0"),
+	[THIN_POOL_ROW] = F_STRING("thinPool", struct lvm_volume, thin_pool,
+				   .doc = "The thin pool; none for an ordinary volume.", .example = "thin"),
+	[DEVICES_ROW] = F_LIST("devices", struct lvm_volume, devices, scalar_string, .doc = "What the group stands on.",
+			       .example = "/dev/disk/by-id/ata-SSD_1234"),
+};
+static const struct table volume_table = TABLE("volume of an lvm pool", struct lvm_volume, volume_rows);
+
+static const char columns[] =
+	"lv_name,lv_uuid,lv_size,lv_attr,lv_tags,data_percent,lv_health_status,vg_extent_size,origin";
+
+char *lvm_new_tag(void)
+{
+	return xprintf("weft-new:%s:", env.instance);
+}
+
+/* lvm has names of its own, but none with an underscore can come here. */
+static bool is_free_name(const char *name)
+{
+	return !str_starts(name, "snapshot") && !str_starts(name, "pvmove");
+}
+
+static bool lvm_address(struct lowering *l, const struct pool_state *pool, const char *name, struct volume_state *state)
+{
+	const struct lvm_spec *spec = pool->own;
+	struct arena *arena = lower_arena(l);
+	if (!is_free_name(name)) {
+		lower_refuse(l, "metadata.name",
+			     "lvm keeps names that begin with snapshot or pvmove for itself; choose "
+			     "another");
+		return false;
+	}
+	if (streq(name, spec->thin.name)) {
+		lower_refuse(l, "metadata.name", "'%s' is the thin pool's own name; choose another", name);
+		return false;
+	}
+	struct lvm_volume *own = arena_alloc(arena, sizeof(*own));
+	*own = (struct lvm_volume){
+		.present = 1 << GROUP_ROW | (spec->thin.name ? 1 << THIN_POOL_ROW : 0) |
+			   (spec->devices.n ? 1 << DEVICES_ROW : 0),
+		.group = spec->group,
+		.thin_pool = spec->thin.name,
+		.devices = lvm_devices(arena, spec),
+	};
+	state->own = own;
+	state->place = arena_printf(arena, "/dev/%s/%s", spec->group, name);
+	state->active = true;
+	state->present |= VOLUME_OWN | VOLUME_ACTIVE;
+	return true;
+}
+
+static bool lvm_link(struct lowering *l, const struct volume_state *base, struct volume_state *state)
+{
+	if (((const struct lvm_volume *)state->own)->thin_pool)
+		return true;
+	lower_refuse(l, "spec.base",
+		     "only a Pool of type lvm with a thinPool makes linked clones; `clone:` makes a full "
+		     "copy");
+	return false;
+}
+
+/* ---- in the child ---- */
+
+static struct lvm lvm_of(const struct volume_call *call)
+{
+	const struct lvm_volume *own = call->state->own;
+	return (struct lvm){.group = own->group, .devices = &own->devices};
+}
+
+/* "vg0/web" */
+static const char *full_name(const struct volume_call *call)
+{
+	return call->state->place + strlen("/dev/");
+}
+
+/* A thin volume that this child has just made is not asked after: that would cost half as much again. */
+static struct {
+	char place[IMAGE_TEXT_MAX];
+	struct image_state state;
+} made;
+
+/* "LVM-" and the identifiers of group and volume, without their dashes, as the kernel knows it. */
+static uint64_t identity_of_device(const char *place)
+{
+	cleanup_free char *real = realpath(place, NULL), *file = NULL, *uuid = NULL;
+	enum { PREFIX = 4 + 32, LENGTH = 32 };
+	char text[LENGTH + 7];
+	static const int groups[] = {6, 4, 4, 4, 4, 4, 6};
+	if (!real)
+		return 0;
+	file = xprintf("/sys/class/block/%s/dm/uuid", strrchr(real, '/') + 1);
+	if (file_read(file, 256, &uuid, NULL) < 0 || strlen(uuid) < PREFIX + LENGTH)
+		return 0;
+	const char *from = uuid + PREFIX;
+	char *to = text;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); from += groups[i++])
+		to += sprintf(to, "%s%.*s", i ? "-" : "", groups[i], from);
+	return host_hash(text) | 1;
+}
+
+/* A guest must not be given what is not what its name says: a thin pool, a snapshot's store, a mirror's leg. */
+static bool is_disk(const char *attributes)
+{
+	return *attributes && !strchr("tTeDdilpv", *attributes);
+}
+
+/* lvm tells hundredths of a percent, and thin pools give out 64 KiB at least. */
+static uint64_t allocated_of(uint64_t size, double percent)
+{
+	enum { CHUNK = 64 << 10 };
+	return ((uint64_t)((double)size * percent / 100) + CHUNK / 2) / CHUNK * CHUNK;
+}
+
+static void describe(const struct volume_call *call, const json_t *row, struct image_state *ret)
+{
+	const char *attributes = lvm_text(row, "lv_attr"), *health = lvm_text(row, "lv_health_status");
+	const struct lvm_volume *own = call->state->own;
+	uint64_t size = lvm_bytes(row, "lv_size");
+	bool thin = *attributes == 'V';
+	cleanup_free char *half_made = lvm_new_tag();
+	char tag[IMAGE_MARK_MAX];
+	lvm_tag(row, "lv_tags", half_made, tag, sizeof(tag));
+	if (*tag)
+		return;
+	*ret = (struct image_state){
+		.exists = true,
+		.regular = is_disk(attributes),
+		.readable = true,
+		.inactive = strlen(attributes) > 4 && attributes[4] != 'a',
+		.size = size,
+		.grain = lvm_bytes(row, "vg_extent_size"),
+		.allocated = thin ? allocated_of(size, lvm_percent(row, "data_percent")) : size,
+		.stamp = {.inode = lvm_identity(row, "lv_uuid"), .size = size},
+	};
+	lvm_tag(row, "lv_tags", "weft:", ret->mark, sizeof(ret->mark));
+	/* Where the base has gone meanwhile nothing is missing. */
+	if (call->state->base && *lvm_text(row, "origin"))
+		snprintf(ret->stamp.backing, sizeof(ret->stamp.backing), "/dev/%s/%s", own->group,
+			 lvm_text(row, "origin"));
+	else if (call->state->base)
+		snprintf(ret->stamp.backing, sizeof(ret->stamp.backing), "%s", call->state->base);
+	if (streq(health, "partial"))
+		snprintf(ret->health, sizeof(ret->health),
+			 "a device that volume '%s' stands on is missing; what is there of it cannot be relied on",
+			 lvm_text(row, "lv_name"));
+}
+
+/* One answer of lvm serves all volumes that are looked at in this child. */
+static int read_row(const struct volume_call *call, json_t **ret)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_json json_t *rows = NULL;
+	int code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), NULL}, &rows);
+	*ret = json_incref(json_array_get(rows, 0));
+	return code;
+}
+
+static int lvm_look(const struct volume_call *call, struct image_state *ret)
+{
+	cleanup_json json_t *row = NULL;
+	if (streq(made.place, call->state->place)) {
+		*ret = made.state;
+		return 0;
+	}
+	int code = read_row(call, &row);
+	if (!code && row)
+		describe(call, row, ret);
+	return code;
+}
+
+/* Nothing is allocated of it yet. */
+static void note_made(const struct volume_call *call)
+{
+	struct image_state *state = &made.state;
+	cleanup_close int fd = open(call->state->place, O_RDONLY | O_CLOEXEC);
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	uint64_t identity = identity_of_device(call->state->place);
+	if (size <= 0 || !identity)
+		return;
+	*state = (struct image_state){
+		.exists = true,
+		.regular = true,
+		.readable = true,
+		.size = (uint64_t)size,
+		.grain = (uint64_t)size - call->state->size + 1,
+		.stamp = {.inode = identity, .size = (uint64_t)size},
+	};
+	snprintf(state->mark, sizeof(state->mark), "%s", call->mark);
+	snprintf(made.place, sizeof(made.place), "%s", call->state->place);
+}
+
+/* lvm lvcreate -n web --addtag TAG -V 8589934592b -T vg0/thin, or -L 8589934592b vg0. Of an ordinary volume the
+ * beginning is zeroed, and what else lvm knows to be a sign of something: that was somebody's who is gone. */
+static int create_empty(const struct volume_call *call, const char *tag, uint64_t bytes)
+{
+	const struct lvm_volume *own = call->state->own;
+	const struct lvm lvm = lvm_of(call);
+	cleanup_free char *size = xprintf("%llub", (unsigned long long)bytes);
+	cleanup_free char *pool = xprintf("%s/%s", own->group, own->thin_pool ? own->thin_pool : "");
+	cleanup_free char *what = xprintf("volume '%s' cannot be made", call->name);
+	const char *thin[] = {"lvcreate", "-n", call->name, "--addtag", tag, "-Wn", "-V", size, "-T", pool, NULL};
+	const char *ordinary[] = {"lvcreate", "-n",  call->name, "--addtag", tag,        "-y",
+				  "-Wy",      "-Zy", "-L",       size,       own->group, NULL};
+	return lvm_change(&lvm, what, own->thin_pool ? thin : ordinary);
+}
+
+/* lvm lvcreate -s -kn -n web --addtag TAG vg0/base: as large as its base, and in use at once. */
+static int create_linked(const struct volume_call *call, const char *tag)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_free char *what = xprintf("linked clone '%s' cannot be made", call->name);
+	const char *base = call->state->base + strlen("/dev/");
+	return lvm_change(&lvm, what,
+			  (const char *[]){"lvcreate", "-s", "-kn", "-n", call->name, "--addtag", tag, base, NULL});
+}
+
+static int create(const struct volume_call *call, const char *tag, uint64_t bytes)
+{
+	return call->state->base ? create_linked(call, tag) : create_empty(call, tag, bytes);
+}
+
+static int discard(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_free char *what = xprintf("volume '%s' cannot be removed", call->name);
+	return lvm_change(&lvm, what, (const char *[]){"lvremove", "-y", full_name(call), NULL});
+}
+
+/* What was left half-made under this name; anything else stays, and is in the way. */
+static int clear_half_made(const struct volume_call *call)
+{
+	cleanup_json json_t *row = NULL;
+	cleanup_free char *beginning = lvm_new_tag();
+	char tag[IMAGE_MARK_MAX];
+	int code = read_row(call, &row);
+	if (code || !row)
+		return code;
+	lvm_tag(row, "lv_tags", beginning, tag, sizeof(tag));
+	return *tag ? discard(call) : 0;
+}
+
+static struct image image_of(const struct volume_call *call)
+{
+	const struct volume_state *state = call->state;
+	return (struct image){
+		.dir = "/",
+		.file = state->place + 1,
+		.format = IMAGE_RAW,
+		.size = state->size,
+		.source = state->clone ? state->clone : state->source,
+		.source_sha256 = state->clone ? NULL : state->source_sha256,
+		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
+		.source_is_volume = state->clone,
+	};
+}
+
+/* How large it is to be; without a size of its own as large as what it begins as, in whole sectors. */
+static int size_of(const struct volume_call *call, const struct image *image, uint64_t *ret)
+{
+	enum { SECTOR = 512 };
+	uint64_t size = call->state->size;
+	int code = !size && image->source ? image_check_source(image, &size) : 0;
+	*ret = (size + SECTOR - 1) / SECTOR * SECTOR;
+	return code;
+}
+
+static int lvm_grow(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_free char *size = xprintf("%llub", (unsigned long long)call->state->size);
+	cleanup_free char *what = xprintf("volume '%s' cannot grow", call->name);
+	return lvm_change(&lvm, what, (const char *[]){"lvextend", "-L", size, full_name(call), NULL});
+}
+
+/* A linked clone that is to be larger than its base. */
+static int grow_clone(const struct volume_call *call)
+{
+	cleanup_json json_t *row = NULL;
+	int code = read_row(call, &row);
+	return code || lvm_bytes(row, "lv_size") >= call->state->size ? code : lvm_grow(call);
+}
+
+static int make_in_steps(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of(call);
+	const struct image image = image_of(call);
+	cleanup_free char *beginning = lvm_new_tag(), *tag = xprintf("%s%d", beginning, (int)getppid());
+	cleanup_free char *what = xprintf("volume '%s' cannot be marked", call->name);
+	uint64_t size;
+	int code = size_of(call, &image, &size);
+	if (!code)
+		code = clear_half_made(call);
+	if (!code)
+		code = create(call, tag, size);
+	if (code)
+		return code;
+	if (image.source)
+		code = image_fill(&image);
+	else if (call->state->base && call->state->size)
+		code = grow_clone(call);
+	if (!code)
+		code = lvm_change(
+			&lvm, what,
+			(const char *[]){"lvchange", "--deltag", tag, "--addtag", call->mark, full_name(call), NULL});
+	if (code)
+		discard(call);
+	return code;
+}
+
+static int lvm_make(const struct volume_call *call)
+{
+	const struct volume_state *state = call->state;
+	bool empty_thin =
+		((const struct lvm_volume *)state->own)->thin_pool && !state->source && !state->clone && !state->base;
+	if (!empty_thin && !(state->base && !state->size))
+		return make_in_steps(call);
+	int code = create(call, call->mark, state->size);
+	if (code == EEXIST) { /* perhaps what was left half-made when it was to begin otherwise */
+		code = clear_half_made(call);
+		code = code ? code : create(call, call->mark, state->size);
+	}
+	if (!code && empty_thin)
+		note_made(call);
+	return code;
+}
+
+static int tag_and_activate(const struct volume_call *call, const struct image_state *state)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_free char *what = xprintf("volume '%s' cannot be changed", call->name);
+	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
+	int code = 0;
+	if (!state->mark[0] || str_starts(state->mark, ours)) /* else it is another weft's, and stays that one's */
+		code = streq(state->mark, call->mark) ? 0
+						      : lvm_change(&lvm, what,
+								   (const char *[]){"lvchange", "--addtag", call->mark,
+										    full_name(call), NULL});
+	if (!code && state->inactive)
+		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
+	/* One that was suspended, as an interrupted command leaves it, is active but hangs. */
+	if (!code && state->inactive)
+		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "--refresh", full_name(call), NULL});
+	return code;
+}
+
+static int lvm_update(const struct volume_call *call)
+{
+	struct image_state state = {0};
+	int code = lvm_look(call, &state);
+	if (!code && !state.exists)
+		code = say(ENOENT, "volume '%s' is gone", full_name(call));
+	if (!code)
+		code = tag_and_activate(call, &state);
+	if (!code && call->grow && state.size < call->state->size)
+		code = lvm_grow(call);
+	return code;
+}
+
+static int lvm_remove(const struct volume_call *call)
+{
+	struct image_state state = {0};
+	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
+	int code = lvm_look(call, &state);
+	if (code || !state.exists)
+		return code;
+	if (!str_starts(state.mark, ours))
+		return say(EPERM, "logical volume '%s' does not carry weft's mark and is left alone", full_name(call));
+	return discard(call);
+}
+
+const struct volume_verbs lvm_volumes = {
+	.table = &volume_table,
+	.formats = 1 << IMAGE_RAW,
+	.format = IMAGE_RAW,
+	.attach = STORD_BLOCK,
+	.address = lvm_address,
+	.look = lvm_look,
+	.make = lvm_make,
+	.change = lvm_update,
+	.remove = lvm_remove,
+	.link = lvm_link,
+};
