@@ -132,6 +132,11 @@ static inline bool is_present(const void *spec, const struct table *table, const
 }
 
 const struct field *table_field(const struct table *table, const char *name); /* NULL if there is none */
+/* Says that a row, by name, is there. */
+static inline void mark_present(void *spec, const struct table *table, const char *name)
+{
+	*present_of(spec) |= UINT64_C(1) << (table_field(table, name) - table->fields);
+}
 /* The row whose fields stand beside the table's own; NULL if there is none. */
 const struct field *table_beside(const struct table *table);
 /* The table's own row of that name, or the one among what may stand beside it; NULL if there is none. */

@@ -9,6 +9,7 @@
  *     groups  supplementary groups, comma separated
  *     log     file that stdout and stderr are appended to; left out: /dev/null
  *     net     "1": ambient CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE
+ *     bind    "TO FROM": the program sees the directory FROM as TO, which is made if it is missing; repeated
  *     answer  "INDEX": descriptor INDEX of the message is a pipe to answer at; only with --unit
  *     file    "TARGET FLAGS MEMFD PATH": open PATH with FLAGS as descriptor TARGET; MEMFD 1: a sealed copy of it in
  *             memory

@@ -76,6 +76,10 @@ static int make_request(const struct launch_spec *spec, int answer_fd, int fds[s
 		request_add(to, "log", spec->log_path);
 	if (spec->keep_net_admin)
 		request_add(to, "net", "1");
+	for (size_t i = 0; i < spec->n_binds; i++) {
+		cleanup_free char *text = xprintf("%s %s", spec->binds[i].to, spec->binds[i].from);
+		request_add(to, "bind", text);
+	}
 	int r = add_files(to, spec, fds, n_fds, err);
 	if (r < 0)
 		return r;

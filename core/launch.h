@@ -24,6 +24,9 @@ struct launch_file {
 	 * begins until it ends; EBUSY if somebody has locked it. Where files cannot be locked it is just open. */
 	uint64_t lock_byte;
 };
+struct launch_bind {
+	const char *from, *to; /* `to` is made if it is missing, and has no blanks */
+};
 struct launch_spec {
 	const char *name;        /* unit name without suffix: "weft-guest-web" */
 	const char *description; /* of the unit: "dnsmasq of network lan"; NULL: its name */
@@ -34,6 +37,9 @@ struct launch_spec {
 	const char *log_path; /* stdout and stderr are appended here; NULL: /dev/null */
 	const struct launch_file *files;
 	size_t n_files;
+	/* Directories that the program sees elsewhere, in a mount namespace of its own: for programs with fixed paths. */
+	const struct launch_bind *binds;
+	size_t n_binds;
 	unsigned deadline_ms; /* for exec to have happened; 0: 10 s */
 	bool keep_net_admin; /* dnsmasq: ambient CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE for a non-root user */
 };

@@ -11,6 +11,9 @@
 struct open_file {
 	int fd, target;
 };
+struct bind_mount {
+	const char *from, *to;
+};
 struct request {
 	char *text; /* owns all strings */
 	char **argv;
@@ -20,6 +23,8 @@ struct request {
 	int answer;              /* descriptor to answer at; 0: none, the launcher is weftd's child */
 	struct open_file *files; /* opened, not at their targets yet */
 	size_t n_files, cap_files;
+	struct bind_mount *binds;
+	size_t n_binds, cap_binds;
 };
 
 /* Reads the request from the socket and opens its files. */

@@ -118,6 +118,16 @@ static void lock_file(struct request *request, const char *value)
 	add_fd(request, fd, target);
 }
 
+static void add_bind(struct request *request, char *value)
+{
+	char *blank = strchr(value, ' ');
+	if (*value != '/' || !blank || blank[1] != '/')
+		die(EPROTO, "bind '%s' cannot be understood", value);
+	*blank = '\0';
+	grow(request->binds, request->n_binds, request->cap_binds);
+	request->binds[request->n_binds++] = (struct bind_mount){.to = value, .from = blank + 1};
+}
+
 static void take_pair(struct request *request, const char *name, char *value, const int *fds, size_t n_fds)
 {
 	if (streq(name, "arg")) {
@@ -132,6 +142,8 @@ static void take_pair(struct request *request, const char *name, char *value, co
 		request->log = value;
 	} else if (streq(name, "net")) {
 		request->net = true;
+	} else if (streq(name, "bind")) {
+		add_bind(request, value);
 	} else if (streq(name, "answer")) {
 		size_t index = strtoul(value, NULL, 10);
 		if (index < 1 || index >= n_fds)

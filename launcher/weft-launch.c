@@ -4,7 +4,9 @@
  * the helper, and stays until exec has happened: the helper holds a pipe that closes on exec, and what it says there is
  * an error. As the command of a transient service (--unit) it becomes the helper itself. */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -132,6 +134,23 @@ static unsigned long long own_start_time(void)
 	return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
+/* What the host mounts and unmounts later still comes in; what is bound here is seen by this program alone. */
+static void bind_directories(const struct request *request)
+{
+	if (!request->n_binds)
+		return;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		die(errno, "mount namespace: %s", strerror(errno));
+	for (size_t i = 0; i < request->n_binds; i++) {
+		const struct bind_mount *bind = &request->binds[i];
+		int r = mkdir_all(bind->to, 0755);
+		if (r < 0)
+			die(-r, "make %s: %s", bind->to, strerror(-r));
+		if (mount(bind->from, bind->to, NULL, MS_BIND, NULL) < 0)
+			die(errno, "mount %s at %s: %s", bind->from, bind->to, strerror(errno));
+	}
+}
+
 static void run_helper(struct request *request, const struct credentials *credentials, int log_fd)
 	__attribute__((noreturn));
 static void run_helper(struct request *request, const struct credentials *credentials, int log_fd)
@@ -143,6 +162,7 @@ static void run_helper(struct request *request, const struct credentials *creden
 	/* If weftd has given up meanwhile, this ends the launcher by SIGPIPE: nobody would know of the helper. */
 	dprintf(answer_fd, "%d %llu\n", getpid(), own_start_time());
 	place_descriptors(request, log_fd);
+	bind_directories(request);
 	credentials_take(credentials);
 	environ = environment;
 	execvpe(request->argv[0], request->argv, environment);

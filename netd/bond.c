@@ -101,6 +101,7 @@ static const struct field bond_rows[] = {
 	      .doc = "How often multicast is asked for anew then.", .example = "1"),
 	LINK_MAC_ROW(struct bond_spec),
 	LINK_BRIDGE_ROW(struct bond_spec),
+	LINK_DHCP_ROWS(struct bond_spec),
 	LINK_COMMON_ROWS(struct bond_spec),
 };
 static const struct table bond_table = TABLE("Bond", struct bond_spec, bond_rows);

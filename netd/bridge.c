@@ -63,6 +63,7 @@ static const struct field bridge_rows[] = {
 	F_BOOL("multicastQuerier", struct bridge_spec, multicast_querier, .def = "false",
 	       .doc = "Whether the bridge itself asks who wants multicast."),
 	LINK_MAC_ROW(struct bridge_spec),
+	LINK_DHCP_ROWS(struct bridge_spec),
 	LINK_COMMON_ROWS(struct bridge_spec),
 };
 static const struct table bridge_table = TABLE("Bridge", struct bridge_spec, bridge_rows);

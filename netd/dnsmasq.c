@@ -47,7 +47,7 @@ static void observe(struct op *op)
 		if (started)
 			*seen = *started;
 		seen->pid = (uint32_t)id.pid;
-		seen->present |= UINT64_C(1) << (table_field(op->class->table, "pid") - op->class->table->fields);
+		mark_present(seen, op->class->table, "pid");
 		op->obs.owner = OWNER_OURS;
 		op->obs.incarnation = id.start << 22 ^ (uint64_t)id.pid;
 		if (streq(dnsmasq_user(op->key), "root"))

@@ -13,10 +13,8 @@
 #ifndef WEFT_NETD_DNSMASQ_H
 #define WEFT_NETD_DNSMASQ_H
 
-#include <jansson.h>
-
-#include "core/launch.h"
 #include "core/resource.h"
+#include "netd/helper.h"
 
 struct dns_record {
 	uint64_t present;
@@ -90,8 +88,7 @@ char *dhcp_host_text(const char *name, const struct dhcp_host_spec *spec);
 typedef void dhcp_host_fn(void *ctx, const struct dhcp_host_spec *host);
 void dhcp_host_each(const char *network, dhcp_host_fn *fn, void *ctx);
 
-/* Processes: dnsmasq-process.c. All on the engine's thread. */
-typedef void dnsmasq_done_fn(void *ctx, const struct err *err); /* err NULL: done */
+/* Processes: dnsmasq-process.c. */
 /* The running dnsmasq of a network. False if there is none. It is watched from then on: its end marks dnsmasq/NETWORK
  * dirty. */
 bool dnsmasq_find(const char *network, struct process_id *ret);
@@ -101,11 +98,11 @@ struct dnsmasq_spec *dnsmasq_started_with(const char *network, const struct proc
 int dnsmasq_remember(const char *network, const struct process_id *id, const struct dnsmasq_spec *spec,
 		     struct err *err);
 /* Starts one with the configuration on disk; done when it serves. */
-void dnsmasq_start(const char *network, const struct dnsmasq_spec *spec, dnsmasq_done_fn *done, void *ctx);
+void dnsmasq_start(const char *network, const struct dnsmasq_spec *spec, helper_done_fn *done, void *ctx);
 /* The same with what it was started with before. */
-void dnsmasq_start_again(const char *network, dnsmasq_done_fn *done, void *ctx);
+void dnsmasq_start_again(const char *network, helper_done_fn *done, void *ctx);
 /* Ends the running one, if any; done when it is gone. */
-void dnsmasq_stop(const char *network, dnsmasq_done_fn *done, void *ctx);
+void dnsmasq_stop(const char *network, helper_done_fn *done, void *ctx);
 /* Makes the running one read hosts and records again. */
 void dnsmasq_reload(const char *network);
 /* Who dnsmasq can be, so that it can still read its files: "dnsmasq", "nobody", or "root" below a directory that is
@@ -136,6 +133,6 @@ void lease_parse(const char *text, lease_fn *fn, void *ctx, char **ret_duid);
 void lease_each(const char *network, lease_fn *fn, void *ctx, char **ret_duid);
 /* Takes leases away from a network's clients: those for which match() returns true. The running dnsmasq is told by a
  * release in the client's name; if that does not help, it is restarted over the edited file. */
-void lease_drop(const char *network, lease_fn *match, void *match_ctx, dnsmasq_done_fn *done, void *ctx);
+void lease_drop(const char *network, lease_fn *match, void *match_ctx, helper_done_fn *done, void *ctx);
 
 #endif

@@ -82,6 +82,13 @@ static bool in_our_namespace(const char *pid)
 	return streq(ours, theirs);
 }
 
+/* A dhcpcd for one link, as weft's own are, leaves others alone; one for all says so in its title. */
+static bool is_of_one_link(const char *pid, const char *comm)
+{
+	cleanup_free char *path = xprintf("/proc/%s/cmdline", pid);
+	return streq(comm, "dhcpcd") && !mentions(path, "[manager]");
+}
+
 /* Which rows have a process; a bit each. */
 static uint64_t running(void)
 {
@@ -93,7 +100,8 @@ static uint64_t running(void)
 			continue;
 		comm[strcspn(comm, "\n")] = '\0';
 		for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
-			if (streq(comm, managers[i].comm) && in_our_namespace(entry->d_name))
+			if (streq(comm, managers[i].comm) && in_our_namespace(entry->d_name) &&
+			    !is_of_one_link(entry->d_name, comm))
 				found |= (uint64_t)1 << i;
 	}
 	if (dir)

@@ -42,6 +42,7 @@ static const struct doctor_program programs[] = {
 	{"iptables", "--version", "iptables", "NAT and the protection of networks are made with it", FINDING_BAD},
 	{"nft", "--version", "nftables", "weft cannot tell whether somebody's rules drop what its networks live on",
 	 FINDING_WARN},
+	{"dhcpcd", "--version", "dhcpcd-base", "links with dhcp4 or dhcp6 get their addresses by it", FINDING_WARN},
 	{"ip", "-Version", "iproute2", "weft does not need it, but people do", FINDING_WARN},
 };
 

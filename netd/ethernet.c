@@ -10,6 +10,7 @@ struct ethernet_spec {
 static const struct field ethernet_rows[] = {
 	LINK_MAC_ROW(struct ethernet_spec),
 	LINK_BRIDGE_ROW(struct ethernet_spec),
+	LINK_DHCP_ROWS(struct ethernet_spec),
 	LINK_COMMON_ROWS(struct ethernet_spec),
 };
 static const struct table ethernet_table = TABLE("Ethernet", struct ethernet_spec, ethernet_rows);

@@ -172,7 +172,7 @@ struct dropping {
 	char *network;
 	lease_fn *match;
 	void *match_ctx;
-	dnsmasq_done_fn *done;
+	helper_done_fn *done;
 	void *ctx;
 	char *duid;
 	struct lease *leases;
@@ -186,7 +186,7 @@ static void look_later(struct dropping *dropping);
 
 static void dropping_end(struct dropping *dropping, const struct err *err)
 {
-	dnsmasq_done_fn *done = dropping->done;
+	helper_done_fn *done = dropping->done;
 	void *ctx = dropping->ctx;
 	free(dropping->network);
 	free(dropping->duid);
@@ -324,7 +324,7 @@ static void release_one(struct dropping *dropping, const char *interface, const 
 	child_run(&spec);
 }
 
-void lease_drop(const char *network, lease_fn *match, void *match_ctx, dnsmasq_done_fn *done, void *ctx)
+void lease_drop(const char *network, lease_fn *match, void *match_ctx, helper_done_fn *done, void *ctx)
 {
 	struct dropping *dropping = xcalloc(1, sizeof(*dropping));
 	*dropping = (struct dropping){

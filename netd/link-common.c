@@ -2,6 +2,7 @@
 /* See link-common.h. */
 #include "netd/link-common.h"
 
+#include "netd/dhcp-client.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
 
@@ -20,9 +21,29 @@ static void check_addresses(const struct check *check, const struct list *addres
 	}
 }
 
+static void check_dhcp(const struct check *check, const struct link_common *common)
+{
+	const char *id = common->dhcp_client_id;
+	static const char *const details[] = {"dhcpMetric", "dhcpClientId"};
+	for (size_t i = 0; i < ARRAY_SIZE(details) && !common->dhcp4 && !common->dhcp6; i++) {
+		const struct field *row = table_field(check->object->kind->table, details[i]);
+		if (row && is_present(check->object->spec, check->object->kind->table, row))
+			check_fault(check, arena_printf(check->diags->arena, "spec.%s", details[i]),
+				    "nobody asks for an address here; write dhcp4: true or dhcp6: true");
+	}
+	if (id && !streq(id, "mac") && !streq(id, "duid") && !dhcp_client_id_valid(id))
+		check_fault(check, "spec.dhcpClientId",
+			    "a client id is mac, duid, or two to 64 bytes such as 01:52:54:00:07:00:01");
+	if ((common->dhcp4 || common->dhcp6) && common->bridge)
+		check_fault(check, common->dhcp4 ? "spec.dhcp4" : "spec.dhcp6",
+			    "a port of a bridge carries nothing of the host's own; ask for an address on bridge '%s'",
+			    common->bridge);
+}
+
 void link_common_check(const struct check *check)
 {
 	const struct link_common *common = check->object->spec;
+	check_dhcp(check, common);
 	check_addresses(check, &common->addresses);
 	routes_check(check, &common->routes, &common->addresses);
 	if (streq(common->bridge, check->object->name))
@@ -183,5 +204,6 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 		link_join(l, link, common->bridge, "spec.bridge");
 	want_addresses(l, object, link);
 	routes_want(l, link, &common->routes, &common->addresses);
+	link_dhcp_want(l, link, common);
 	return link;
 }

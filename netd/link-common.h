@@ -8,6 +8,7 @@
  *         F_BOOL("noisy", struct dummy_spec, noisy, .doc = "..."),
  *         LINK_MAC_ROW(struct dummy_spec),
  *         LINK_BRIDGE_ROW(struct dummy_spec),
+ *         LINK_DHCP_ROWS(struct dummy_spec),
  *         LINK_COMMON_ROWS(struct dummy_spec),
  *     };
  *
@@ -27,6 +28,9 @@ struct link_common {
 	struct list addresses; /* struct ip_prefix */
 	struct list routes;    /* struct route_row */
 	bool up, adopt;
+	bool dhcp4, dhcp6; /* of links with LINK_DHCP_ROWS, and so the next two */
+	uint32_t dhcp_metric;
+	const char *dhcp_client_id;
 };
 
 /* clang-format off */
@@ -49,6 +53,17 @@ struct link_common {
 #define LINK_BRIDGE_ROW(S) \
 	F_IFNAME("bridge", S, common.bridge, .ref = "*", \
 		 .doc = "Bridge that it is a port of; the same can be said by the Bridge's ports.", .example = "br7")
+/* For links that can ask for addresses: those with a MAC, and neighbours who hear a broadcast. */
+#define LINK_DHCP_ROWS(S) \
+	F_BOOL("dhcp4", S, common.dhcp4, .def = "false", \
+	       .doc = "Whether the host gets an IPv4 address on it by DHCP, with the routes that come along."), \
+	F_BOOL("dhcp6", S, common.dhcp6, .def = "false", \
+	       .doc = "Whether the host gets IPv6 addresses on it as the router says: by DHCPv6, its own, or both."), \
+	F_U32("dhcpMetric", S, common.dhcp_metric, .def = "1024", .min = 1, .max = INT32_MAX, \
+	      .doc = "Metric of the routes that come by dhcp4 and dhcp6; the lowest is used.", .example = "100"), \
+	F_STRING("dhcpClientId", S, common.dhcp_client_id, .def = "mac", \
+		 .doc = "What dhcp4 tells the server that it is: mac, duid, or bytes.", \
+		 .example = "01:52:54:00:07:00:01")
 /* clang-format on */
 
 /* Rules of the rows above. */

@@ -12,6 +12,7 @@ struct dummy_spec {
 static const struct field dummy_rows[] = {
 	LINK_MAC_ROW(struct dummy_spec),
 	LINK_BRIDGE_ROW(struct dummy_spec),
+	LINK_DHCP_ROWS(struct dummy_spec),
 	LINK_COMMON_ROWS(struct dummy_spec),
 };
 static const struct table dummy_table = TABLE("Dummy", struct dummy_spec, dummy_rows);

@@ -25,6 +25,7 @@ static const struct field geneve_rows[] = {
 	      .doc = "Hops that its packets may take; 0: as many as the host's."),
 	LINK_MAC_ROW(struct geneve_spec),
 	LINK_BRIDGE_ROW(struct geneve_spec),
+	LINK_DHCP_ROWS(struct geneve_spec),
 	LINK_COMMON_ROWS(struct geneve_spec),
 };
 static const struct table geneve_table = TABLE("Geneve", struct geneve_spec, geneve_rows);

@@ -9,6 +9,7 @@ static const struct field gretap_rows[] = {
 	IP_TUNNEL_KEY_ROW,
 	LINK_MAC_ROW(struct ip_tunnel_spec),
 	LINK_BRIDGE_ROW(struct ip_tunnel_spec),
+	LINK_DHCP_ROWS(struct ip_tunnel_spec),
 	LINK_COMMON_ROWS(struct ip_tunnel_spec),
 };
 static const struct table gretap_table = TABLE("Gretap", struct ip_tunnel_spec, gretap_rows);

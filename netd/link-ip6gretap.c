@@ -9,6 +9,7 @@ static const struct field ip6gretap_rows[] = {
 	IP_TUNNEL_KEY_ROW,
 	LINK_MAC_ROW(struct ip_tunnel_spec),
 	LINK_BRIDGE_ROW(struct ip_tunnel_spec),
+	LINK_DHCP_ROWS(struct ip_tunnel_spec),
 	LINK_COMMON_ROWS(struct ip_tunnel_spec),
 };
 static const struct table ip6gretap_table = TABLE("Ip6gretap", struct ip_tunnel_spec, ip6gretap_rows);

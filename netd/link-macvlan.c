@@ -26,6 +26,7 @@ static const struct field macvlan_rows[] = {
 	       .doc = "Whether it and its like on the link reach each other: bridge: yes; vepa: by way of the switch; "
 		      "private: no. passthru: it has the link for itself."),
 	LINK_MAC_ROW(struct macvlan_spec),
+	LINK_DHCP_ROWS(struct macvlan_spec),
 	LINK_COMMON_ROWS(struct macvlan_spec),
 };
 static const struct table macvlan_table = TABLE("Macvlan", struct macvlan_spec, macvlan_rows);

@@ -40,6 +40,7 @@ static const struct field veth_rows[] = {
 		 .doc = "The other end; the MTU is that of both."),
 	LINK_MAC_ROW(struct veth_spec),
 	LINK_BRIDGE_ROW(struct veth_spec),
+	LINK_DHCP_ROWS(struct veth_spec),
 	LINK_COMMON_ROWS(struct veth_spec),
 };
 static const struct table veth_table = TABLE("Veth", struct veth_spec, veth_rows);

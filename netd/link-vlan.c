@@ -28,6 +28,7 @@ static const struct field vlan_rows[] = {
 	       .doc = "The tag's sort: 802.1Q, or 802.1ad for the outer one of two."),
 	LINK_MAC_ROW(struct vlan_spec),
 	LINK_BRIDGE_ROW(struct vlan_spec),
+	LINK_DHCP_ROWS(struct vlan_spec),
 	LINK_COMMON_ROWS(struct vlan_spec),
 };
 static const struct table vlan_table = TABLE("Vlan", struct vlan_spec, vlan_rows);

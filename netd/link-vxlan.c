@@ -43,6 +43,7 @@ static const struct field vxlan_rows[] = {
 	      .doc = "Hops that its packets may take; 0: as many as the host's packets, in a group 1."),
 	LINK_MAC_ROW(struct vxlan_spec),
 	LINK_BRIDGE_ROW(struct vxlan_spec),
+	LINK_DHCP_ROWS(struct vxlan_spec),
 	LINK_COMMON_ROWS(struct vxlan_spec),
 };
 static const struct table vxlan_table = TABLE("Vxlan", struct vxlan_spec, vxlan_rows);

@@ -31,11 +31,6 @@ static struct ip_range default_range6(const struct ip_prefix *address)
 	return range;
 }
 
-static void set_row(void *spec, const struct table *table, const char *row)
-{
-	*present_of(spec) |= UINT64_C(1) << (table_field(table, row) - table->fields);
-}
-
 static const struct table *subnet_table(void)
 {
 	return table_field(&netd_dnsmasq_table, "subnets")->table;
@@ -45,7 +40,7 @@ static void set_range(struct dnsmasq_subnet *subnet, const struct ip_range *rang
 {
 	subnet->range = *range;
 	subnet->anyone = true;
-	set_row(subnet, subnet_table(), "range");
+	mark_present(subnet, subnet_table(), "range");
 }
 
 /* Fills in how one of the host's addresses is served; false if it is not. */
@@ -58,7 +53,7 @@ static bool serve_subnet(const struct network_spec *spec, const struct ip_prefix
 	subnet->dhcp = four ? network_has(spec, "dhcp") : spec->ipv6.mode == IPV6_DHCP || spec->ipv6.mode == IPV6_BOTH;
 	subnet->slaac = !four && (spec->ipv6.mode == IPV6_SLAAC || spec->ipv6.mode == IPV6_BOTH);
 	for (const char *const *row = (const char *const[]){"address", "anyone", "dhcp", "slaac", NULL}; *row; row++)
-		set_row(subnet, subnet_table(), *row);
+		mark_present(subnet, subnet_table(), *row);
 	if (four && network_dhcp_has(dhcp, "range") && prefix_contains(address, &dhcp->range.first))
 		set_range(subnet, &dhcp->range);
 	if (!four && subnet->dhcp) {
@@ -152,7 +147,7 @@ struct want *network_want_services(struct lowering *l, const struct object *netw
 	static const char *const always[] = {"interface", "subnets", "lease",    "maxLeases",    "router",
 					     "mtu",       "domain",  "upstream", "hostResolver", "records"};
 	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
-		set_row(&to, table, always[i]);
+		mark_present(&to, table, always[i]);
 	struct want *server = want(l, &netd_dnsmasq_class, &to, "%s", network->name);
 	want_hosts(l, network);
 	return server;

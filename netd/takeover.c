@@ -15,6 +15,7 @@
 #include <linux/rtnetlink.h>
 
 #include "netd/aside-route.h"
+#include "netd/dhcp-client.h"
 #include "netd/netlink-rows.h"
 
 /* ---- what is taken over ---- */
@@ -97,8 +98,15 @@ const struct holdings *takeover_read(struct lowering *l, const char *link)
 struct moving {
 	struct lowering *l;
 	const struct takeover *t;
+	struct want *leases[2]; /* of IPv4 and IPv6: that a client of its own has; NULL: it has none of that family */
 	struct want **addresses, **asides; /* of the addresses, in their order */
 };
+
+/* That its own client has been given what another one leased for the port; NULL: what the address has is moved. */
+static struct want *lease_of(const struct moving *m, const struct held_address *held)
+{
+	return held->lease_s ? m->leases[held->address.ip.family == 6] : NULL;
+}
 
 static struct want *want_address(const struct moving *m, const struct held_address *held)
 {
@@ -147,7 +155,10 @@ static void move_addresses(struct moving *m)
 	m->asides = arena_alloc(lower_arena(m->l), (n + 1) * sizeof(*m->asides));
 	for (size_t i = 0; i < n; i++) {
 		const struct held_address *held = address_at(holdings, i);
-		struct want *address = want_address(m, held), *aside = set_aside(m, held);
+		struct want *lease = lease_of(m, held), *address = lease ? NULL : want_address(m, held);
+		struct want *aside = set_aside(m, held);
+		after(m->l, aside, lease);
+		handover(m->l, lease, aside);
 		after(m->l, m->t->port, address);
 		after(m->l, aside, m->t->port);
 		handover(m->l, address, aside);
@@ -178,12 +189,39 @@ static struct want *want_route(const struct moving *m, const struct held_route *
 	return route_want(m->l, &there, &spec);
 }
 
+/* Does the bridge's own client bring such a route along? */
+static struct want *lease_for(const struct moving *m, const struct held_route *held, const struct route_key *key)
+{
+	bool brought = held->route.protocol == RTPROT_DHCP || held->route.protocol == RTPROT_RA ||
+		       (!key->to.len && key->table == ROUTE_TABLE_MAIN);
+	return brought ? m->leases[key->to.ip.family == 6] : NULL;
+}
+
+/* The port's own goes when the bridge's client has brought one, and comes back after the port has left. */
+static void leave_route(const struct moving *m, const struct held_route *held, struct want *lease)
+{
+	struct want *aside = set_route_aside(m, held);
+	after(m->l, aside, m->t->port);
+	after(m->l, aside, lease);
+	handover(m->l, aside, m->t->port);
+	handover(m->l, lease, aside);
+	for (size_t i = 0; i < m->t->holdings->addresses.n; i++)
+		after(m->l, m->asides[i], aside);
+}
+
 static void move_route(const struct moving *m, const struct held_route *held)
 {
 	struct route_key key;
 	struct err err;
 	if (route_key_parse(held->key, &key, &err) < 0)
 		return;
+	if (!key.to.len && key.table == ROUTE_TABLE_MAIN)
+		want_guards_gateway(m->t->port);
+	struct want *lease = lease_for(m, held, &key);
+	if (lease) {
+		leave_route(m, held, lease);
+		return;
+	}
 	bool ip6 = key.to.ip.family == 6;
 	struct want *route = want_route(m, held, &key), *aside = ip6 ? set_route_aside(m, held) : NULL;
 	route->adopt = !ip6;
@@ -193,6 +231,7 @@ static void move_route(const struct moving *m, const struct held_route *held)
 		if (address_at(m->t->holdings, i)->address.ip.family != key.to.ip.family)
 			continue;
 		needs(m->l, route, m->addresses[i]);
+		needs(m->l, route, lease_of(m, address_at(m->t->holdings, i)));
 		after(m->l, m->asides[i], route);
 	}
 	if (ip6) {
@@ -202,8 +241,6 @@ static void move_route(const struct moving *m, const struct held_route *held)
 	} else {
 		handover(m->l, route, m->t->port);
 	}
-	if (!key.to.len && key.table == ROUTE_TABLE_MAIN)
-		want_guards_gateway(m->t->port);
 }
 
 /* ---- what it costs ---- */
@@ -227,12 +264,36 @@ static void tell_leases(const struct moving *m)
 		const struct held_address *held = address_at(holdings, i);
 		if (!held->lease_s)
 			continue;
-		want_cost(m->l, m->t->port, "master",
-			  "the address %s of %s is leased for another %s: %s keeps it then, and whoever renews it on "
-			  "%s puts it back there each time",
-			  prefix_text(&held->address, text), m->t->port->key, time_left(held->lease_s, left),
-			  m->t->to->key, m->t->port->key);
+		prefix_text(&held->address, text);
+		if (lease_of(m, held))
+			want_cost(
+				m->l, m->t->port, "master",
+				"the address %s of %s is leased: %s asks for it by its own client, and until that has "
+				"been answered, a second or two, answers may get lost; whoever leased it on %s is to "
+				"be stopped",
+				text, m->t->port->key, m->t->to->key, m->t->port->key);
+		else
+			want_cost(m->l, m->t->port, "master",
+				  "the address %s of %s is leased for another %s: %s keeps it then, and whoever renews "
+				  "it on %s puts it back there each time; dhcp%d: true has %s ask for it itself",
+				  text, m->t->port->key, time_left(held->lease_s, left), m->t->to->key, m->t->port->key,
+				  held->address.ip.family, m->t->to->key);
 	}
+}
+
+/* Its client asks once the port has joined, over which it is answered. */
+static void want_leases(struct moving *m)
+{
+	for (size_t i = 0; i < m->t->holdings->addresses.n; i++) {
+		const struct held_address *held = address_at(m->t->holdings, i);
+		bool ip6 = held->address.ip.family == 6;
+		if (held->lease_s && !m->leases[ip6])
+			m->leases[ip6] = link_dhcp_want_known(m->l, m->t->to, ip6 ? 6 : 4);
+	}
+	struct want *client = want_find(m->l, netd_dhcp_client_class.name, m->t->to->key);
+	after(m->l, client, m->t->port);
+	for (size_t i = 0; i < ARRAY_SIZE(m->leases); i++)
+		handover(m->l, m->leases[i], m->t->port);
 }
 
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path)
@@ -246,6 +307,7 @@ void takeover_want(struct lowering *l, const struct takeover *takeover, const ch
 			"encapsulation; take it away first",
 			list_at(&holdings->immovable, const char *, i), takeover->port->key);
 	lower_at(l, path);
+	want_leases(&m);
 	move_addresses(&m);
 	for (size_t i = 0; i < holdings->routes.n; i++)
 		move_route(&m, route_at(holdings, i));

@@ -26,6 +26,7 @@ static const struct field tap_rows[] = {
 	       .doc = "Whether frames carry a virtio header until the program that opens it says otherwise."),
 	LINK_MAC_ROW(struct tap_spec),
 	LINK_BRIDGE_ROW(struct tap_spec),
+	LINK_DHCP_ROWS(struct tap_spec),
 	LINK_COMMON_ROWS(struct tap_spec),
 };
 static const struct table tap_table = TABLE("Tap", struct tap_spec, tap_rows);

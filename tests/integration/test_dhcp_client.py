@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host's own addresses by DHCP: a client for each link that asks, which works on by itself; what becomes of it when server, client or weftd go away."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dhcp import Server
+from harness import wait_until
+
+pytestmark = [pytest.mark.needs("dhcpcd"), pytest.mark.needs("dnsmasq")]
+LINK = """
+apiVersion: weft/v1
+kind: Ethernet
+metadata: {name: eth0}
+spec: {dhcp4: true, dhcpMetric: 77%s}
+"""
+BRIDGE = """
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: br1}
+spec: {ports: [eth0], takeover: eth0, dhcp4: true%s}
+"""
+
+
+@pytest.fixture
+def servers():
+    """They stay until their hosts are gone."""
+    made = []
+    yield made
+    for server in made:
+        server.close()
+
+
+@pytest.fixture
+def host(servers, make_host):
+    """With a DHCP server as host.server, on the far side of eth0."""
+    def before(host):
+        host.server = Server(host)
+        servers.append(host.server)
+        host.wait_quiet()
+    return make_host(before=before)
+
+
+def address(host, link="eth0", family=4):
+    """The one that is leased, if there is one."""
+    option = "-4" if family == 4 else "-6"
+    found = [a for l in host.json("ip", option, "-j", "addr", "show", "dev", link, "scope", "global") for a in l["addr_info"] if a.get("dynamic")]
+    return found[0]["local"] if found else None
+
+
+def default_routes(host, option="-4"):
+    return [(r["dev"], r.get("gateway"), r.get("metric")) for r in host.json("ip", option, "-j", "route", "show", "default")]
+
+
+def details(host):
+    """What weft tells of the client on eth0."""
+    return host.objects("ethernet", "eth0")[0]["status"]["details"]["dhcp-client"]
+
+
+def client(host):
+    """The first of the client's processes, as weft has noted it."""
+    pid = details(host)["pid"]
+    assert Path(f"/proc/{pid}").exists()
+    return pid
+
+
+def degraded(host, kind="ethernet", name="eth0"):
+    condition = host.condition(kind, name, "Degraded")
+    return condition["message"] if condition and condition["status"] == "True" else ""
+
+
+def outside_files():
+    """What a DHCP client usually writes to."""
+    return {path: Path(path).read_bytes() if Path(path).exists() else None for path in ("/etc/resolv.conf", "/etc/hostname", "/etc/dhcpcd.conf")} | {
+        directory: sorted(os.listdir(directory)) if os.path.isdir(directory) else [] for directory in ("/run/dhcpcd", "/var/lib/dhcpcd")}
+
+
+def test_an_address_with_its_routes_until_nobody_asks_any_more(host):
+    before = outside_files()
+    host.apply(LINK % "", "--wait=30s")
+    got = address(host)
+    assert got in host.server.lent() and host.server.answers(got)
+    assert default_routes(host) == [("eth0", "10.9.0.1", 77)]
+    told = details(host)
+    assert told["addresses"] == [f"{got}/24"] and told["routers"] == ["10.9.0.1"] and told["server"] == "10.9.0.1"
+    assert outside_files().keys() == before.keys() and all(outside_files()[k] == before[k] for k in before if not k.startswith(("/run", "/var"))), "only its own files"
+    assert set(outside_files()["/var/lib/dhcpcd"]) == set(before["/var/lib/dhcpcd"]) and set(outside_files()["/run/dhcpcd"]) == set(before["/run/dhcpcd"])
+    host.apply(LINK.replace("dhcp4: true, dhcpMetric: 77", "dhcp4: false") % "", "--wait=30s")
+    assert address(host) is None and default_routes(host) == [] and not [p for p in host.pids().values() if "dhcpcd" in p]
+    wait_until(lambda: got not in host.server.lent(), what="the lease is given back")
+
+
+def test_both_families(host):
+    host.apply(LINK % ", dhcp6: true", "--wait=40s")
+    wait_until(lambda: address(host) and address(host, family=6), what="an address of each family")
+    assert host.server.answers(address(host)) and host.server.answers(address(host, family=6))
+    wait_until(lambda: [metric for _, _, metric in default_routes(host, "-6")] == [77], what="a default route by the router's word")
+    assert host.ready("ethernet", "eth0") and not degraded(host)
+    host.apply(LINK.replace(", dhcpMetric: 77", "") % "", "--allow-disruption", "--wait=30s")
+    assert address(host) and [metric for _, _, metric in default_routes(host)] == [1024]
+    assert address(host, family=6) is None and default_routes(host, "-6") == []
+
+
+def test_promise_07_a_new_weftd_finds_its_client(host):
+    host.apply(LINK % "", "--wait=30s")
+    got, pid, asked = address(host), client(host), host.server.said("DHCPDISCOVER")
+    for how in (signal.SIGKILL, signal.SIGTERM):
+        host.restart(how)
+        wait_until(lambda: host.ready("ethernet", "eth0"))
+        assert client(host) == pid and address(host) == got
+    assert host.server.said("DHCPDISCOVER") == asked, "nobody has asked anew"
+
+
+def test_a_killed_client_comes_back_with_the_address(host):
+    host.apply(LINK % "", "--wait=30s")
+    got, pid = address(host), client(host)
+    os.kill(pid, signal.SIGKILL)
+    assert address(host) == got, "the address stays"
+    wait_until(lambda: host.ready("ethernet", "eth0") and client(host) != pid, 30, "another client")
+    assert address(host) == got and default_routes(host) == [("eth0", "10.9.0.1", 77)]
+    assert len({p for p in host.pids() if os.getpgid(p) == pid}) == 0, "and nothing is left of the first"
+    host.stop(signal.SIGKILL)
+    pid = int((host.root / "run/dhcp/eth0/run/eth0.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    host.start()
+    wait_until(lambda: host.ready("ethernet", "eth0") and client(host) != pid, 30, "one that ended meanwhile")
+    wait_until(lambda: not [p for p in host.pids() if os.getpgid(p) == pid], what="nothing is left of that either")
+
+
+def test_promise_27_no_server_is_no_reason_to_wait(host):
+    host.server.stop()
+    other = "apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: d0}\nspec: {addresses: [10.77.0.1/24]}\n---"
+    host.apply(other + LINK % "")
+    assert host.ready("bridge", "d0") and "10.77.0.1/24" in host.addresses("d0")
+    wait_until(lambda: "no DHCP server gives eth0 an IPv4 address" in degraded(host), 30)
+    host.server.serve()
+    wait_until(lambda: address(host) and host.ready("ethernet", "eth0") and not degraded(host), 90, "it gets one as soon as there is a server")
+
+
+def test_renewed_refused_and_lost(host):
+    host.server.serve(lease="2m")
+    host.apply(LINK % "", "--wait=30s")
+    got = address(host)
+    host.server.forget()
+    host.server.serve(first=150, last=199)  # which refuses the address at the next renewal
+    asked = host.server.said("DHCPREQUEST")
+    host.run("ip", "link", "set", "eth0", "down")  # which weft puts up again; a client asks then whether its address still counts
+    wait_until(lambda: host.server.said("DHCPREQUEST") > asked and host.server.said("DHCPNAK"), 60, "the server refuses")
+    wait_until(lambda: (address(host) or got) != got, 60, "another address")
+    wait_until(lambda: host.ready("ethernet", "eth0") and not degraded(host) and
+               details(host)["addresses"] == [f"{address(host)}/24"], 30)
+    assert default_routes(host) == [("eth0", "10.9.0.1", 77)]
+
+
+def test_the_end_of_a_lease(host):
+    """Two minutes are the least that dnsmasq lends for; the kernel ends what nobody renews."""
+    host.apply(LINK % "", "--wait=30s")
+    host.server.forget()
+    wait_until(lambda: address(host) is None, 150, "the lease has ended")
+    wait_until(lambda: "no DHCP server gives eth0" in degraded(host), 30)
+    host.server.serve()
+    wait_until(lambda: address(host) and not degraded(host), 90, "and begins anew")
+
+
+def test_a_link_that_is_made_anew(host):
+    host.apply("apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br1}\nspec: {ports: [eth0], dhcp4: true}\n", "--wait=40s")
+    got = address(host, "br1")
+    assert got and host.server.answers(got)
+    host.run("ip", "link", "del", "br1")
+    wait_until(lambda: host.links()["br1"]["ifindex"] and host.links()["eth0"].get("master") == "br1", what="a bridge again")
+    wait_until(lambda: address(host, "br1") == got and host.ready("bridge", "br1"), 60, "with its address")
+    assert host.server.answers(got)
+
+
+def test_what_makes_no_sense_is_refused(host):
+    for spec, why in (("dhcpMetric: 5", "nobody asks"), ("dhcp4: true, dhcpClientId: host", "a client id is"), ("dhcp4: true, bridge: br9", "a port of a bridge")):
+        refused = host.apply(LINK.replace("dhcp4: true, dhcpMetric: 77%s", spec) +
+                             "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br9}\n", check=False)
+        assert refused.status == 2 and why in refused.err, spec
+
+
+# ---- a bridge over a NIC whose address somebody else has leased ----
+
+def udhcpc(host, *options):
+    """The host's own client on eth0, which weft knows nothing of."""
+    script = host.scratch / "udhcpc"
+    script.write_text("#!/bin/sh\ncase $1 in bound|renew) ip addr replace $ip/24 dev $interface valid_lft $lease preferred_lft $lease\n"
+                      "ip route replace default via $router dev $interface;; esac\n")
+    script.chmod(0o755)
+    process = host.popen("udhcpc", "-f", "-i", "eth0", "-s", script, *options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: address(host), what="the host has an address of its own client's")
+    host.before = host.snapshot()
+    return process
+
+
+def timeless(host, link):
+    return [{k: v for k, v in a.items() if not k.endswith("life_time")} for l in host.json("ip", "-4", "-j", "addr", "show", "dev", link) for a in l["addr_info"]]
+
+
+@pytest.mark.needs("udhcpc")
+def test_a_leased_address_goes_over_to_the_bridge(host):
+    foreign = udhcpc(host)
+    got, had = address(host), timeless(host, "eth0")
+    refused = host.apply(BRIDGE % "", check=False)
+    assert refused.status == 1 and "leased" in refused.out + refused.err and "own client" in refused.out + refused.err, refused
+    foreign.kill()
+    foreign.wait()
+    pings = subprocess.Popen(["ip", "netns", "exec", host.server.ns, "ping", "-n", "-q", "-i", "0.05", got], stdout=subprocess.PIPE, text=True)
+    host.apply(BRIDGE % "", "--confirm", "60s")
+    host.weft("confirm")
+    wait_until(lambda: host.ready("bridge", "br1"))
+    assert address(host, "br1") == got and timeless(host, "eth0") == [] and host.links()["eth0"]["master"] == "br1"
+    assert default_routes(host) == [("br1", "10.9.0.1", 1024)] and list(host.server.lent()) == [got]
+    host.restart(signal.SIGKILL)
+    wait_until(lambda: host.ready("bridge", "br1"))
+    assert host.diff() == [] and address(host, "br1") == got
+    host.weft("delete", "bridge", "br1", "--wait=30s")
+    pings.send_signal(signal.SIGINT)
+    print(pings.communicate(timeout=20)[0])
+    assert timeless(host, "eth0") == had and default_routes(host) == [("eth0", "10.9.0.1", None)]
+    assert got in host.server.lent(), "the lease is still that of the host's own client"
+
+
+@pytest.mark.needs("udhcpc")
+def test_a_lease_that_no_server_confirms_stays_where_it_is(host):
+    foreign = udhcpc(host)
+    got = address(host)
+    foreign.kill()
+    foreign.wait()
+    host.server.stop()
+    done = host.apply(BRIDGE % "", "--confirm", "60s", check=False)
+    assert done.status == 1 and "no DHCP server has confirmed" in done.out + done.err, done
+    wait_until(lambda: "br1" not in host.links(), what="the old state")
+    assert address(host) == got and default_routes(host) == [("eth0", "10.9.0.1", None)]
