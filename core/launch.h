@@ -37,7 +37,8 @@ struct launch_spec {
 	const char *log_path; /* stdout and stderr are appended here; NULL: /dev/null */
 	const struct launch_file *files;
 	size_t n_files;
-	/* Directories that the program sees elsewhere, in a mount namespace of its own: for programs with fixed paths. */
+	/* Directories that the program sees elsewhere, in a mount namespace of its own: for programs with fixed paths.
+	 */
 	const struct launch_bind *binds;
 	size_t n_binds;
 	unsigned deadline_ms; /* for exec to have happened; 0: 10 s */
