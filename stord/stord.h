@@ -98,7 +98,7 @@ enum {
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
 /* volume.c: for other operations on volumes. Which queue they are in; */
-const char *volume_slot(const struct op *op);
+const char *volume_slot_of(const char *key);
 /* and, in the child, whether a guest of another host is in the way: 0, or an errno after a sentence. */
 struct volume_call;
 int volume_check_use(const struct volume_call *call);

@@ -135,12 +135,17 @@ static void start(struct op *op)
 		   op->verb == OP_OBSERVE ? LIST_MS : ORDER_MS);
 }
 
+static const char *slot(const struct op *op)
+{
+	return volume_slot_of(op->key);
+}
+
 static const struct async_verbs order_verbs = {
 	.observe = start,
 	.create = start,
 	.update = start,
 	.remove = start,
-	.slot = volume_slot,
+	.slot = slot,
 	.cancel = task_cancel,
 	.deadline_ms = LANE_MS,
 };

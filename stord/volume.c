@@ -284,14 +284,27 @@ static void volume_remove(struct op *op)
 }
 
 /* A few at once in each pool, so that a thousand are not made one by one, and none waits for another pool. */
-const char *volume_slot(const struct op *op)
+static const char *slot_among(const char *key, const char *sort, unsigned n)
 {
 	static char slot[128];
 	unsigned sum = 0;
-	for (const char *p = op->key; *p; p++)
+	for (const char *p = key; *p; p++)
 		sum = sum * 31 + (unsigned char)*p;
-	snprintf(slot, sizeof(slot), "%.*s#%u", (int)strcspn(op->key, "/"), op->key, sum % 4);
+	snprintf(slot, sizeof(slot), "%.*s#%s%u", (int)strcspn(key, "/"), key, sort, sum % n);
 	return slot;
+}
+
+const char *volume_slot_of(const char *key)
+{
+	return slot_among(key, "", 4);
+}
+
+/* Copies may take hours, and the others do not wait for them. */
+static const char *volume_slot(const struct op *op)
+{
+	const struct volume_state *want = op->want;
+	bool copies = op->verb == OP_CREATE && want && (want->source || want->clone);
+	return copies ? slot_among(op->key, "copy", 2) : volume_slot_of(op->key);
 }
 
 static bool volume_disposable(const void *spec)

@@ -11,7 +11,7 @@ import pytest
 from harness import wait_until
 from test_guest import add_image, boots
 from test_pools import loop  # noqa: F401
-from test_volumes import MIB, POOL, bytes_of, images, info, sh, volume
+from test_volumes import MIB, POOL, bytes_of, images, info, refusal, sh, volume
 
 pytestmark = pytest.mark.needs("qemu-img", "qemu-io", "qemu-system-x86_64", "as", "ld")
 GUEST = """---
@@ -70,7 +70,6 @@ def sizes_in_qemu(host):
     return found
 
 
-@pytest.mark.lab
 def test_snapshots_without_a_guest(host, tmp_path):
     host.apply(POOL + volume("data", "size: 8MiB") + volume("plain", "size: 8MiB, format: raw"), "--wait=20s")
     file = images(host) / "data.qcow2"
@@ -131,7 +130,11 @@ def test_snapshots_and_growth_under_a_running_guest(host):
     host.weft("rollback")
     assert info(file)["virtual-size"] == 24 * MIB
     host.apply(text.replace("size: 8MiB", "size: 24MiB"), "--wait=20s")
+    # A full copy of what is being written waits until nobody does.
+    host.apply(volume("copy", "clone: data, reclaim: delete"), name="copy.yaml")
+    refusal(host, "copy", "data.qcow2' is in use by a running guest; this is done once the guest is off")
     host.weft("guest", "kill", "web")
+    host.wait_ready("volume", "copy", 90)
     wait_until(lambda: pid not in host.pids(), 20)
     snapshot(host, "revert", "data", "one", "--yes")
     wait_until(lambda: info(file)["virtual-size"] == 24 * MIB, 20)
