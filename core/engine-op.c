@@ -199,8 +199,19 @@ static void count_attempt(struct res *res, const struct op *op, bool bound)
 	res->written = op->rows;
 }
 
+/* It is history, by our own doing: it is not missed if the thing is wanted again. */
+static void forget_instance(struct engine *e, struct res *res)
+{
+	if (!res->made_incarnation)
+		return;
+	res->made_incarnation = 0;
+	res->record_changed = e->records_changed = true;
+}
+
 static void take_failure(struct engine *e, struct res *res, struct op *op)
 {
+	if (op->verb == OP_REMOVE && (op->err.code == ECANCELED || op->err.code == ETIMEDOUT))
+		forget_instance(e, res); /* it may have gone all the same; what is still there will be seen */
 	if (op->err.code == ECANCELED || op->err.code == ESTALE) {
 		res->known = false;
 		if (res->attempts++ < PATIENCE)
@@ -272,11 +283,7 @@ static void take_success(struct engine *e, struct res *res, const struct op *op)
 		return;
 	case OP_REMOVE:
 		count_attempt(res, op, false);
-		if (res->made_incarnation) { /* that instance is history: it is not missed if the thing is wanted
-					      again */
-			res->made_incarnation = 0;
-			res->record_changed = e->records_changed = true;
-		}
+		forget_instance(e, res);
 		res_notice(e, res, NOTICE_REMOVED, NULL);
 		return;
 	}

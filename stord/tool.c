@@ -58,7 +58,8 @@ int tool_look(const char *path, enum image_format format, struct tool_info *ret)
 	int status = run_program(argv, &out, &errs);
 	if (status == 0)
 		return read_info(out, ret);
-	snprintf(ret->problem, sizeof(ret->problem), "%s", status < 0 ? strerror(-status) : tool_reason(errs));
+	const char *reason = status < 0 ? strerror(-status) : tool_reason(errs);
+	snprintf(ret->problem, sizeof(ret->problem), "%s", *reason ? reason : "qemu-img was killed");
 	return EINVAL;
 }
 

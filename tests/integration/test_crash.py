@@ -20,7 +20,9 @@ SAMPLE = int(os.environ.get("WEFT_SAMPLE", 6))
 QUICKSTART = re.sub(r"(?m)^  boot:.*\n.*cmdline.*\n", "  shutdownTimeout: 1s\n", (EXAMPLES / "quickstart.yaml").read_text())
 EDITED = (QUICKSTART.replace("192.168.150.1/24", "192.168.151.1/24").replace("192.168.150.", "192.168.151.")
           .replace("fd42:150::1/64", "fd42:151::1/64").replace("mode: nat\n", "mode: nat\n  mtu: 1400\n").replace("8080", "8081")
-          + "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br7}\nspec: {addresses: [10.7.0.1/24]}\n")
+          + "---\napiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br7}\nspec: {addresses: [10.7.0.1/24]}\n"
+          + "".join(f"---\napiVersion: weft/v1\nkind: Volume\nmetadata: {{name: {name}}}\nspec: {{pool: local, {spec}, reclaim: delete}}\n"
+                    for name, spec in (("base", "size: 1MiB"), ("linked", "base: base"), ("copy", "clone: linked"))))
 assert "boot:" not in QUICKSTART
 
 
