@@ -20,6 +20,8 @@ struct ceph_spec {
 };
 extern const struct table ceph_table;
 
+enum { CEPH_FSID_LEN = 36 };
+
 /* A monitor, as it is written. */
 struct ceph_monitor {
 	char host[256];
@@ -27,44 +29,63 @@ struct ceph_monitor {
 };
 bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 
-#define CEPH_FUNCTIONS(X)              \
-	X(rados_create2)               \
-	X(rados_conf_set)              \
-	X(rados_connect)               \
-	X(rados_cluster_fsid)          \
-	X(rados_mon_command)           \
-	X(rados_buffer_free)           \
-	X(rados_ioctx_create)          \
-	X(rados_ioctx_set_namespace)   \
-	X(rbd_namespace_exists)        \
-	X(rados_stat)                  \
-	X(rados_lock_exclusive)        \
-	X(rados_lock_shared)           \
-	X(rados_list_lockers)          \
-	X(rados_break_lock)            \
-	X(rbd_lock_get_owners)         \
+#define CEPH_FUNCTIONS(X) \
+	X(rados_create2) \
+	X(rados_conf_set) \
+	X(rados_connect) \
+	X(rados_cluster_fsid) \
+	X(rados_mon_command) \
+	X(rados_buffer_free) \
+	X(rados_ioctx_create) \
+	X(rados_ioctx_set_namespace) \
+	X(rados_stat) \
+	X(rados_lock_exclusive) \
+	X(rados_lock_shared) \
+	X(rados_list_lockers) \
+	X(rados_break_lock) \
+	X(rbd_namespace_exists) \
+	X(rbd_list2) \
+	X(rbd_create) \
+	X(rbd_open) \
+	X(rbd_open_read_only) \
+	X(rbd_close) \
+	X(rbd_stat) \
+	X(rbd_get_id) \
+	X(rbd_get_features) \
+	X(rbd_get_flags) \
+	X(rbd_get_create_timestamp) \
+	X(rbd_get_parent) \
+	X(rbd_linked_image_spec_cleanup) \
+	X(rbd_snap_spec_cleanup) \
+	X(rbd_list_children3) \
+	X(rbd_linked_image_spec_list_cleanup) \
+	X(rbd_diff_iterate2) \
+	X(rbd_metadata_get) \
+	X(rbd_metadata_set) \
+	X(rbd_metadata_remove) \
+	X(rbd_resize) \
+	X(rbd_rename) \
+	X(rbd_remove) \
+	X(rbd_clone3) \
+	X(rbd_copy_with_progress4) \
+	X(rbd_image_options_create) \
+	X(rbd_image_options_set_uint64) \
+	X(rbd_image_options_destroy) \
+	X(rbd_snap_list) \
+	X(rbd_snap_create) \
+	X(rbd_snap_remove) \
+	X(rbd_snap_rollback) \
+	X(rbd_snap_exists) \
+	X(rbd_snap_set) \
+	X(rbd_snap_is_protected) \
+	X(rbd_snap_unprotect) \
+	X(rbd_snap_get_timestamp) \
+	X(rbd_snap_get_namespace_type) \
+	X(rbd_watchers_list) \
+	X(rbd_watchers_list_cleanup) \
+	X(rbd_lock_get_owners) \
 	X(rbd_lock_get_owners_cleanup) \
-	X(rbd_lock_break)              \
-	X(rbd_list2)                   \
-	X(rbd_create)                  \
-	X(rbd_open)                    \
-	X(rbd_open_read_only)          \
-	X(rbd_close)                   \
-	X(rbd_stat)                    \
-	X(rbd_get_id)                  \
-	X(rbd_get_features)            \
-	X(rbd_get_flags)               \
-	X(rbd_get_create_timestamp)    \
-	X(rbd_diff_iterate2)           \
-	X(rbd_metadata_get)            \
-	X(rbd_metadata_set)            \
-	X(rbd_resize)                  \
-	X(rbd_rename)                  \
-	X(rbd_remove)                  \
-	X(rbd_snap_list)               \
-	X(rbd_snap_list_end)           \
-	X(rbd_watchers_list)           \
-	X(rbd_watchers_list_cleanup)
+	X(rbd_lock_break)
 
 /* The functions of librados and librbd by their own names: ceph.rbd_open(...). Set once ceph_open() has begun. */
 #define CEPH_MEMBER(name) __typeof__(&name) name;

@@ -38,9 +38,9 @@ static bool is_plain(const char *name)
 
 static bool is_fsid(const char *text)
 {
-	if (strlen(text) != 36 || strspn(text, "0123456789abcdefABCDEF-") != 36)
+	if (strlen(text) != CEPH_FSID_LEN || strspn(text, "0123456789abcdefABCDEF-") != CEPH_FSID_LEN)
 		return false;
-	for (size_t i = 0; i < 36; i++)
+	for (size_t i = 0; i < CEPH_FSID_LEN; i++)
 		if ((text[i] == '-') != (i == 8 || i == 13 || i == 18 || i == 23))
 			return false;
 	return true;
@@ -128,10 +128,6 @@ static bool rbd_address(struct lowering *l, const struct pool_state *pool, const
 			     "images of Ceph take up what was written and no more; leave it off");
 		return false;
 	}
-	if (!state->size) {
-		lower_refuse(l, NULL, "an image of Ceph is made before it is filled: write the size");
-		return false;
-	}
 	state->place = arena_printf(lower_arena(l), "%s/%s", pool->place, name);
 	state->own = pool->own;
 	state->present |= VOLUME_OWN;
@@ -147,6 +143,12 @@ static void rbd_remote(struct lowering *l, const struct volume_state *state, str
 	ret->secret.owner = arena_printf(arena, "client.%s", spec->user);
 }
 
+/* Nothing has to be known of a linked clone: the cluster itself reads it through its base. */
+static bool rbd_link(struct lowering *l, const struct volume_state *base, struct volume_state *state)
+{
+	return true;
+}
+
 static const struct volume_verbs rbd_volumes = {
 	.table = &ceph_table,
 	.formats = 1 << IMAGE_RAW,
@@ -159,6 +161,9 @@ static const struct volume_verbs rbd_volumes = {
 	.make = rbd_image_make,
 	.change = rbd_image_change,
 	.remove = rbd_image_remove,
+	.link = rbd_link,
+	.copies_own = true,
+	.snapshots = &rbd_snapshots,
 };
 
 const struct pool_type stord_rbd_pool = {

@@ -189,7 +189,7 @@ int tool_resize(const struct image *image, const char *file)
 }
 
 /* "    (43.05/100%)\r", again and again; the last one counts. */
-static void tell_copied(void *ctx, pid_t pid, int out_fd)
+void tool_tell_copied(void *ctx, pid_t pid, int out_fd)
 {
 	char text[64];
 	struct stat st;
@@ -206,7 +206,7 @@ static void tell_copied(void *ctx, pid_t pid, int out_fd)
 static int convert(const struct image *image, const char *const *argv)
 {
 	cleanup_free char *errs = NULL;
-	int status = run_it(&(struct program){.argv = argv, .errs = &errs, .tick = tell_copied});
+	int status = run_it(&(struct program){.argv = argv, .errs = &errs, .tick = tool_tell_copied});
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
 

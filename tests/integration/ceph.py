@@ -127,6 +127,11 @@ class Cluster:
         with open(self.dir / "log/output", "ab") as log:
             self.daemons[name] = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, program)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
+    def limit_writes(self, milliseconds):
+        """Each write takes that long; 0: as long as it takes."""
+        self.run("ceph", "tell", "osd.0", "config", "set", "osd_debug_inject_dispatch_delay_probability", "1" if milliseconds else "0")
+        self.run("ceph", "tell", "osd.0", "config", "set", "osd_debug_inject_dispatch_delay_duration", str(milliseconds / 1000))
+
     def pause(self, name):
         """It keeps its connections and says nothing."""
         self.daemons[name].send_signal(signal.SIGSTOP)

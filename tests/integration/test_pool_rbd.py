@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import ceph
-from harness import wait_until
+from harness import EXAMPLES, wait_until
 from test_leases import tiny  # noqa: F401, a fixture
 
 pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "qemu-img")
@@ -56,12 +56,108 @@ def instance(host):
     return (host.root / "lib/instance").read_text().strip()
 
 
+def mark(cluster, image="web"):
+    return cluster.rbd("image-meta", "get", f"vms/{image}", "weft.mark").strip()
+
+
+def info(cluster, image="web"):
+    return cluster.json("rbd", "info", f"vms/{image}")
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
 def test_contract_rbd(host, cluster):
-    host.apply(pool(cluster) + volume("size: 8MiB"), "--wait=60s")
-    info = cluster.json("rbd", "info", "vms/web")
-    assert (info["name"], info["size"]) == ("web", 8 << 20)
-    assert re.fullmatch(r"weft:[^:]+:Volume/web", cluster.rbd("image-meta", "get", "vms/web", "weft.mark").strip())
-    assert cluster.images() == ["web"]
+    text = (EXAMPLES / "ceph.yaml").read_text()
+    text = text.replace("/etc/weft/secrets/ceph", str(cluster.keyring)).replace("size: 8GiB", "size: 8MiB")
+    text = re.sub(r"monitors: .*", f"monitors: [{ceph.ADDRESS}]", text).partition("---\napiVersion: weft/v1\nkind: Guest")[0]
+    host.apply(text, "--wait=60s")
+    assert info(cluster, "web-disk")["size"] == 8 << 20 and cluster.images() == ["web-disk"]
+    owner = mark(cluster, "web-disk").split(":")
+    assert owner[0] == "weft" and owner[2] == "Volume/web-disk"
+    judge = json.loads(cluster.run("qemu-img", "info", "-U", "--output=json", f"rbd:vms/web-disk:id=admin:conf={cluster.dir}/ceph.conf"))
+    assert (judge["virtual-size"], judge["format"]) == (8 << 20, "raw")
+    host.apply(text.replace("8MiB", "16MiB"), "--wait=60s")
+    assert info(cluster, "web-disk")["size"] == 16 << 20
+    image_id = info(cluster, "web-disk")["id"]
+    host.delete_all()
+    assert info(cluster, "web-disk")["id"] == image_id, "its bytes stay"
+    shrunk = host.apply(text, "--wait=20s", check=False)
+    assert info(cluster, "web-disk")["size"] == 16 << 20, shrunk
+    host.apply(text.replace("8MiB", "16MiB").replace("size:", "reclaim: delete, size:"), "--wait=60s")
+    assert info(cluster, "web-disk")["id"] == image_id, "taken up again"
+    host.delete_all()
+    wait_until(lambda: cluster.images() == [], 30, "reclaim: delete")
+
+
+def test_what_is_not_ours_is_left_alone(host, cluster):
+    cluster.rbd("create", "vms/web", "--size", "4M")
+    cluster.rbd("create", "vms/other", "--size", "4M")
+    before = info(cluster)
+    host.apply(pool(cluster) + volume("size: 8MiB, reclaim: delete"), check=False)
+    wait_until(lambda: "rbd:vms/web" in host.condition("volume", "web").get("message", ""), 20)
+    assert info(cluster) == before
+    host.apply(volume("size: 8MiB, reclaim: delete, adopt: true")[4:], "--wait=60s")
+    assert info(cluster)["id"] == before["id"] and info(cluster)["size"] == 8 << 20 and mark(cluster).endswith(":Volume/web")
+    cluster.rbd("image-meta", "set", "vms/web", "weft.mark", "weft:0123456789abcdef:Volume/web")
+    host.weft("delete", "--now", "--wait=20s", "volume", "web", check=False)
+    assert sorted(cluster.images()) == ["other", "web"], "the mark of another weft"
+
+
+@pytest.mark.parametrize("kind", ("raw", "qcow2", "vmdk"))
+def test_begins_as_a_copy_of_a_file(host, cluster, tmp_path, kind):
+    data = os.urandom(3 << 20) + bytes(1 << 20)
+    raw, source = tmp_path / "raw", tmp_path / f"source.{kind}"
+    raw.write_bytes(data)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", kind, raw, source], check=True)
+    wrong = volume(f"size: 8MiB, source: {{file: {source}, format: {kind}, sha256: {'0' * 64}}}")
+    host.apply(pool(cluster) + wrong, check=False)
+    wait_until(lambda: "its SHA-256 is" in host.condition("volume", "web").get("message", ""), 30)
+    assert cluster.images() == []
+    host.apply(volume(f"size: 8MiB, source: {{file: {source}, format: {kind}, sha256: {sha256(source.read_bytes())}}}")[4:], "--wait=60s")
+    assert cluster.export("web") == data + bytes(4 << 20) and cluster.images() == ["web"]
+
+
+def test_clones(host, cluster, tmp_path):
+    data = os.urandom(4 << 20)
+    (tmp_path / "source").write_bytes(data)
+    base = pool(cluster) + volume(f"source: {{file: {tmp_path}/source, format: raw}}", "base")
+    local = f"---\napiVersion: weft/v1\nkind: Pool\nmetadata: {{name: local}}\nspec: {{type: dir, path: local}}\n"
+    host.apply(base + volume("base: base, size: 8MiB, reclaim: delete", "linked") + volume("clone: base", "full") + local
+               + volume(f"size: 4MiB, source: {{file: {tmp_path}/source, format: raw}}", "file").replace("pool: ceph", "pool: local")
+               + volume("clone: file", "copied"), "--wait=60s")
+    assert sorted(cluster.images()) == ["base", "copied", "full", "linked"]
+    assert info(cluster, "linked")["parent"]["image"] == "base" and "parent" not in info(cluster, "full")
+    assert cluster.export("linked") == data + bytes(4 << 20)
+    assert cluster.export("full") == cluster.export("copied") == data
+    assert cluster.json("rbd", "snap", "ls", "vms/base") == [], "what it began from is out of sight"
+    assert host.objects("volume", "linked")[0]["status"]["details"]["volume"]["backing"] == "rbd:vms/base"
+    host.apply(base.replace("source:", "reclaim: delete, source:"), "--wait=60s")
+    refused = host.weft("delete", "--now", "--wait=20s", "volume", "base", check=False)
+    assert refused.status and "base" in cluster.images(), refused
+    host.weft("delete", "--now", "--wait=60s", "volume", "linked")
+    wait_until(lambda: "linked" not in cluster.images(), 30)
+    host.weft("delete", "--now", "--wait=60s", "volume", "base")
+    wait_until(lambda: "base" not in cluster.images(), 60, "with the last clone the base can go")
+    assert cluster.export("full") == data
+
+
+def test_an_interrupted_copy_leaves_nothing(host, cluster, tmp_path):
+    """weftd is killed while a copy is on its way: it is made anew as a whole, and if nobody wants it any more what there was of it goes."""
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(64 << 20))
+    wanted = pool(cluster) + volume(f"source: {{file: {source}, format: raw}}")
+    cluster.limit_writes(20)
+    try:
+        host.apply(wanted, check=False)
+        (temporary,) = wait_until(cluster.images, 30, "it has begun")
+        assert temporary.startswith("web.") and temporary.endswith(".weft-new")
+        host.restart(signal.SIGKILL)
+    finally:
+        cluster.limit_writes(0)
+    host.wait_ready("volume", "web", 120)
+    assert cluster.images() == ["web"] and sha256(cluster.export("web")) == sha256(source.read_bytes())
 
 
 def guest(name="web", disk="volume: web"):
