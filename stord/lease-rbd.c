@@ -33,11 +33,24 @@ static int failed(const struct lease_call *call, const char *doing, int r)
 	return say(-r, "the lease on %s: %s: %s", call->place, doing, strerror(-r));
 }
 
-/* "10.99.0.11:0/123456" and "10.99.0.11:0/654321" are clients of one host. */
+/* The address of the host in "v1:10.99.0.11:0/123456", "10.99.0.11:0/123456", "[fd00::11]:0/123456". */
+static const char *host_of(const char *address, int *ret_len)
+{
+	static const char *const kinds[] = {"v1:", "v2:", "any:"};
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (str_starts(address, kinds[i]))
+			address += strlen(kinds[i]);
+	const char *end = strrchr(address, ':');
+	*ret_len = (int)(end ? end - address : 0);
+	return address;
+}
+
+/* Are they clients of one host? */
 static bool same_host(const char *a, const char *b)
 {
-	const char *end_a = strrchr(a, ':'), *end_b = strrchr(b, ':');
-	return end_a && end_b && end_a - a == end_b - b && strncmp(a, b, (size_t)(end_a - a)) == 0;
+	int len_a, len_b;
+	const char *host_a = host_of(a, &len_a), *host_b = host_of(b, &len_b);
+	return len_a && len_a == len_b && strncmp(host_a, host_b, (size_t)len_a) == 0;
 }
 
 static bool has_watcher(rbd_image_t image, const char *address)

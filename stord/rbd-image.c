@@ -10,7 +10,7 @@
 
 static const char mark_key[] = "weft.mark";
 
-enum { LOOK_S = 15, OLD_S = 2 * 3600, WATCHERS_MAX = 8, CLONES_MAX = 8, ID_MAX = 64 };
+enum { LOOK_S = 15, OLD_S = 2 * 60, WATCHERS_MAX = 8, CLONES_MAX = 8, ID_MAX = 64 };
 
 static char *ending(void)
 {
@@ -187,7 +187,8 @@ int rbd_image_change(const struct volume_call *call)
 	code = r < 0 ? rbd_failed(call, "looking at it", r) : 0;
 	if (!code && !is_of_others(&state) && !streq(state.mark, call->mark))
 		code = rbd_write_mark(call, image);
-	if (!code && call->grow && state.size < call->state->size && (r = ceph.rbd_resize(image, call->state->size)) < 0)
+	if (!code && call->grow && state.size < call->state->size &&
+	    (r = ceph.rbd_resize(image, call->state->size)) < 0)
 		code = rbd_failed(call, "growing it", r);
 	ceph.rbd_close(image);
 	return code;
@@ -222,8 +223,9 @@ static int check_clones(const struct volume_call *call, rbd_image_t image)
 		return n ? say(EBUSY, "%s has %zu linked clones and is not deleted: their bytes would be lost",
 			       call->state->place, n)
 			 : 0;
-	say(0, "image '%s' of pool '%s' is a linked clone of %s, which is not deleted: its bytes would be lost; delete "
-	       "that first, or make it stand alone with `rbd flatten`",
+	say(0,
+	    "image '%s' of pool '%s' is a linked clone of %s, which is not deleted: its bytes would be lost; delete "
+	    "that first, or make it stand alone with `rbd flatten`",
 	    clones[0].image_name, clones[0].pool_name, call->state->place);
 	ceph.rbd_linked_image_spec_list_cleanup(clones, n);
 	return EBUSY;

@@ -11,8 +11,8 @@
 int rbd_image_look(const struct volume_call *call, struct image_state *ret);
 int rbd_image_change(const struct volume_call *call);
 int rbd_image_remove(const struct volume_call *call);
-/* Deletes what interrupted work of this instance has left: all of it, or, as somebody may be at work, what is older
- * than any work lasts. */
+/* Deletes what interrupted work of this instance has left: all of it, or, as others may have just begun, what is some
+ * minutes old. What somebody has open stays in any case; for half a minute that is also who died. */
 void rbd_image_sweep(const struct ceph_pool *pool, bool all);
 /* rbd-make.c */
 int rbd_image_make(const struct volume_call *call);
@@ -28,8 +28,8 @@ static inline const char *rbd_name(const char *place)
 {
 	return strrchr(place, '/') + 1;
 }
-/* "web.ID.weft-new": the name of an image, or of a snapshot of another one, that is there only while this one is made or
- * deleted; known as ours by its instance. */
+/* "web.ID.weft-new": the name of an image, or of a snapshot of another one, that is there only while this one is made
+ * or deleted; known as ours by its instance. */
 char *rbd_temporary_name(const char *image);
 bool rbd_is_temporary(const char *name);
 /* Says what went wrong; returns the errno. */

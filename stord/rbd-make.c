@@ -80,7 +80,8 @@ static int create(const struct making *m, uint64_t size)
 {
 	int order = 0; /* and features: as the cluster has it */
 	if (!size)
-		return say(EINVAL, "%s is not there, and the manifest gives no size for a new one", m->call->state->place);
+		return say(EINVAL, "%s is not there, and the manifest gives no size for a new one",
+			   m->call->state->place);
 	int r = ceph.rbd_create(m->pool.io, m->name, size, &order);
 	return r < 0 ? rbd_failed(m->call, "making it", r) : 0;
 }
@@ -118,12 +119,16 @@ static int open_io(const struct making *m, const char *place, rados_ioctx_t *ret
 	if (space)
 		*space++ = '\0';
 	if (has_cluster && (!spec->cluster || strncasecmp(path, spec->cluster, CEPH_FSID_LEN) != 0))
-		return say(EXDEV, "'%s' may be in another cluster than '%s': write `cluster` in both Pools, or export it "
-			   "to a file and use `source`", place, m->call->state->place);
+		return say(EXDEV,
+			   "'%s' may be in another cluster than '%s': write `cluster` in both Pools, or export it "
+			   "to a file and use `source`",
+			   place, m->call->state->place);
 	int r = ceph.rados_ioctx_create(m->pool.cluster, pool, ret);
 	if (r < 0)
-		return say(-r, "'%s' cannot be copied from there: %s; if it is in another cluster, export it to a file "
-			   "and use `source`", place, strerror(-r));
+		return say(-r,
+			   "'%s' cannot be copied from there: %s; if it is in another cluster, export it to a file "
+			   "and use `source`",
+			   place, strerror(-r));
 	if (space)
 		ceph.rados_ioctx_set_namespace(*ret, space);
 	return 0;
@@ -190,8 +195,7 @@ static int copy_image(const struct making *m, const struct origin *origin, rbd_i
 static int link_image(const struct making *m, const struct origin *origin, rbd_image_options_t options)
 {
 	int r = ceph.rbd_image_options_set_uint64(options, RBD_IMAGE_OPTION_CLONE_FORMAT, 2);
-	return r < 0 ? r
-		     : ceph.rbd_clone3(origin->io, origin->name, origin->snapshot, m->pool.io, m->name, options);
+	return r < 0 ? r : ceph.rbd_clone3(origin->io, origin->name, origin->snapshot, m->pool.io, m->name, options);
 }
 
 static int from_image(const struct making *m)
@@ -259,7 +263,7 @@ int rbd_image_make(const struct volume_call *call)
 		return code;
 	code = sweep_attempt(&m);
 	if (!code)
-		code = is_own(state)                  ? from_image(&m)
+		code = is_own(state)                   ? from_image(&m)
 		       : state->source || state->clone ? import(&m)
 						       : create(&m, state->size);
 	if (!code)

@@ -142,12 +142,13 @@ bool rbd_is_half_reverted(rbd_image_t image, char problem[static IMAGE_TEXT_MAX]
 	size_t size = sizeof(name);
 	if (ceph.rbd_metadata_get(image, revert_key, name, &size) < 0)
 		return false;
-	snprintf(problem, IMAGE_TEXT_MAX, "going back to its snapshot '%s' was interrupted or is under way; do it again",
-		 name);
+	snprintf(problem, IMAGE_TEXT_MAX,
+		 "going back to its snapshot '%s' was interrupted or is under way; do it again", name);
 	return true;
 }
 
-/* An interrupted one leaves a mixture, which is told by a note on the image, and the snapshot: done again it is whole. */
+/* An interrupted one leaves a mixture, which is told by a note on the image, and the snapshot: done again it is whole.
+ */
 static int snapshot_revert(const struct volume_call *call)
 {
 	rbd_image_t image;

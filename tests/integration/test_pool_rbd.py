@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pools of type rbd, against a Ceph cluster that is really there (ceph.py), and then is not. What is true is asked of the cluster by `rbd`, `ceph` and qemu-img."""
+import contextlib
 import hashlib
 import json
 import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "qemu-img")
 def cluster(tmp_path_factory):
     cluster = ceph.Cluster(tmp_path_factory.mktemp("ceph"))
     cluster.keyring = cluster.make_user("weft")
+    cluster.key = cluster.keyring.read_text().split()[-1]
     yield cluster
     cluster.close()
 
@@ -96,7 +99,7 @@ def test_what_is_not_ours_is_left_alone(host, cluster):
     cluster.rbd("create", "vms/other", "--size", "4M")
     before = info(cluster)
     host.apply(pool(cluster) + volume("size: 8MiB, reclaim: delete"), check=False)
-    wait_until(lambda: "rbd:vms/web" in host.condition("volume", "web").get("message", ""), 20)
+    wait_until(lambda: "exists and is not weft's" in host.condition("volume", "web").get("message", ""), 20)
     assert info(cluster) == before
     host.apply(volume("size: 8MiB, reclaim: delete, adopt: true")[4:], "--wait=60s")
     assert info(cluster)["id"] == before["id"] and info(cluster)["size"] == 8 << 20 and mark(cluster).endswith(":Volume/web")
@@ -138,25 +141,44 @@ def test_clones(host, cluster, tmp_path):
     assert refused.status and "base" in cluster.images(), refused
     host.weft("delete", "--now", "--wait=60s", "volume", "linked")
     wait_until(lambda: "linked" not in cluster.images(), 30)
-    host.weft("delete", "--now", "--wait=60s", "volume", "base")
+    host.weft("delete", "--now", "--wait=60s", "volume", "full", "base")
     wait_until(lambda: "base" not in cluster.images(), 60, "with the last clone the base can go")
     assert cluster.export("full") == data
 
 
+def processes_with(secret):
+    """Those that were given it as an argument or in the environment."""
+    found = []
+    for proc in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if secret.encode() in (proc / "cmdline").read_bytes() + (proc / "environ").read_bytes():
+                found.append(proc.name)
+    return found
+
+
 def test_an_interrupted_copy_leaves_nothing(host, cluster, tmp_path):
-    """weftd is killed while a copy is on its way: it is made anew as a whole, and if nobody wants it any more what there was of it goes."""
+    """weftd is killed while a copy is on its way: what there is of it goes, and it is made anew as a whole. Meanwhile nobody sees the key."""
     source = tmp_path / "source"
     source.write_bytes(os.urandom(64 << 20))
     wanted = pool(cluster) + volume(f"source: {{file: {source}, format: raw}}")
-    cluster.limit_writes(20)
+    cluster.limit_writes(50)
     try:
-        host.apply(wanted, check=False)
+        applying = threading.Thread(target=host.apply, args=(wanted,), kwargs={"check": False})
+        applying.start()
         (temporary,) = wait_until(cluster.images, 30, "it has begun")
         assert temporary.startswith("web.") and temporary.endswith(".weft-new")
-        host.restart(signal.SIGKILL)
+        wait_until(lambda: subprocess.run(["pgrep", "-f", f"qemu-img.*image={temporary},"], capture_output=True).stdout, 20, "qemu-img copies")
+        assert not processes_with(cluster.key)
+        host.stop(signal.SIGKILL)
+        applying.join()
     finally:
         cluster.limit_writes(0)
-    host.wait_ready("volume", "web", 120)
+    assert cluster.images() == [temporary]
+    wait_until(lambda: not cluster.json("rbd", "status", f"vms/{temporary}")["watchers"], 30, "the cluster sees that it is dead")
+    host.start()
+    host.apply(pool(cluster), "--wait=60s")
+    wait_until(lambda: cluster.images() == [], 30, "swept")
+    host.apply(wanted, "--wait=120s")
     assert cluster.images() == ["web"] and sha256(cluster.export("web")) == sha256(source.read_bytes())
 
 
@@ -171,7 +193,6 @@ def counted(cluster, image="web"):
 
 
 def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
-    key = cluster.keyring.read_text().split()[-1]
     host.apply(pool(cluster) + volume(f"size: 4MiB, source: {{file: {tiny}, format: raw}}") + guest(), "--wait=60s")
     wait_until(lambda: "BOOTED" in host.console_log("web"), 60, "it boots")
     first = counted(cluster)
@@ -179,7 +200,7 @@ def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
     pid = host.process("qemu-system.*guest=web,")
     watchers = cluster.json("rbd", "status", "vms/web")["watchers"]
     assert len(watchers) == 1, "QEMU has it open, and nobody else"
-    assert host.places_of_secret(key) == [str(cluster.keyring)] or host.places_of_secret(key) == []
+    assert not host.places_of_secret(cluster.key)
     host.restart(signal.SIGKILL)
     host.wait_ready("guest", "web")
     assert host.process("qemu-system.*guest=web,") == pid
@@ -277,19 +298,75 @@ def runs(host, name="web"):
 @pytest.mark.no_laws
 def test_promise_17_a_second_host_is_refused(two_hosts, cluster, tiny):
     here, there = two_hosts
-    manifest = pool(cluster) + volume(f"size: 4MiB, source: {{file: {tiny}, format: raw}}")
+    manifest = pool(cluster) + volume(f"adopt: true, size: 4MiB, source: {{file: {tiny}, format: raw}}")
     here.apply(manifest + guest(), "--wait=60s")
     (cookie,) = lockers(cluster)
     assert cookie.split()[1] == "web" and cookie.split()[3] == os.uname().nodename
-    there.apply(manifest.replace("size:", "adopt: true, size:") + guest("other"), check=False)
-    refused = wait_until(lambda: there.condition("guest", "other").get("message"), 30)
-    wait_until(lambda: "is used by guest 'web' on host" in there.condition("guest", "other")["message"], 30, refused)
-    assert not runs(there, "other") and lockers(cluster) == [cookie]
+    owner = mark(cluster)
+    there.apply(manifest + guest("other"), check=False)
+    refusal = "is used by guest 'web' on host"
+    wait_until(lambda: refusal in there.condition("guest", "other").get("message", ""), 30, refusal)
+    assert not runs(there, "other") and lockers(cluster) == [cookie] and mark(cluster) == owner
     here.restart(signal.SIGKILL)
     here.wait_ready("guest", "web")
     assert lockers(cluster) == [cookie], "a later weftd finds it again"
-    here.weft("guest", "stop", "--now", "web", check=False)
-    here.weft("guest", "kill", "web", check=False)
+    broken = there.weft("lease", "break", "web", "--yes", check=False)
+    assert broken.status and "a lease is broken only of what is dead" in broken.err, "it is seen to live"
+    here.weft("guest", "kill", "web")
     there.wait_ready("guest", "other", 120)
     (cookie,) = lockers(cluster)
     assert cookie.split()[1] == "other"
+    there.weft("delete", "--now", "--wait=60s", "guest", "other")
+    assert lockers(cluster) == []
+
+
+@pytest.mark.no_laws
+def test_promise_17_the_lease_of_a_dead_host_is_broken_by_a_person(two_hosts, cluster, tiny):
+    here, there = two_hosts
+    manifest = pool(cluster) + volume(f"adopt: true, size: 4MiB, source: {{file: {tiny}, format: raw}}")
+    here.apply(manifest + guest(), "--wait=60s")
+    wait_until(lambda: "BOOTED" in here.console_log("web"), 60, "it boots, and writes")
+    first = counted(cluster)
+    wait_until(lambda: counted(cluster) != first, 30)
+    (watcher,) = cluster.json("rbd", "status", "vms/web")["watchers"]
+    here.run("ip", "link", "set", "ceph0", "down")  # cut off, and as good as dead
+    there.apply(manifest + guest("other"), check=False)
+    wait_until(lambda: "if its host is dead for good" in there.condition("guest", "other").get("message", ""), 30)
+    wait_until(lambda: there.weft("lease", "break", "web", "--yes", check=False).status == 0, 60, "once it is not seen any more")
+    there.wait_ready("guest", "other", 120)
+    wait_until(lambda: "BOOTED" in there.console_log("other"), 60, "it boots")
+    blocked = cluster.run("ceph", "osd", "blocklist", "ls")
+    assert watcher["address"] in blocked, "who is cut off cannot write any more"
+
+
+def names(host, name="web"):
+    return [s["name"] for s in host.weft("volume", "snapshot", "list", name, "-o", "json").json()]
+
+
+def test_snapshots_and_growth_while_a_guest_runs(host, cluster, tiny):
+    image = f"source: {{file: {tiny}, format: raw}}"
+    host.apply(pool(cluster) + volume(f"size: 4MiB, {image}") + guest(), "--wait=60s")
+    wait_until(lambda: "BOOTED" in host.console_log("web"), 60, "it boots")
+    host.weft("volume", "snapshot", "create", "web", "one")
+    assert names(host) == [s["name"] for s in cluster.json("rbd", "snap", "ls", "vms/web")] == ["one"]
+    then = cluster.export("web@one")
+    wait_until(lambda: counted(cluster) != then[512:1024], 30, "the guest goes on")
+    refused = host.weft("volume", "snapshot", "revert", "web", "one", "--yes", check=False)
+    assert refused.status and cluster.export("web@one") == then, "not under a running guest"
+    host.apply(pool(cluster) + volume(f"size: 8MiB, {image}") + guest(), "--wait=60s")
+    assert info(cluster)["size"] == 8 << 20 and runs(host)
+    host.weft("guest", "kill", "web")
+    wait_until(lambda: not runs(host), 30)
+    host.weft("volume", "snapshot", "revert", "web", "one", "--yes")
+    wait_until(lambda: info(cluster)["size"] == 8 << 20, 30, "it is what it was, and grows again")
+    assert cluster.export("web") == then + bytes(4 << 20)
+    host.weft("volume", "snapshot", "delete", "web", "one", "--yes")
+    assert names(host) == []
+
+
+def test_with_snapshots_it_is_deleted_as_a_whole(host, cluster):
+    host.apply(pool(cluster) + volume("size: 4MiB, reclaim: delete"), "--wait=60s")
+    host.weft("volume", "snapshot", "create", "web", "one")
+    cluster.rbd("snap", "protect", "vms/web@one")
+    host.weft("delete", "--now", "--wait=60s", "volume", "web")
+    wait_until(lambda: cluster.images() == [], 30)
