@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `weft doctor` says of storage: the tool that makes images, room where weft keeps its state, and what keeps the
- * names and paths of Luns. */
+/* What `weft doctor` says of storage: the tool that makes images, room where weft keeps its state, what keeps the names
+ * and paths of Luns, and what pools in Ceph clusters want. */
 #include <sys/statvfs.h>
 
 #include "core/doctor.h"
 #include "core/env.h"
+#include "stord/ceph.h"
 #include "stord/image-internal.h"
 #include "stord/multipath.h"
 #include "stord/stord.h"
@@ -86,10 +87,34 @@ static void look_at_luns(struct doctor *d)
 			    "multipathd does not answer: no path that fails comes back");
 }
 
+/* Ceph's libraries are not weftd's own, so that a child has to look. */
+static int load_ceph(const void *ctx)
+{
+	return ceph_missing() ? 1 : 0;
+}
+
+static void look_at_ceph(struct doctor *d)
+{
+	const char *argv[] = {"qemu-img", "info", "--image-opts", "driver=rbd", NULL};
+	cleanup_free char *said = NULL;
+	if (doctor_try(load_ceph, NULL) != 0) {
+		doctor_find(d, FINDING_WARN, "Ceph", "apt install librbd1 qemu-block-extra, if there are to be any",
+			    "its libraries are not installed: no Pools of type rbd");
+		return;
+	}
+	/* One with the driver complains of what it was not told. */
+	if (doctor_run(argv, &said) < 0 || !said || strstr(said, "Unknown driver"))
+		doctor_find(d, FINDING_WARN, "Ceph", "apt install qemu-block-extra",
+			    "QEMU has no driver for it: guests cannot use volumes in Pools of type rbd");
+	else
+		doctor_find(d, FINDING_OK, "Ceph", NULL, "its libraries and QEMU's driver for it are there");
+}
+
 void stord_doctor(struct doctor *d)
 {
 	d->area = "storage";
 	doctor_programs(d, programs, ARRAY_SIZE(programs));
 	look_at_state(d);
 	look_at_luns(d);
+	look_at_ceph(d);
 }

@@ -33,6 +33,7 @@ struct image_state {
 	bool inactive;             /* it is there, but its device is not */
 	char mark[IMAGE_MARK_MAX]; /* empty: none */
 	uint64_t size, allocated;
+	bool allocation_unknown; /* it would cost too much to find out */
 	struct image_stamp stamp;
 	uint64_t grain; /* sizes are multiples of this: one that is larger by less is as wanted; 0: of a byte */
 	char problem[IMAGE_TEXT_MAX];

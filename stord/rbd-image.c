@@ -76,15 +76,15 @@ static int add_extent(uint64_t offset, size_t size, int exists, void *sum)
 }
 
 /* The cluster knows at once which objects there are where the image keeps a map of them; without one they would have
- * to be asked one by one, and what it takes up is not told. */
-static uint64_t allocated_bytes(rbd_image_t image, uint64_t size)
+ * to be asked one by one. */
+static void find_allocated(rbd_image_t image, struct image_state *ret)
 {
-	uint64_t features = 0, flags = 0, sum = 0;
-	if (ceph.rbd_get_features(image, &features) < 0 || !(features & RBD_FEATURE_FAST_DIFF) ||
-	    ceph.rbd_get_flags(image, &flags) < 0 ||
-	    (flags & (RBD_FLAG_FAST_DIFF_INVALID | RBD_FLAG_OBJECT_MAP_INVALID)))
-		return 0;
-	return ceph.rbd_diff_iterate2(image, NULL, 0, size, false, true, add_extent, &sum) < 0 ? 0 : sum;
+	uint64_t features = 0, flags = 0;
+	bool has_map = ceph.rbd_get_features(image, &features) >= 0 && (features & RBD_FEATURE_FAST_DIFF) &&
+		       ceph.rbd_get_flags(image, &flags) >= 0 &&
+		       !(flags & (RBD_FLAG_FAST_DIFF_INVALID | RBD_FLAG_OBJECT_MAP_INVALID));
+	ret->allocation_unknown = !has_map || ceph.rbd_diff_iterate2(image, NULL, 0, ret->size, false, true, add_extent,
+								     &ret->allocated) < 0;
 }
 
 /* An id such as "10ac8f1e77": another image under the name has another one. */
@@ -136,7 +136,7 @@ static int describe(const struct volume_call *call, rbd_image_t image, struct im
 	ret->size = ret->stamp.size = info.size;
 	ret->stamp.inode = identity(image);
 	ret->stamp.n_snapshots = (uint32_t)snaps.n;
-	ret->allocated = allocated_bytes(image, info.size);
+	find_allocated(image, ret);
 	rbd_free_snaps(&snaps);
 	return 0;
 }

@@ -149,8 +149,8 @@ static void describe(struct op *op, const struct image_state *state)
 	struct arena *arena = op->obs.arena;
 	op->obs.owner = owner_of(op, state);
 	op->obs.incarnation = state->stamp.inode;
-	seen->present = (spec->present & (VOLUME_TYPE | VOLUME_PLACE | VOLUME_OWN | VOLUME_FORMAT)) | VOLUME_ALLOCATED |
-			(state->readable ? VOLUME_SIZE : 0);
+	seen->present = (spec->present & (VOLUME_TYPE | VOLUME_PLACE | VOLUME_OWN | VOLUME_FORMAT)) |
+			(state->allocation_unknown ? 0 : VOLUME_ALLOCATED) | (state->readable ? VOLUME_SIZE : 0);
 	seen->type = spec->type;
 	seen->place = arena_strdup(arena, spec->place);
 	if (spec->own)

@@ -121,11 +121,19 @@ class Cluster:
         path.chmod(0o600)
         return path
 
-    def start(self, name):
-        """The monitor or the OSD: "mon", "osd"."""
-        program = [f"ceph-{name}", "-f", "-c", self.dir / "ceph.conf", "-i", "a" if name == "mon" else "0"]
+    def spawn(self, name, *program):
         with open(self.dir / "log/output", "ab") as log:
             self.daemons[name] = subprocess.Popen(["ip", "netns", "exec", self.ns, *map(str, program)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def start(self, name):
+        """The monitor or the OSD: "mon", "osd"."""
+        self.spawn(name, f"ceph-{name}", "-f", "-c", self.dir / "ceph.conf", "-i", "a" if name == "mon" else "0")
+
+    def start_manager(self):
+        data = self.dir / "mgr.x"
+        data.mkdir()
+        self.run("ceph", "auth", "get-or-create", "mgr.x", "mon", "allow profile mgr", "osd", "allow *", "mds", "allow *", "-o", data / "keyring")
+        self.spawn("mgr", "ceph-mgr", "-f", "-c", self.dir / "ceph.conf", "-i", "x", "--mgr-data", data, "--keyring", data / "keyring")
 
     def limit_writes(self, milliseconds):
         """Each write takes that long; 0: as long as it takes."""

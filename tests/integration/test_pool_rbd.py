@@ -209,7 +209,6 @@ def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
 # ---- what is wrong ----
 
 OUTAGES = {
-    "monitor stopped": (lambda c: c.pause("mon"), lambda c: c.go_on("mon"), f"no monitor of the cluster answers at {ceph.ADDRESS}:6789"),
     "packets dropped": (lambda c: c.drop(), lambda c: c.let_through(), f"no monitor of the cluster answers at {ceph.ADDRESS}:6789"),
     "OSD stopped": (lambda c: c.pause("osd"), lambda c: c.go_on("osd"), "the monitors answer, but the OSDs of pool 'vms' do not"),
 }
@@ -242,6 +241,27 @@ def test_a_dead_cluster_holds_up_nothing_and_comes_back(host, cluster, outage):
     host.wait_ready("volume", "second", 120)
     wait_until(lambda: not degraded(host), 60, "it recovers without a hand")
     assert sorted(cluster.images()) == ["second", "web"]
+
+
+def test_a_guest_waits_for_its_cluster_and_goes_on(host, cluster, tiny):
+    host.apply(pool(cluster) + volume(f"size: 4MiB, source: {{file: {tiny}, format: raw}}") + guest(), "--wait=60s")
+    wait_until(lambda: "BOOTED" in host.console_log("web"), 60, "it boots")
+    pid = host.process("qemu-system.*guest=web,")
+    cluster.pause("mon")
+    cluster.pause("osd")
+    try:
+        wait_until(lambda: degraded(host), 15, "Degraded")
+        host.restart(signal.SIGKILL)
+        wait_until(lambda: "no monitor of the cluster answers" in host.condition("pool", "ceph").get("message", ""), 30)
+        assert host.process("qemu-system.*guest=web,") == pid
+    finally:
+        cluster.go_on("mon")
+        cluster.go_on("osd")
+    host.wait_ready("guest", "web", 120)
+    host.wait_ready("pool", "ceph", 120)
+    first = counted(cluster)
+    wait_until(lambda: counted(cluster) != first, 60, "it writes again")
+    assert host.process("qemu-system.*guest=web,") == pid
 
 
 def said(host, sentence):
@@ -370,3 +390,20 @@ def test_with_snapshots_it_is_deleted_as_a_whole(host, cluster):
     cluster.rbd("snap", "protect", "vms/web@one")
     host.weft("delete", "--now", "--wait=60s", "volume", "web")
     wait_until(lambda: cluster.images() == [], 30)
+
+
+@pytest.mark.lab_full
+@pytest.mark.needs("ceph-mgr")
+def test_says_how_much_room_there_is(host, cluster):
+    """The manager knows; without one the cluster does not say."""
+    host.apply(pool(cluster), "--wait=60s")
+    assert "capacity" not in host.objects("pool", "ceph")[0]["status"]["details"]["pool"]
+    cluster.start_manager()
+    try:
+        stats = wait_until(lambda: cluster.json("ceph", "df")["pools"][0]["stats"], 90, "the manager has counted")
+        host.restart()
+        seen = wait_until(lambda: "MiB" in host.objects("pool", "ceph")[0]["status"]["details"]["pool"]["available"], 30)
+        available = host.objects("pool", "ceph")[0]["status"]["details"]["pool"]["available"]
+        assert seen and abs(int(available.removesuffix("MiB")) - (stats["max_avail"] >> 20)) < 64
+    finally:
+        cluster.stop("mgr")
