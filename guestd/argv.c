@@ -31,14 +31,14 @@ int qemu_vhost_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue)
 	return first + qemu_tap_fd(spec, nic, queue) - qemu_tap_fd(spec, 0, 0);
 }
 
-int qemu_lease_fd(const struct qemu_spec *spec, size_t disk)
+int qemu_lease_fd(const struct qemu_spec *spec, size_t lease)
 {
-	return qemu_vhost_fd(spec, spec->nics.n, 0) + (int)disk;
+	return qemu_vhost_fd(spec, spec->nics.n, 0) + (int)lease;
 }
 
 int qemu_layer_fd(const struct qemu_spec *spec, size_t disk, size_t layer)
 {
-	int fd = qemu_lease_fd(spec, spec->disks.n);
+	int fd = qemu_lease_fd(spec, spec->leases.n);
 	for (size_t i = 0; i < disk; i++)
 		fd += (int)list_at(&spec->disks, struct qemu_disk, i).layers.n;
 	return fd + (int)layer;

@@ -119,6 +119,7 @@ struct guest_lowering {
 	const struct guest_spec *guest;
 	struct qemu_spec *qemu;
 	struct want *want; /* NULL: it is to be off */
+	struct stord_leases leases;
 };
 
 struct unit_range {
@@ -308,10 +309,26 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 	if (g->want)
 		needs(g->l, g->want, image.want);
 	if (g->want && disk->volume)
-		needs(g->l, g->want,
-		      stord_volume_lease(g->l, disk->volume, g->object->name, out->read_only, &out->lease));
-	if (out->lease)
-		row_set(&qemu_disk_table, out, "lease");
+		stord_volume_leases(g->l, disk->volume, g->object->name, out->read_only, &g->leases);
+}
+
+/* Two disks may be based on one volume. */
+static void lower_leases(struct guest_lowering *g)
+{
+	const char **locks = arena_alloc(lower_arena(g->l), (g->leases.n + 1) * sizeof(*locks));
+	size_t n = 0;
+	for (size_t i = 0; i < g->leases.n; i++) {
+		const char *lock = g->leases.items[i].lock;
+		bool known = !lock;
+		for (size_t k = 0; !known && k < n; k++)
+			known = streq(locks[k], lock);
+		if (!known)
+			locks[n++] = lock;
+		needs(g->l, g->want, g->leases.items[i].want);
+	}
+	g->qemu->leases = (struct list){locks, n};
+	if (n)
+		row_set(&qemu_table, g->qemu, "leases");
 }
 
 /* "nic/lan", "nic/lan/1" for the second one there: what is kept for an interface stays with it when others come or go
@@ -474,6 +491,7 @@ static void lower(struct lowering *l, const struct object *object)
 	struct qemu_disk *disks = arena_alloc(arena, guest->disks.n * sizeof(*disks));
 	for (size_t i = 0; i < guest->disks.n; i++)
 		lower_disk(&g, i, &disks[i]);
+	lower_leases(&g);
 	struct qemu_nic *nics = arena_alloc(arena, guest->nics.n * sizeof(*nics));
 	for (size_t i = 0; i < guest->nics.n; i++)
 		lower_nic(&g, i, &nics[i]);

@@ -46,7 +46,6 @@ static const struct field disk_rows[] = {
 	F_U32("bootIndex", DISK, boot_index, .doc = "Place in the boot order."),
 	F_ENUM("onError", DISK, on_error, on_error_names, .doc = "What an error of its storage does."),
 	F_BOOL("shared", DISK, shared, .doc = "Whether others write to it at the same time."),
-	F_PATH("lease", DISK, lease, .doc = "The file in which it locks its lease on the disk."),
 	F_STRUCT("remote", DISK, remote, qemu_remote_table, .doc = "How QEMU reaches it by itself."),
 	F_STRUCTS("layers", DISK, layers, qemu_layer_table, .doc = "What its image is read through, nearest first."),
 };
@@ -91,6 +90,8 @@ static const struct field rows[] = {
 	F_U32("rngPort", SPEC, rng_port, .flags = FIELD_RESTART, .doc = "PCI port of the random number generator."),
 	F_U32("balloonPort", SPEC, balloon_port, .flags = FIELD_RESTART, .doc = "PCI port of the memory balloon."),
 	F_U32("agentPort", SPEC, agent_port, .flags = FIELD_RESTART, .doc = "PCI port of the guest agent's channel."),
+	F_LIST("leases", SPEC, leases, scalar_path, .flags = FIELD_RESTART,
+	       .doc = "Files of which it holds a byte locked, which says that it lives."),
 	F_U32("pid", SPEC, pid, .flags = FIELD_STATUS, .doc = "QEMU's process."),
 	F_STRING("accel", SPEC, accel, .flags = FIELD_STATUS, .doc = "kvm or tcg."),
 	F_STRING("accelReason", SPEC, accel_reason, .flags = FIELD_STATUS, .doc = "Why it is that."),

@@ -57,7 +57,6 @@ struct qemu_disk {
 	bool read_only;
 	uint32_t boot_index; /* present: the firmware tries it, lowest first */
 	bool shared;         /* others write to it at the same time */
-	const char *lease;   /* file of which QEMU holds a byte locked; NULL: none */
 	struct list layers;  /* its base, the base of that ... */
 };
 
@@ -81,6 +80,7 @@ struct qemu_spec {
 	struct list disks, nics;
 	bool console;
 	uint32_t scsi_port, rng_port, balloon_port, agent_port; /* PCI ports; present: there is one */
+	struct list leases; /* const char *: files of which it holds a byte locked */
 	/* Observed only. */
 	uint32_t pid;
 	const char *accel, *accel_reason, *run_state, *started_at, *version;

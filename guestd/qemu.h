@@ -38,8 +38,8 @@ enum qemu_fd {
 int qemu_disk_fd(size_t disk);
 int qemu_tap_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue);
 int qemu_vhost_fd(const struct qemu_spec *spec, size_t nic, uint32_t queue);
-/* Of the lock on a disk's lease: QEMU does not know of it, and holds it as long as it lives. */
-int qemu_lease_fd(const struct qemu_spec *spec, size_t disk);
+/* Of the lock on a lease: QEMU does not know of it, and holds it as long as it lives. */
+int qemu_lease_fd(const struct qemu_spec *spec, size_t lease);
 int qemu_layer_fd(const struct qemu_spec *spec, size_t disk, size_t layer);
 
 /* NULL-terminated, in `arena`. Pure. */

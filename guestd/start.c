@@ -160,13 +160,13 @@ static void list_files(struct start *start)
 		bool direct = disk->cache == CACHE_NONE || disk->cache == CACHE_DIRECTSYNC;
 		pass_path(start, disk->path, (disk->read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0), false,
 			  qemu_disk_fd(i));
-		if (disk->lease) {
-			pass_path(start, disk->lease, O_RDWR, false, qemu_lease_fd(spec, i));
-			start->files[start->n_files - 1].lock_byte = stord_lease_byte(start->instance->name);
-		}
 		for (size_t k = 0; k < disk->layers.n; k++)
 			pass_path(start, list_at(&disk->layers, struct qemu_layer, k).path,
 				  O_RDONLY | (direct ? O_DIRECT : 0), false, qemu_layer_fd(spec, i, k));
+	}
+	for (size_t i = 0; i < spec->leases.n; i++) {
+		pass_path(start, list_at(&spec->leases, const char *, i), O_RDWR, false, qemu_lease_fd(spec, i));
+		start->files[start->n_files - 1].lock_byte = stord_lease_byte(start->instance->name);
 	}
 }
 

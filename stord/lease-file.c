@@ -29,6 +29,13 @@ static const char *file_lock(struct arena *arena, const char *place)
 	return arena_printf(arena, "%.*s.%s.weft-lease", (int)(name - place), place, name);
 }
 
+static char *directory_of(const char *path)
+{
+	char *dir = xstrdup(path), *slash = strrchr(dir, '/');
+	slash[slash == dir] = '\0';
+	return dir;
+}
+
 static char *record_path(const struct lease_call *call)
 {
 	cleanup_arena struct arena *arena = arena_new();
@@ -111,6 +118,18 @@ static bool parse_record(const char *text, size_t size, struct lease_seen *ret)
 	return true;
 }
 
+/* An NFS mount may keep its locks to itself. */
+static void look_at_mount(const char *path, struct lease_seen *ret)
+{
+	struct mount_seen mount;
+	cleanup_free char *dir = directory_of(path);
+	if (mountinfo_find(dir, &mount) == 0 && mount.exists && str_starts(mount.fs_type, "nfs") &&
+	    (strstr(mount.options, "nolock") || strstr(mount.options, "local_lock=all") ||
+	     strstr(mount.options, "local_lock=posix")))
+		snprintf(ret->note, sizeof(ret->note),
+			 "'%s' is mounted without locks: no other host sees whether the guest still runs", dir);
+}
+
 static int read_record(int fd, const char *path, struct lease_seen *ret)
 {
 	cleanup_free char *text = xcalloc(RECORD_MAX + 1, 1);
@@ -126,6 +145,7 @@ static int read_record(int fd, const char *path, struct lease_seen *ret)
 			path);
 	for (size_t i = 0; i < ret->n; i++)
 		ret->holders[i].life = life_of(fd, &ret->holders[i]);
+	look_at_mount(path, ret);
 	return 0;
 }
 
@@ -208,17 +228,15 @@ static void take_out(struct lease_seen *seen, size_t i)
 static bool only_reads(const struct lease_call *call, const char *path)
 {
 	struct statvfs fs;
-	cleanup_free char *dir = xstrdup(path);
-	*strrchr(dir, '/') = '\0';
-	return call->self.mode == LEASE_READ && call->self.guest[0] && statvfs(*dir ? dir : "/", &fs) == 0 &&
+	cleanup_free char *dir = directory_of(path);
+	return call->self.mode == LEASE_READ && call->self.guest[0] && statvfs(dir, &fs) == 0 &&
 	       (fs.f_flag & ST_RDONLY);
 }
 
 static int check_mount(const char *path)
 {
-	cleanup_free char *dir = xstrdup(path);
-	*strrchr(dir, '/') = '\0';
-	return mountinfo_check(*dir ? dir : "/");
+	cleanup_free char *dir = directory_of(path);
+	return mountinfo_check(dir);
 }
 
 static int file_look(const struct lease_call *call, struct lease_seen *ret)

@@ -259,15 +259,11 @@ bool stord_volume_is_shared(const struct object *volume)
 	return ((const struct volume_spec *)volume->spec)->shared;
 }
 
-struct want *stord_volume_lease(struct lowering *l, const char *volume, const char *guest, bool reads,
-				const char **ret_lock)
+static void lease_volume(struct lowering *l, const char *volume, const char *guest, enum lease_mode mode,
+			 struct stord_leases *leases)
 {
-	const struct object *object = lower_find(l, "Volume", volume);
-	const struct volume_spec *spec = object ? object->spec : NULL;
+	const struct volume_spec *spec = lower_find(l, "Volume", volume)->spec;
 	struct want *want = volume_want(l, volume);
-	*ret_lock = NULL;
-	if (!want)
-		return NULL;
 	const struct volume_state *state = want->spec;
 	const struct lease_means *means = pool_type_at(state->type)->volumes->leases;
 	const struct lease_plan plan = {
@@ -277,17 +273,32 @@ struct want *stord_volume_lease(struct lowering *l, const char *volume, const ch
 		.guest = guest,
 		.place = state->place,
 		.own = state->own,
-		.mode = spec->shared ? LEASE_SHARED
-			: reads      ? LEASE_READ
-				     : LEASE_ALONE,
+		.mode = mode,
 	};
 	struct want *lease = lease_want(l, &plan);
 	needs(l, lease, want);
 	for (size_t i = 0; i < want->n_needs; i++) /* a volume that is kept is given up at once */
 		needs(l, lease, want->needs[i]);
-	if (means && means->lock)
-		*ret_lock = means->lock(lower_arena(l), state->place);
-	return lease;
+	arena_grow(lower_arena(l), leases->items, leases->n, leases->cap);
+	leases->items[leases->n].want = lease;
+	leases->items[leases->n++].lock = means && means->lock ? means->lock(lower_arena(l), state->place) : NULL;
+}
+
+void stord_volume_leases(struct lowering *l, const char *volume, const char *guest, bool reads,
+			 struct stord_leases *leases)
+{
+	const struct object *object = lower_find(l, "Volume", volume);
+	struct want *want = volume_want(l, volume);
+	if (!want)
+		return;
+	bool layered = pool_type_at(((const struct volume_state *)want->spec)->type)->volumes->layered;
+	lease_volume(l, volume, guest,
+		     stord_volume_is_shared(object) ? LEASE_SHARED
+		     : reads                        ? LEASE_READ
+						    : LEASE_ALONE,
+		     leases);
+	for (const char *base = base_of(l, volume); layered && base && volume_want(l, base); base = base_of(l, base))
+		lease_volume(l, base, guest, LEASE_READ, leases);
 }
 
 const struct kind stord_volume_kind = {

@@ -53,11 +53,18 @@ bool stord_volume_is_shared(const struct object *volume);
 bool stord_lun_image(struct lowering *l, const char *lun, const char *path, struct stord_image *ret);
 bool stord_lun_is_shared(const struct object *lun);
 
-/* Wants the lease that a guest is to hold as long as it runs: Present before it is started, and gone after it. With
- * `ret_lock` the file of which its QEMU has to hold the byte stord_lease_byte() locked, NULL if there is none. NULL if
- * the volume was refused. */
-struct want *stord_volume_lease(struct lowering *l, const char *volume, const char *guest, bool reads,
-				const char **ret_lock);
+/* What a guest holds as long as it runs: Present before it is started, and gone after it. With the file of which its
+ * QEMU has to hold the byte stord_lease_byte() locked; NULL: none. */
+struct stord_leases {
+	struct {
+		struct want *want;
+		const char *lock;
+	} * items;
+	size_t n, cap;
+};
+/* Wants the leases for the use of a volume and, to be read only, of what that is based on; adds them. */
+void stord_volume_leases(struct lowering *l, const char *volume, const char *guest, bool reads,
+			 struct stord_leases *leases);
 uint64_t stord_lease_byte(const char *guest);
 
 /* What a person may order of one, see `weft volume`. */

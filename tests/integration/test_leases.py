@@ -178,3 +178,63 @@ def test_a_lease_that_is_gone_is_said_and_taken_again(two, shared, tiny):
     first.wait_ready("guest", "web", 120)
     (again,) = record(shared)
     assert again["guest"] == "web" and again["instance"] == held["instance"]
+
+
+def test_a_base_is_leased_for_reading(host, shared, tiny):
+    clones = "".join(f"---\napiVersion: weft/v1\nkind: Volume\nmetadata: {{name: {name}}}\nspec: {{pool: san, base: data}}\n" for name in ("one", "two"))
+    host.apply(pool(shared) + volume(tiny) + clones + guest("a", "volume: one") + guest("b", "volume: two"), "--wait=60s")
+    assert sorted((one["guest"], one["mode"]) for one in record(shared)) == [("a", "read"), ("b", "read")] and locked(shared)
+    assert [(one["guest"], one["mode"]) for one in record(shared, "one.qcow2")] == [("a", "alone")] and locked(shared, "one.qcow2")
+    host.weft("delete", "guest", "a", "--now", "--wait=30s")
+    assert [one["guest"] for one in record(shared)] == ["b"] and record(shared, "one.qcow2") is None
+    host.weft("delete", "guest", "b", "--now", "--wait=30s")
+    assert record(shared) is None
+
+
+def test_a_shared_volume_is_for_many(make_host, shared, tiny):
+    first, second, third = make_host(), make_host(), make_host()
+    first.apply(pool(shared) + volume(tiny, more=", shared: true") + guest("a") + guest("b"), "--wait=60s")
+    second.apply(pool(shared) + volume(tiny, more=", shared: true, adopt: true") + guest("c"), "--wait=60s")
+    assert sorted((one["guest"], one["mode"]) for one in record(shared)) == [(name, "shared") for name in "abc"]
+    for host, name in ((first, "a"), (first, "b"), (second, "c")):
+        argv = host.pids()[pid_of(host, name)]
+        assert "share-rw=on" in argv and "cache.direct=on" in argv
+    third.apply(pool(shared) + volume(tiny, more=", adopt: true") + guest("alone"), "--wait=3s", check=False)
+    assert "in another way" in message(third, "guest", "alone"), "who wants it alone is refused"
+    second.weft("delete", "guest", "c", "--now", "--wait=30s")
+    assert sorted(one["guest"] for one in record(shared)) == ["a", "b"]
+    unsafe = first.apply(guest("a", "volume: data, cache: writeback"), check=False)
+    assert unsafe.status == 2 and "cache: none" in unsafe.err
+    tables = first.apply(volume(tiny, "more", ", shared: true").replace("format: raw, source", "format: qcow2, source"), check=False)
+    assert tables.status == 2 and "format: raw" in tables.err
+
+
+def test_one_volume_for_two_guests_of_one_host(host, shared, tiny):
+    host.apply(pool(shared) + volume(tiny) + guest() + guest("other", more=", state: stopped"), "--wait=60s")
+    refused = host.apply(guest("other"), check=False)
+    assert refused.status == 2 and "has this disk as well" in refused.err and "shared: true" in refused.err
+    host.weft("guest", "start", "other")  # an order goes past the manifests' rules, but not past the lease
+    wait_until(lambda: "'web' on this host" in message(host, "guest", "other"), 30, "it is refused")
+    host.weft("guest", "stop", "web")
+    host.wait_ready("guest", "other", 90)
+    assert [one["guest"] for one in record(shared)] == ["other"]
+    host.weft("guest", "stop", "other")
+    host.weft("guest", "start", "web")
+    host.wait_ready("guest", "web", 90)
+
+
+def test_what_is_no_lease_is_neither_believed_nor_overwritten(host, shared, tiny):
+    host.apply(pool(shared) + volume(tiny), "--wait=20s")
+    file = shared / ".data.raw.weft-lease"
+    for text in b"\x00\xff\xfe", b'{"instance": 7}\n', b'{"instance": "' + b"x" * 400 + b'", "host": "h", "guest": "g"}\n', b'[' * 70000:
+        file.write_bytes(text)
+        host.apply(guest(), "--wait=2s", check=False)
+        wait_until(lambda: str(file) in message(host, "guest", "web"), 90, "it is said")
+        assert file.read_bytes() == text and pid_of(host) is None
+        host.weft("delete", "guest", "web", check=False)
+        file.unlink()
+    file.symlink_to("/etc/passwd")
+    host.apply(guest(), "--wait=2s", check=False)
+    wait_until(lambda: str(file) in message(host, "guest", "web"), 90, "it is said")
+    file.unlink()
+    host.wait_ready("guest", "web", 90)
