@@ -11,7 +11,7 @@ import pytest
 from harness import wait_until
 from test_leases import guest, pid_of, tiny  # noqa: F401
 
-pytestmark = pytest.mark.needs("qemu-system-x86_64", "qemu-img", "as", "ld", "losetup", "mkfs.ext4", "/dev/loop-control")
+pytestmark = pytest.mark.needs("qemu-system-x86_64", "qemu-img", "as", "ld", "losetup", "mkfs.ext4", "dmsetup", "/dev/loop-control")
 MIB = 1 << 20
 
 
@@ -44,13 +44,12 @@ def events(host, type):
     return [event["text"] for event in host.events() if event["type"] == type]
 
 
-class FailingDisk:
-    """A block device that can be made to fail."""
+class CutLoop:
+    """A block device whose file is cut short: what is read gives errors."""
 
     def __init__(self, directory, tiny):
         self.file = directory / "disk"
         self.file.write_bytes(tiny.read_bytes())
-        self.size, self.lost = self.file.stat().st_size, None
         self.device = sh(f"losetup -f --show {self.file}")
 
     def fail(self):
@@ -65,9 +64,35 @@ class FailingDisk:
         sh(f"losetup -d {self.device}")
 
 
-@pytest.fixture
-def disk(tmp_path, tiny):  # noqa: F811
-    one = FailingDisk(tmp_path, tiny)
+class Mapped(CutLoop):
+    """A map of device-mapper's over it, which becomes one of errors."""
+
+    def __init__(self, directory, tiny):
+        super().__init__(directory, tiny)
+        self.below, self.name = self.device, f"weft-test-{os.getpid()}"
+        self.sectors = sh(f"blockdev --getsz {self.below}")
+        sh(f"dmsetup create {self.name} --table '0 {self.sectors} linear {self.below} 0'")
+        self.device = f"/dev/mapper/{self.name}"
+
+    def load(self, table):
+        sh(f"dmsetup suspend --noflush {self.name}; dmsetup load {self.name} --table '0 {self.sectors} {table}'; dmsetup resume {self.name}")
+
+    def fail(self):
+        self.load("error")
+
+    def mend(self):
+        self.load(f"linear {self.below} 0")
+
+    def detach(self):
+        sh(f"dmsetup remove --retry {self.name}")
+        sh(f"losetup -d {self.below}")
+
+
+@pytest.fixture(params=[CutLoop, Mapped])
+def disk(request, tmp_path, tiny):  # noqa: F811
+    if request.param is Mapped and subprocess.run(["dmsetup", "version"], capture_output=True).returncode:
+        pytest.skip("no device-mapper on this machine")
+    one = request.param(tmp_path, tiny)
     yield one
     one.detach()
 
