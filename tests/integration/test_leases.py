@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import SOURCE, wait_until
+from harness import EXAMPLES, SOURCE, wait_until
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64", "qemu-img", "as", "ld")
 F_OFD_GETLK = 36
@@ -238,3 +238,10 @@ def test_what_is_no_lease_is_neither_believed_nor_overwritten(host, shared, tiny
     wait_until(lambda: str(file) in message(host, "guest", "web"), 90, "it is said")
     file.unlink()
     host.wait_ready("guest", "web", 90)
+
+
+def test_the_example_of_a_shared_disk(host):
+    host.apply(EXAMPLES / "shared.yaml", "--wait=60s")
+    cluster = host.root / "lib/cluster"
+    assert sorted((one["guest"], one["mode"]) for one in record(cluster, "quorum.raw")) == [("node-1", "shared"), ("node-2", "shared")]
+    assert [one["guest"] for one in record(cluster, "node-1.qcow2")] == ["node-1"]
