@@ -270,6 +270,28 @@ static void test_taken_back_with_its_revision(void **state)
 	generation_unref(gen);
 }
 
+/* Its removal is called off, since it is wanted again, but has happened: by weft's own hand, so it is not missed. */
+static void test_a_removal_that_is_called_off(void **state)
+{
+	apply(POOL VOLUME("size: 8MiB, reclaim: delete"));
+	struct generation *without = lowered(POOL), *again = lowered(POOL VOLUME("size: 8MiB, reclaim: delete"));
+	cleanup_free char *path = in_pool("web.qcow2");
+	engine_switch(engine, without, false);
+	for (int i = 0; i < 100 && view_of("volume", "local/web").state != RES_BUSY; i++) {
+		engine_run(engine);
+		sd_event_run(env.loop, 1000);
+	}
+	assert_int_equal(view_of("volume", "local/web").state, RES_BUSY);
+	unlink(path);
+	engine_switch(engine, again, false);
+	settle(10000);
+	assert_present();
+	assert_true(there("web.qcow2"));
+	generation_unref(without);
+	generation_unref(current);
+	current = again;
+}
+
 static int setup(void **state)
 {
 	registry_init();
@@ -315,6 +337,7 @@ int main(void)
 		TEST(test_refusals),
 		TEST(test_what_never_came_true_may_be_changed),
 		TEST(test_taken_back_with_its_revision),
+		TEST(test_a_removal_that_is_called_off),
 	};
 	if (geteuid() != 0 || access("/usr/bin/qemu-img", X_OK) < 0) {
 		printf("skipped: needs root and qemu-img\n");
