@@ -32,9 +32,10 @@ static bool find_in(struct instance *instance, const char *place, struct open_di
 bool disk_find_open(const char *place, struct open_disk *ret)
 {
 	for (struct instance *instance = instances_first(); instance; instance = instance->next)
-		if (instance->record && !record_text(instance->record, "off") && instance_alive(instance) &&
-		    find_in(instance, place, ret))
+		if (instance->record && find_in(instance, place, ret) && !record_text(instance->record, "off") &&
+		    instance_alive(instance))
 			return true;
+	ret->instance = NULL;
 	return false;
 }
 

@@ -6,7 +6,14 @@
 
 #include "stord/image-internal.h"
 
-enum { QCOW2_DATA_FILE = 1 << 2, CLONES_SHOWN = 5 };
+enum {
+	QCOW2_DATA_FILE = 1 << 2,
+	QCOW2_V2_SIZE = 72,
+	QCOW2_LENGTH_AT = 100,
+	EXTENSIONS_MAX = 16,
+	CLONES_SHOWN = 5,
+};
+static const uint32_t qcow2_backing_format = 0xe2792aca;
 
 /* docs/interop/qcow2.txt; all numbers are big-endian. */
 struct qcow2_header {
@@ -27,6 +34,27 @@ struct vmdk_header {
 	uint64_t capacity;
 } __attribute__((packed));
 
+/* Behind the header there are extensions: what it is, how long, and that padded to eight bytes. */
+static void read_backing_format(int fd, uint32_t version, struct image_needs *ret)
+{
+	uint32_t length = htobe32(QCOW2_V2_SIZE), extension[2];
+	if (version >= 3 && pread(fd, &length, sizeof(length), QCOW2_LENGTH_AT) != (ssize_t)sizeof(length))
+		return;
+	off_t at = be32toh(length);
+	for (unsigned i = 0; i < EXTENSIONS_MAX; i++) {
+		if (pread(fd, extension, sizeof(extension), at) != (ssize_t)sizeof(extension) || !extension[0])
+			return;
+		uint32_t size = be32toh(extension[1]);
+		at += (off_t)sizeof(extension);
+		if (be32toh(extension[0]) == qcow2_backing_format && size < sizeof(ret->backing_format)) {
+			if (pread(fd, ret->backing_format, size, at) != (ssize_t)size)
+				ret->backing_format[0] = '\0';
+			return;
+		}
+		at += ((off_t)size + 7) & ~(off_t)7;
+	}
+}
+
 static int read_qcow2(int fd, struct image_needs *ret)
 {
 	struct qcow2_header header;
@@ -45,6 +73,7 @@ static int read_qcow2(int fd, struct image_needs *ret)
 	n = pread(fd, ret->backing, size, (off_t)be64toh(header.backing_at));
 	if (n < (ssize_t)size)
 		snprintf(ret->backing, sizeof(ret->backing), "?"); /* there is one, whatever it is */
+	read_backing_format(fd, be32toh(header.version), ret);
 	return 0;
 }
 

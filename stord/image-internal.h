@@ -29,6 +29,7 @@ int image_check_source(const struct image *image, uint64_t *ret_size);
  * whatever it names. */
 struct image_needs {
 	char backing[IMAGE_TEXT_MAX]; /* as it is written there; empty: none */
+	char backing_format[16];      /* likewise; empty: it would be guessed */
 	bool other;                   /* data or extents in other files */
 };
 /* 0, or an errno with nothing said. What does not look like the format needs nothing: tools will tell. */

@@ -93,11 +93,17 @@ static int check_bases(const struct image *image)
 				   needs.backing[0] ? needs.backing : "a file", needs.other ? " of data" : "");
 		if (!needs.backing[0])
 			return 0;
+		/* What a guest wrote into a raw one is not to be taken for a header. */
+		bool raw = streq(needs.backing_format, "raw");
+		if (!raw && !streq(needs.backing_format, "qcow2"))
+			return say(EINVAL,
+				   "'%s' does not say what '%s', which it is based on, is: say it with "
+				   "qemu-img rebase -u -F",
+				   path, needs.backing);
 		char *next = xprintf("%.*s/%s", (int)(strrchr(path, '/') - path), path, needs.backing);
 		free(path);
 		path = next;
-		/* What a guest wrote into a raw one is not to be read as a header. */
-		format = streq(strrchr(needs.backing, '.'), ".raw") ? IMAGE_RAW : IMAGE_QCOW2;
+		format = raw ? IMAGE_RAW : IMAGE_QCOW2;
 	}
 	return say(ELOOP, "'%s' stands on more than %d images", image->source, BASES_MAX);
 }

@@ -28,8 +28,7 @@ def order(host, done, *args):
     for _ in range(4):
         alive(host)
         host.weft("volume", "snapshot", *args, "--yes", check=False)
-        alive(host)
-        host.wait_ready("volume", args[1], 60)
+        wait_until(lambda: (alive(host), host.ready("volume", args[1]))[1], 60, "it is Ready, however often weftd is killed")
         if done():
             return
     raise AssertionError(f"{args} was not done in four attempts")
@@ -55,8 +54,7 @@ def go_through(host, tmp_path):
     sh(f"qemu-io -f qcow2 -c 'write -P 66 0 64k' {copy}")
     try_all(host, text.replace("8MiB", "16MiB"))
     order(host, lambda: letter(host, tmp_path) == b"b", "revert", "copy", "one")
-    wait_until(lambda: info(copy)["virtual-size"] == 16 * MIB, 60, "what was reverted grows again")
-    alive(host)
+    wait_until(lambda: (alive(host), info(copy)["virtual-size"])[1] == 16 * MIB, 60, "what was reverted grows again")
     order(host, lambda: snapshots(host) == [], "delete", "copy", "one")
     assert sum_of(images(host) / "base.qcow2") == base
     assert chain(images(host) / "linked.qcow2") == [("linked.qcow2", "qcow2", 16 * MIB), ("base.qcow2", "qcow2", 2 * MIB)]

@@ -114,6 +114,19 @@ def test_full_clones_are_taken_once(host, files, tmp_path):
     host.apply(text.replace("clone: linked, ", ""), "--wait=20s")  # says no more by now
     after = (images(host) / "copy.qcow2").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    # One that was made by somebody else, without a word on what its base is, would have that guessed; and one may stand on files that are no volumes.
+    sh(f"cd {images(host)} && qemu-img create -q -f qcow2 -b first.raw -F raw guessed.qcow2")
+    header = (images(host) / "guessed.qcow2").read_bytes()
+    (images(host) / "guessed.qcow2").write_bytes(header.replace(b"\xe2\x79\x2a\xca\0\0\0\3raw", bytes(11), 1))
+    sh(f"qemu-img create -q -f qcow2 -b /etc/shadow -F raw {images(host)}/afar.qcow2")
+    host.apply(volume("guessed", "adopt: true") + volume("afar", "adopt: true") + volume("of-guessed", "clone: guessed") + volume("of-afar", "clone: afar"),
+               name="hostile.yaml", check=False)
+    refusal(host, "of-guessed", "does not say what 'first.raw'")
+    refusal(host, "of-afar", "needs /etc/shadow, which is not beside it")
+    assert "which weft does not look after" in host.condition("volume", "afar", "Degraded")["message"]
+    host.weft("delete", "-f", host.scratch / "hostile.yaml", "--wait=20s")
+    for name in ("guessed", "afar"):
+        (images(host) / f"{name}.qcow2").unlink()
     host.weft("delete", "volume", "linked", "--wait=20s")
     assert host.ready("volume", "copy")
 
