@@ -3,11 +3,11 @@
 #include "netd/dhcp-client-process.h"
 
 #include <signal.h>
-#include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "core/watch.h"
 
 struct watch {
 	char *link;
@@ -118,11 +118,10 @@ void dhcp_client_watch(const char *link)
 		return;
 	cleanup_free char *path = dhcp_client_path(link, DHCP_CLIENT_SAID);
 	struct watch *watch = xcalloc(1, sizeof(*watch));
-	uint32_t mask = IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 	watch->link = xstrdup(link);
 	watch->next = watches;
 	watches = watch;
-	if (sd_event_add_inotify(env.loop, &watch->source, path, mask, on_event, watch) < 0)
+	if (sd_event_add_inotify(env.loop, &watch->source, path, WATCH_FILES | IN_ONLYDIR, on_event, watch) < 0)
 		watch_free(watch); /* not there yet */
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looks after the directories of clients' files: what somebody else changes there is observed anew, and put back. Our
  * own writes are seen as well, which costs one more look. */
-#include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "core/watch.h"
 #include "netd/dnsmasq.h"
 
 struct watch {
@@ -48,11 +48,10 @@ void dhcp_watch(const char *network)
 		return;
 	cleanup_free char *path = dnsmasq_path(network, DNSMASQ_HOSTS);
 	struct watch *watch = xcalloc(1, sizeof(*watch));
-	uint32_t mask = IN_CLOSE_WRITE | IN_MOVE | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 	watch->network = xstrdup(network);
 	watch->next = watches;
 	watches = watch;
-	if (sd_event_add_inotify(env.loop, &watch->source, path, mask, on_event, watch) < 0)
+	if (sd_event_add_inotify(env.loop, &watch->source, path, WATCH_FILES | IN_ONLYDIR, on_event, watch) < 0)
 		watch_free(watch); /* not there yet: put() comes back */
 }
 

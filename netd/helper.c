@@ -4,12 +4,12 @@
 
 #include <dirent.h>
 #include <signal.h>
-#include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
 #include "core/engine.h"
 #include "core/env.h"
 #include "core/unit.h"
+#include "core/watch.h"
 
 enum { START_MS = 10000, STOP_MS = 3000, FILE_MAX_BYTES = 4 << 20 };
 
@@ -279,8 +279,7 @@ static int await_service(struct helper *helper, struct err *err)
 {
 	cleanup_free char *dir = helper->kind->path(helper->name, HELPER_PID);
 	*strrchr(dir, '/') = '\0';
-	int r = sd_event_add_inotify(env.loop, &helper->files, dir, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO, on_file,
-				     helper);
+	int r = sd_event_add_inotify(env.loop, &helper->files, dir, WATCH_FILES, on_file, helper);
 	if (r >= 0)
 		r = sd_event_add_time_relative(env.loop, &helper->timer, CLOCK_MONOTONIC, (uint64_t)START_MS * 1000,
 					       1000, on_slow_start, helper);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that come and go in pools, by inotify. Events only mark dirty; what has happened is seen by looking. Our own
  * temporary and mark files begin with a dot and are passed over. */
-#include <sys/inotify.h>
 #include <systemd/sd-event.h>
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "core/watch.h"
 #include "stord/stord.h"
 
 struct watch {
@@ -76,10 +76,10 @@ static int on_event(sd_event_source *source, const struct inotify_event *event, 
 	return 0;
 }
 
-static void watch_directory(struct watch *watch, const char *path, uint32_t mask)
+static void watch_directory(struct watch *watch, const char *path)
 {
 	/* Without a watch (too many of them, or the directory has just gone) the class's period is what is left. */
-	if (sd_event_add_inotify(env.loop, &watch->source, path, mask | IN_ONLYDIR, on_event, watch) < 0) {
+	if (sd_event_add_inotify(env.loop, &watch->source, path, WATCH_NAMES | IN_ONLYDIR, on_event, watch) < 0) {
 		watch_free(watch);
 		return;
 	}
@@ -108,8 +108,7 @@ void watch_pool(struct engine *engine, const char *pool, const char *path)
 {
 	struct watch *watch = watch_new(engine, pool, path, NULL);
 	if (watch)
-		watch_directory(watch, path,
-				IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF);
+		watch_directory(watch, path);
 }
 
 void watch_for_pool(struct engine *engine, const char *pool, const char *path)
@@ -119,7 +118,7 @@ void watch_for_pool(struct engine *engine, const char *pool, const char *path)
 	*slash = '\0';
 	struct watch *watch = watch_new(engine, pool, path, slash + 1);
 	if (watch)
-		watch_directory(watch, *parent ? parent : "/", IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF);
+		watch_directory(watch, *parent ? parent : "/");
 }
 
 void watch_stop(void)
