@@ -79,7 +79,8 @@ struct res {
 	size_t n_needs, cap_needs;
 	struct res_list handovers;  /* of want or old: present, or back as they were, before this goes */
 	struct res_list afters;     /* of want: present before this is made or changed */
-	struct res_list dependents; /* whose want or old needs this */
+	struct res_list rests;      /* of want: what goes only after this has gone */
+	struct res_list dependents; /* whose want or old needs this, or rests on it */
 	struct res_list followers;  /* whose handovers or afters name this, or that are carried by it */
 	struct res *carrier;
 };
@@ -158,6 +159,7 @@ void res_neighbours_queue(struct engine *e, struct res *res);
 void res_instance_changed(struct engine *e, struct res *res, bool was_there);
 bool res_is_there(const struct res *res);
 const struct want *res_want(const struct res *res);
+struct res *res_old_need(struct engine *e, const struct res *res, size_t i);
 
 /* engine-decide.c */
 void decide(const struct engine *e, const struct res *res, struct decision *d);

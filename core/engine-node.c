@@ -80,6 +80,8 @@ static void unlink_edges(struct res *res)
 		list_drop(&res->handovers.items[i]->followers, res);
 	for (size_t i = 0; i < res->afters.n; i++)
 		list_drop(&res->afters.items[i]->followers, res);
+	for (size_t i = 0; i < res->rests.n; i++)
+		list_drop(&res->rests.items[i]->dependents, res);
 	for (size_t i = 0; i < res->dependents.n; i++) {
 		struct res *d = res->dependents.items[i];
 		size_t kept = 0;
@@ -87,6 +89,7 @@ static void unlink_edges(struct res *res)
 			if (d->needs[k].res != res)
 				d->needs[kept++] = d->needs[k];
 		d->n_needs = kept;
+		list_drop(&d->rests, res);
 	}
 	for (size_t i = 0; i < res->followers.n; i++) {
 		list_drop(&res->followers.items[i]->handovers, res);
@@ -98,14 +101,21 @@ static void unlink_edges(struct res *res)
 		list_drop(&res->carrier->followers, res);
 }
 
+/* The i-th of what it was on before, needs first, then what it rested on; NULL if that is no more. */
+struct res *res_old_need(struct engine *e, const struct res *res, size_t i)
+{
+	const struct want *old = res->old;
+	const struct want *w = i < old->n_needs ? old->needs[i] : old->rests[i - old->n_needs];
+	return res_find(e, w->class->name, w->key);
+}
+
 /* The old needs of others may name it still: dependents are rebuilt without it. */
 static void drop_from_olds(struct engine *e, struct res *res)
 {
 	if (!res->old)
 		return;
-	for (size_t i = 0; i < res->old->n_needs; i++) {
-		struct want *w = res->old->needs[i];
-		struct res *need = res_find(e, w->class->name, w->key);
+	for (size_t i = 0; i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *need = res_old_need(e, res, i);
 		if (need)
 			list_drop(&need->dependents, res);
 	}
@@ -128,6 +138,7 @@ void res_free(struct engine *e, struct res *res)
 	free(res->needs);
 	free(res->handovers.items);
 	free(res->afters.items);
+	free(res->rests.items);
 	free(res->dependents.items);
 	free(res->followers.items);
 	free(res->loss);
@@ -160,8 +171,10 @@ void res_neighbours_queue(struct engine *e, struct res *res)
 		res_queue(e, res->followers.items[i]);
 	for (size_t i = 0; i < res->n_needs; i++)
 		res_queue(e, res->needs[i].res);
-	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
-		struct res *need = res_find(e, res->old->needs[i]->class->name, res->old->needs[i]->key);
+	for (size_t i = 0; i < res->rests.n; i++)
+		res_queue(e, res->rests.items[i]);
+	for (size_t i = 0; res->old && i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *need = res_old_need(e, res, i);
 		if (need)
 			res_queue(e, need);
 	}
@@ -199,6 +212,17 @@ static uint64_t bound_before(const struct need *before, size_t n, const struct r
 	return 0;
 }
 
+static bool has_need(const struct res *res, const struct res *need)
+{
+	for (size_t i = 0; i < res->n_needs; i++)
+		if (res->needs[i].res == need)
+			return true;
+	for (size_t i = 0; i < res->rests.n; i++)
+		if (res->rests.items[i] == need)
+			return true;
+	return false;
+}
+
 static void link_needs(struct engine *e, struct res *res)
 {
 	struct need *before = take_ptr(res->needs);
@@ -212,21 +236,20 @@ static void link_needs(struct engine *e, struct res *res)
 		list_add(&need->dependents, res);
 	}
 	free(before);
-}
-
-static bool has_need(const struct res *res, const struct res *need)
-{
-	for (size_t i = 0; i < res->n_needs; i++)
-		if (res->needs[i].res == need)
-			return true;
-	return false;
+	for (size_t i = 0; res->want && i < res->want->n_rests; i++) {
+		const struct want *w = res->want->rests[i];
+		struct res *below = res_find(e, w->class->name, w->key);
+		if (has_need(res, below))
+			continue;
+		list_add(&res->rests, below);
+		list_add(&below->dependents, res);
+	}
 }
 
 static void link_old_needs(struct engine *e, struct res *res)
 {
-	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
-		const struct want *w = res->old->needs[i];
-		struct res *need = res_find(e, w->class->name, w->key);
+	for (size_t i = 0; res->old && i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *need = res_old_need(e, res, i);
 		if (need && !has_need(res, need))
 			list_add(&need->dependents, res);
 	}
@@ -257,7 +280,7 @@ void res_link_all(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
-		r->handovers.n = r->afters.n = r->dependents.n = r->followers.n = 0;
+		r->handovers.n = r->afters.n = r->rests.n = r->dependents.n = r->followers.n = 0;
 		r->carrier = NULL;
 	}
 	for (size_t i = 0; i < e->n_nodes; i++)

@@ -323,8 +323,8 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 /* What leaves, or is made anew, may have waited for this one to let go of it. */
 static void wake_leaving(struct engine *e, struct res *res)
 {
-	for (size_t i = 0; res->old && i < res->old->n_needs; i++) {
-		struct res *need = res_find(e, res->old->needs[i]->class->name, res->old->needs[i]->key);
+	for (size_t i = 0; res->old && i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *need = res_old_need(e, res, i);
 		if (need && (!need->want || need->state == RES_WAITING))
 			res_queue(e, need);
 	}

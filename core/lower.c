@@ -158,6 +158,12 @@ void after(struct lowering *l, struct want *a, struct want *b)
 		add_edge(l, &a->afters, &a->n_afters, &a->cap_afters, b);
 }
 
+void rests_on(struct lowering *l, struct want *a, struct want *b)
+{
+	if (a && b && a != b)
+		add_edge(l, &a->rests, &a->n_rests, &a->cap_rests, b);
+}
+
 void carried(struct lowering *l, struct want *x, struct want *y)
 {
 	x->carrier = y;

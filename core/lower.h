@@ -30,6 +30,8 @@ struct want {
 	size_t n_handovers, cap_handovers;
 	struct want **afters; /* made or changed only while these are Present */
 	size_t n_afters, cap_afters;
+	struct want **rests; /* gone before these go, although it comes without them */
+	size_t n_rests, cap_rests;
 	struct want *carrier; /* a cold start of the carrier takes this along */
 	bool adopt;           /* may be taken over although somebody else made it */
 	const char *mark;     /* set when lowering ends */
@@ -37,6 +39,8 @@ struct want {
 	const char *cost;     /* what a change of `costly` rows interrupts, a sentence; NULL: nothing */
 	uint64_t costly;
 	bool guards_gateway;         /* the way to the default gateway leads over it */
+	bool spare; /* one of several for one purpose: while another of its class is Present, what fails of it makes its
+		       object Degraded, not un-Ready */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
 	size_t index;                /* in the generation */
 };
@@ -56,6 +60,8 @@ void needs(struct lowering *l, struct want *a, struct want *b); /* a needs b; NU
 void handover(struct lowering *l, struct want *x, struct want *y);
 /* a is made or changed once b is Present; of their going this says nothing. */
 void after(struct lowering *l, struct want *a, struct want *b);
+/* a is gone before b goes, but comes without it: where any one of several b will do. */
+void rests_on(struct lowering *l, struct want *a, struct want *b);
 void carried(struct lowering *l, struct want *x, struct want *y); /* x rides in y's cold start */
 
 /* A change of this row, where the thing is there already, interrupts what runs: the sentence says what and for how

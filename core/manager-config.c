@@ -449,6 +449,7 @@ static struct want *keep_want(struct generation *gen, const struct want *old)
 	struct want *w = generation_add(gen, old->class, old->key, table_copy(old->class->table, old->spec, arena));
 	w->mark = arena_strdup(arena, old->mark);
 	w->adopt = old->adopt;
+	w->spare = old->spare;
 	w->guards_gateway = old->guards_gateway;
 	for (size_t i = 0; i < old->n_owners; i++) {
 		const struct object *owner = same_object(gen, old->owners[i]);
@@ -481,6 +482,11 @@ static void keep_edges(struct generation *gen, struct want *w, const struct want
 		arena_grow(gen->arena, w->afters, w->n_afters, w->cap_afters);
 		if (kept_as(gen, old->afters[i]))
 			w->afters[w->n_afters++] = kept_as(gen, old->afters[i]);
+	}
+	for (size_t i = 0; i < old->n_rests; i++) {
+		arena_grow(gen->arena, w->rests, w->n_rests, w->cap_rests);
+		if (kept_as(gen, old->rests[i]))
+			w->rests[w->n_rests++] = kept_as(gen, old->rests[i]);
 	}
 	w->carrier = kept_as(gen, old->carrier);
 }

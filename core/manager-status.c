@@ -4,13 +4,20 @@
 #include "core/manager-internal.h"
 #include "core/strmap.h"
 
+/* The worst of some resources. */
+struct worst {
+	const char *class, *key, *reason;
+	enum resource_state state;
+	unsigned rank;
+};
+
 /* Objects of the current generation, sorted by pointer, each with what its resources say. */
 struct tally {
 	const struct object *object;
-	const char *worst_class, *worst_key, *worst_reason;
-	enum resource_state worst;
-	unsigned rank, n_resources, n_repairs;
+	struct worst worst, worst_spare;
+	unsigned n_resources, n_repairs;
 	bool progressing, contested, restart_needed;
+	bool spare_present; /* one of those that can stand in for each other */
 	const char *health, *note;
 	char progress[128];
 	bool tells; /* how far it is changes without the engine's doing */
@@ -54,12 +61,17 @@ static void add_progress(struct tally *t, const struct resource_view *view)
 		snprintf(t->progress, sizeof(t->progress), "%s", progress);
 }
 
+static void keep_worst(struct worst *worst, const struct resource_view *view)
+{
+	if (rank_of(view) > worst->rank)
+		*worst = (struct worst){view->class->name, view->key, view->reason, view->state, rank_of(view)};
+}
+
 static void add_view(struct tally *t, const struct resource_view *view)
 {
-	unsigned rank = rank_of(view);
 	t->n_resources++;
 	t->n_repairs += view->n_repairs;
-	t->progressing |= rank == 1;
+	t->progressing |= rank_of(view) == 1;
 	t->contested |= view->state == RES_CONTESTED;
 	t->restart_needed |= view->restart_needed;
 	if (view->health && !t->health)
@@ -68,13 +80,18 @@ static void add_view(struct tally *t, const struct resource_view *view)
 		t->note = view->note;
 	if (view->state == RES_BUSY)
 		add_progress(t, view);
-	if (rank <= t->rank)
-		return;
-	t->rank = rank;
-	t->worst = view->state;
-	t->worst_class = view->class->name;
-	t->worst_key = view->key;
-	t->worst_reason = view->reason;
+	t->spare_present |= view->want->spare && view->state == RES_PRESENT;
+	keep_worst(view->want->spare ? &t->worst_spare : &t->worst, view);
+}
+
+/* As long as one of several does its work, what fails of the others is not what the object waits for. */
+static void settle_spares(struct tally *t)
+{
+	const struct worst *spare = &t->worst_spare;
+	if (!t->spare_present && spare->rank > t->worst.rank)
+		t->worst = *spare;
+	else if (t->spare_present && spare->rank > 1 && !t->health)
+		t->health = spare->reason;
 }
 
 static void add_owners(struct tally *tallies, size_t n, const struct resource_view *view)
@@ -146,7 +163,7 @@ static bool is_refused(const struct manager *m, const struct object *object)
 
 static void take_tally(struct manager *m, struct status *s, const struct tally *t)
 {
-	bool refused = is_refused(m, t->object), ready = t->rank == 0 && !refused;
+	bool refused = is_refused(m, t->object), ready = t->worst.rank == 0 && !refused;
 	if (s->ready != ready)
 		s->since_ms = wall_ms();
 	s->ready = ready;
@@ -157,16 +174,17 @@ static void take_tally(struct manager *m, struct status *s, const struct tally *
 	s->n_repairs = t->n_repairs;
 	replace(&s->health, t->health ? xstrdup(t->health) : NULL);
 	replace(&s->progress, t->progress[0] ? xstrdup(t->progress) : NULL);
-	replace(&s->reason, xstrdup(refused ? "Refused" : ready ? "AsWanted" : resource_state_names[t->worst]));
+	replace(&s->reason, xstrdup(refused ? "Refused" : ready ? "AsWanted" : resource_state_names[t->worst.state]));
 	if (refused)
 		replace(&s->message, xstrdup("its manifest was refused; `weft events` says why"));
 	else if (ready)
 		replace(&s->message, t->note ? xstrdup(t->note) : NULL);
 	else
-		replace(&s->message, xprintf("%s/%s: %s", t->worst_class, t->worst_key,
-					     t->worst == RES_BUSY && t->progress[0] ? t->progress
-					     : t->worst_reason && *t->worst_reason  ? t->worst_reason
-										    : resource_state_names[t->worst]));
+		replace(&s->message,
+			xprintf("%s/%s: %s", t->worst.class, t->worst.key,
+				t->worst.state == RES_BUSY && t->progress[0] ? t->progress
+				: t->worst.reason && *t->worst.reason        ? t->worst.reason
+									     : resource_state_names[t->worst.state]));
 }
 
 void statuses_refresh(struct manager *m)
@@ -184,6 +202,7 @@ void statuses_refresh(struct manager *m)
 	if (gen != m->status_gen)
 		statuses_renew(m, gen, tallies);
 	for (size_t i = 0; i < n; i++) {
+		settle_spares(&tallies[i]);
 		take_tally(m, &m->statuses[i], &tallies[i]);
 		m->statuses_stale |= tallies[i].tells;
 	}

@@ -9,9 +9,8 @@
 
 static const struct field secret_rows[] = {
 	F_PATH("file", struct secret_ref, file, .max = 3800,
-	       .doc = "File that holds it, absolute; a newline at its end does not count. Others than its owner and "
-		      "group "
-		      "may not read it.",
+	       .doc = "File that holds it, absolute; a newline at its end does not count. Only its owner may have "
+		      "any right to it (chmod 600).",
 	       .example = "/etc/weft/secrets/chap"),
 	F_STRING("credential", struct secret_ref, credential, .max = 255,
 		 .doc = "Name of a credential that systemd hands to weftd (LoadCredential= and its kin), instead.",
@@ -94,8 +93,9 @@ int secret_read(const struct secret_ref *ref, struct secret *ret, struct err *er
 			       strerror(fd < 0 ? -fd : errno));
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "%s is not a regular file", name);
-	if (st.st_mode & S_IROTH)
-		return err_set(err, EPERM, "%s can be read by everybody and is no secret: chmod o-r it", name);
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
+		return err_set(err, EPERM, "%s is open to others than its owner and is no secret: chmod 600 %s", name,
+			       ref->file ? ref->file : ref->credential);
 	ret->text = secret_pages();
 	int r = ret->text ? read_pages(fd, ret) : -ENOMEM;
 	if (r == 0 && ret->size == 0)

@@ -28,7 +28,7 @@ struct secret {
 	size_t size;
 };
 /* In a child only, as the file may be anywhere; from then on that child leaves no core dump and cannot be looked into.
- * Returns 0 or -errno; a file that others than its owner and group can read is refused. */
+ * Returns 0 or -errno; a file that others than its owner may do anything with is refused. */
 int secret_read(const struct secret_ref *ref, struct secret *ret, struct err *err);
 /* Wipes it; fine on one that was never read. */
 void secret_done(struct secret *secret);

@@ -6,7 +6,7 @@
  *     {"fact": "link/eth0/mtu", "value": "1500", "reader": 0}
  *     {"alloc": ["Guest/web", "mac", "0", "52:54:00:..."]}
  *     {"want": "lan", "class": "link", "number": 0, "spec": {...}, "mark": "...", "owners": [0], "needs": [],
- * "handovers": [], "afters": [], "carrier": 7, "adopt": true, "guardsGateway": true}
+ * "handovers": [], "afters": [], "rests": [], "carrier": 7, "adopt": true, "guardsGateway": true, "spare": true}
  *
  * Objects and resources are referred to by their numbers. */
 #include "core/store-internal.h"
@@ -130,12 +130,16 @@ static int add_want(const struct want_writer *w, const struct want *want)
 		r = set_edges(w->gen, line, "handovers", want->handovers, want->n_handovers);
 	if (r == 0)
 		r = set_edges(w->gen, line, "afters", want->afters, want->n_afters);
+	if (r == 0)
+		r = set_edges(w->gen, line, "rests", want->rests, want->n_rests);
 	if (r == 0 && want->carrier)
 		json_object_set_new(line, "carrier", json_integer((json_int_t)want->carrier->index));
 	if (want->adopt)
 		json_object_set_new(line, "adopt", json_true());
 	if (want->guards_gateway)
 		json_object_set_new(line, "guardsGateway", json_true());
+	if (want->spare)
+		json_object_set_new(line, "spare", json_true());
 	add_line(w->buffer, line);
 	return r;
 }
@@ -365,6 +369,7 @@ static struct want *decode_want(struct reader *reader, const json_t *line)
 	want->mark = get_text(gen->arena, line, "mark");
 	want->adopt = json_is_true(json_object_get(line, "adopt"));
 	want->guards_gateway = json_is_true(json_object_get(line, "guardsGateway"));
+	want->spare = json_is_true(json_object_get(line, "spare"));
 	const json_t *number;
 	size_t i;
 	json_array_foreach(json_object_get(line, "owners"), i, number) {
@@ -415,6 +420,11 @@ static void link_edges(const struct reader *reader, struct want *want, const jso
 		arena_grow(arena, want->afters, want->n_afters, want->cap_afters);
 		if (want_at(reader, number))
 			want->afters[want->n_afters++] = want_at(reader, number);
+	}
+	json_array_foreach(json_object_get(line, "rests"), i, number) {
+		arena_grow(arena, want->rests, want->n_rests, want->cap_rests);
+		if (want_at(reader, number))
+			want->rests[want->n_rests++] = want_at(reader, number);
 	}
 	want->carrier = want_at(reader, json_object_get(line, "carrier"));
 }

@@ -127,10 +127,8 @@ static void lun_lower(struct lowering *l, const struct object *object)
 		state.present |= LUN_LEAST;
 	}
 	struct want *lun = want(l, &stord_lun_class, &state, "%s", object->name);
-	needs(l, lun, pool);
-	/* A pool that weft did not make is given up at once; what it stands on must stay until the Lun has gone. */
-	for (size_t i = 0; pool && i < pool->n_needs; i++)
-		needs(l, lun, pool->needs[i]);
+	if (pool)
+		pool_needed(l, lun, pool);
 }
 
 bool stord_lun_image(struct lowering *l, const char *lun, const char *path, struct stord_image *ret)

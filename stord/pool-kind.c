@@ -62,6 +62,18 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	needs(l, pool, plan.need);
 	for (size_t i = 0; i < plan.n_also; i++)
 		needs(l, pool, plan.also[i]);
+	for (size_t i = 0; i < plan.n_legs; i++)
+		rests_on(l, pool, plan.legs[i]);
+}
+
+/* A pool that weft did not make is given up at once; what it stands on must stay until what is in it has gone. */
+void pool_needed(struct lowering *l, struct want *a, struct want *pool)
+{
+	needs(l, a, pool);
+	for (size_t i = 0; i < pool->n_needs; i++)
+		needs(l, a, pool->needs[i]);
+	for (size_t i = 0; i < pool->n_rests; i++)
+		rests_on(l, a, pool->rests[i]);
 }
 
 const struct kind stord_pool_kind = {

@@ -23,9 +23,11 @@ struct pool_plan {
 			       the pool is there: a directory, SERVER:/EXPORT, UUID=... */
 	const char *what;   /* what that is, for refusals: "directory", "export" */
 	const char *at;     /* the field of the manifest that says it: "spec.export" */
-	struct want *need;  /* what has to exist first (a mount, a session); NULL: nothing */
+	struct want *need;  /* what has to exist first (a mount, a map); NULL: nothing */
 	struct want **also; /* and these */
 	size_t n_also, cap_also;
+	struct want **legs; /* what it stands on as well, where any one of them will do (sessions) */
+	size_t n_legs;
 };
 
 /* Where a LUN of a pool is: what `{pool: san, lun: 1}` of a Lun means. */
@@ -161,6 +163,7 @@ struct pool_type {
 	int (*probe)(const struct pool_call *call);
 	unsigned look_ms; /* how long looking at it may take, where that waits for others; 0: as long as for all */
 	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
+	const char *instead;                /* then: what to write instead, a sentence */
 	/* Pure: where its LUNs are. NULL: it has none. */
 	struct lun_place (*lun)(const struct pool_state *pool);
 };
@@ -178,6 +181,9 @@ const struct pool_type *pool_type_at(int type);
 const struct table *pool_type_table(const void *around);        /* its own fields */
 const struct table *pool_type_volume_table(const void *around); /* its volumes' own rows */
 const struct table *pool_type_choice(size_t i);
+
+/* `a` is in the pool: made once that is there, and gone before what the pool stands on goes. */
+void pool_needed(struct lowering *l, struct want *a, struct want *pool);
 
 /* pool-files.c: pools that are a directory of images, whatever carries the directory; and the volumes in them. */
 int pool_files_look(const struct pool_call *call, struct pool_seen *ret);

@@ -21,6 +21,7 @@ json_t *stord_luns(struct engine *engine);
 /* Says what it finds of this host; see core/doctor.h. */
 struct doctor;
 void stord_doctor(struct doctor *d);
+void stord_doctor_iscsi(struct doctor *d);
 
 /* resource pool/NAME: a place for volumes, see pool-type.h. */
 struct pool_state {

@@ -146,8 +146,8 @@ static bool place_volume(struct lowering *l, const struct object *object, const 
 	const struct pool_type *type = pool_type_at(pool->type);
 	const struct volume_verbs *volumes = type->volumes;
 	if (!volumes) {
-		lower_refuse(l, "spec.pool", "a Pool of type %s holds no volumes that a manifest could make",
-			     type->name);
+		lower_refuse(l, "spec.pool", "a Pool of type %s holds no volumes that a manifest could make%s%s",
+			     type->name, type->instead ? ": " : "", type->instead ? type->instead : "");
 		return false;
 	}
 	bool said = is_present(spec, &volume_spec_table, table_field(&volume_spec_table, "format"));
@@ -201,10 +201,7 @@ static void volume_lower(struct lowering *l, const struct object *object)
 	struct want *volume = want(l, &stord_volume_class, &state, "%s/%s", spec->pool, object->name);
 	volume->adopt = spec->adopt;
 	volume_origin_needs(l, spec, volume);
-	needs(l, volume, pool);
-	/* A pool that weft did not make is given up at once; what it stands on must stay until the volume has gone. */
-	for (size_t i = 0; i < pool->n_needs; i++)
-		needs(l, volume, pool->needs[i]);
+	pool_needed(l, volume, pool);
 }
 
 static const char *base_of(struct lowering *l, const char *volume)

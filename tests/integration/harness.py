@@ -58,6 +58,12 @@ def wait_until(check, timeout=20.0, what=None):
         time.sleep(0.05)
 
 
+def iscsi_sessions():
+    """{"session3": (target, interface record)} of this machine."""
+    return {path.name: ((path / "targetname").read_text().strip(), (path / "ifacename").read_text().strip())
+            for path in Path("/sys/class/iscsi_session").glob("session*")}
+
+
 def differences(then, now, where=""):
     """What differs between two snapshots, a line each."""
     if then == now:
@@ -85,10 +91,11 @@ class Result:
 class Host:
     weft_program = BUILD / "weft"
 
-    def __init__(self, root, start=True, before=None, weftd_args=(), own_mounts=True, environment=None):
-        """own_mounts=False: what weftd mounts is mounted here too, and outlives it, as on a host of its own."""
+    def __init__(self, root, start=True, before=None, weftd_args=(), own_mounts=True, own_network=True, environment=None):
+        """own_mounts=False: what weftd mounts is mounted here too, and outlives it, as on a host of its own. own_network=False: weftd runs in this
+        machine's network, where the daemons are that it has to reach (iscsid)."""
         self.root = Path(root)
-        self.own_mounts = own_mounts
+        self.own_mounts, self.own_network = own_mounts, own_network
         self.environment = environment
         self.root.mkdir(parents=True)
         self.ns = f"wt{os.getpid()}-{next(counter)}"
@@ -139,6 +146,7 @@ class Host:
         assert self.daemon is None
         log = open(self.log_path, "ab")
         enter = ["ip", "netns", "exec", self.ns] if self.own_mounts else ["nsenter", f"--net=/run/netns/{self.ns}"]
+        enter = enter if self.own_network else []
         self.daemon = subprocess.Popen(
             [*enter, BUILD / "weftd", "--root", self.root, *self.weftd_args, *args],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
@@ -297,7 +305,7 @@ class Host:
 
     def files(self):
         """What weft keeps in its directories for what is there now: not what is its own, or a person's, or what a pool holds."""
-        keep = re.compile(r"(lib/((mounts|devices)/.*|host-key|instance|weft\.db\b.*|(files|images)/.*|.*\.(raw|qcow2)\b.*)|run/(weft\.sock|iptables|nft-made))$")
+        keep = re.compile(r"(lib/((mounts|devices)/.*|host-key|instance|weft\.db\b.*|(files|images)/.*|.*\.(raw|qcow2)\b.*)|run/(weft\.sock|iptables|nft-made|iscsi\.lock))$")
         every = [path for top in ("run", "lib") for path in (self.root / top).rglob("*") if not path.is_dir()]
         return sorted(name for path in every if not keep.match(name := str(path.relative_to(self.root))))
 
@@ -320,6 +328,8 @@ class Host:
             "sysctls": self.sysctls(),
             "processes": sorted(self.pids().values()),
             "files": self.files(),
+            "iscsi sessions": iscsi_sessions(),
+            "iscsi records": sorted(str(path) for top in ("/etc/iscsi", "/var/lib/iscsi") for path in Path(top).glob("*/**/*") if path.is_file()),
             "mounts": sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(self.root) in line),
         }
 

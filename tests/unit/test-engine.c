@@ -325,6 +325,39 @@ static void test_order_there_and_back(void **state)
 	generation_unref(gen);
 }
 
+/* What rests on something comes without it, and is gone before it goes; also when another daemon takes them away. */
+static void test_rests(void **state)
+{
+	struct world *w = *state;
+	struct toy_thing *above = &w->host.things[TOY_LINK][0], *below = &w->host.things[TOY_LINK][1];
+	struct generation *gen = generation_new(NULL);
+	struct toy_spec spec = {.present = 3};
+	add(gen, TOY_LINK, &spec);
+	struct want *x = gen->wants[0];
+	struct want *y = generation_add(gen, x->class, "n1", table_copy(x->class->table, x->spec, gen->arena));
+	y->mark = x->mark;
+	arena_grow(gen->arena, x->rests, x->n_rests, x->cap_rests);
+	x->rests[x->n_rests++] = y;
+	engine_switch(w->engine, gen, false);
+	run(w, 1000);
+	assert_true(above->exists && below->exists);
+	restart(w);
+	struct generation *empty = generation_new(NULL);
+	engine_leave(w->engine, gen);
+	w->host.immortal = true;
+	engine_switch(w->engine, empty, false);
+	run_for(w, 5000);
+	assert_true(above->exists && below->exists);
+	w->host.immortal = false;
+	for (unsigned i = 0; i < 120; i++) {
+		run_for(w, 1000);
+		assert_true(below->exists || !above->exists);
+	}
+	assert_false(above->exists || below->exists);
+	generation_unref(empty);
+	generation_unref(gen);
+}
+
 /* ---- no busy loops ---- */
 
 static void test_what_does_not_stay(void **state)
@@ -492,6 +525,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_record_of_what_came_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rows_go_back_one_by_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order_there_and_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_rests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),

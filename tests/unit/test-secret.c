@@ -60,8 +60,11 @@ static void test_read(void **state)
 static void test_refused(void **state)
 {
 	struct secret_ref ref = {.present = 1, .file = file};
-	put("open sesame\n", 0644);
-	refused(&ref, EPERM, "chmod o-r");
+	static const unsigned open_to_others[] = {0644, 0640, 0660, 0604};
+	for (size_t i = 0; i < ARRAY_SIZE(open_to_others); i++) {
+		put("open sesame\n", open_to_others[i]);
+		refused(&ref, EPERM, "chmod 600 ");
+	}
 	put("\n", 0600);
 	refused(&ref, ENODATA, "is empty");
 	cleanup_free char *much = xcalloc(SECRET_MAX + 2, 1);
