@@ -21,7 +21,7 @@
 #include "stord/lease.h"
 #include "stord/mount.h"
 
-enum { RECORD_MAX = 64 << 10 };
+enum { RECORD_MAX = 256 << 10 };
 
 static const char *file_lock(struct arena *arena, const char *place)
 {
@@ -143,10 +143,15 @@ static int read_record(int fd, const char *path, struct lease_seen *ret)
 			"the lease '%s' is not as weft writes it: find out which guests of which hosts use the image, "
 			"and delete the file if there are none",
 			path);
-	for (size_t i = 0; i < ret->n; i++)
-		ret->holders[i].life = life_of(fd, &ret->holders[i]);
 	look_at_mount(path, ret);
 	return 0;
+}
+
+/* Each asks the server, so only where it matters. */
+static void see_lives(int fd, struct lease_seen *seen)
+{
+	for (size_t i = 0; i < seen->n; i++)
+		seen->holders[i].life = life_of(fd, &seen->holders[i]);
 }
 
 static char *record_text(const struct lease_seen *seen)
@@ -243,16 +248,20 @@ static int file_look(const struct lease_call *call, struct lease_seen *ret)
 {
 	cleanup_free char *path = record_path(call);
 	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int code = fd < 0 ? errno : lock_record(fd, F_RDLCK);
 	*ret = (struct lease_seen){0};
-	if (fd < 0 && only_reads(call, path))
+	if (fd < 0 && only_reads(call, path)) {
 		add(ret, &call->self);
-	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR || ret->n
-			       ? 0
-			       : say(errno, "the lease '%s' cannot be opened: %s", path, strerror(errno));
-	int code = lock_record(fd, F_RDLCK);
-	return code ? say(code, "the lease '%s' cannot be locked: %s", path, strerror(code))
-		    : read_record(fd, path, ret);
+		return 0;
+	}
+	if (code == ENOENT || code == ENOTDIR)
+		return 0;
+	if (code)
+		return say(code, "the lease '%s' cannot be %s: %s", path, fd < 0 ? "opened" : "locked", strerror(code));
+	code = read_record(fd, path, ret);
+	if (!code && !call->self.guest[0])
+		see_lives(fd, ret);
+	return code;
 }
 
 /* What a guest of this very host held, and does not any more: nobody knows better than we that it has ended. */
@@ -262,17 +271,19 @@ static bool is_over(const struct lease_call *call, const struct lease_holder *ho
 }
 
 /* The record as it is to be with self in it. */
-static int enter(const struct lease_call *call, struct lease_seen *seen)
+static int enter(const struct lease_call *call, int fd, struct lease_seen *seen)
 {
 	struct lease_holder self = call->self;
 	for (size_t i = 0; i < seen->n;) {
-		const struct lease_holder *holder = &seen->holders[i];
-		bool same = lease_same_holder(holder, &self);
+		struct lease_holder *holder = &seen->holders[i];
+		bool same = lease_same_holder(holder, &self), bears = lease_bears(holder, &self);
 		if (same)
 			self.since_ms = holder->since_ms;
-		else if (!lease_bears(holder, &self) && !is_over(call, holder))
+		if (!bears)
+			holder->life = life_of(fd, holder);
+		if (!bears && !is_over(call, holder))
 			return lease_refuse(call, holder);
-		if (same || !lease_bears(holder, &self))
+		if (same || !bears)
 			take_out(seen, i);
 		else
 			i++;
@@ -295,7 +306,7 @@ static int file_take(const struct lease_call *call, struct lease_seen *ret)
 		return say(-fd, "the lease '%s' cannot be opened: %s", path, strerror(-fd));
 	code = read_record(fd, path, ret);
 	if (!code)
-		code = enter(call, ret);
+		code = enter(call, fd, ret);
 	if (code)
 		return code;
 	code = write_record(fd, ret);
@@ -341,6 +352,8 @@ static int file_break_off(const struct lease_call *call, struct lease_seen *ret)
 	if (fd < 0)
 		return say(-fd, "the lease '%s' cannot be opened: %s", path, strerror(-fd));
 	code = read_record(fd, path, ret);
+	if (!code)
+		see_lives(fd, ret);
 	for (size_t i = 0; !code && i < ret->n; i++)
 		if (ret->holders[i].life == LEASE_ALIVE)
 			return say(

@@ -111,6 +111,12 @@ struct lease_work {
 	const struct op *op;
 	lease_verb_fn *verb;
 };
+/* What comes back through the pipe. */
+struct lease_answer {
+	bool held;
+	struct lease_holder own;
+	char note[IMAGE_TEXT_MAX];
+};
 
 static const struct lease_state *spec_of(const struct op *op)
 {
@@ -129,22 +135,18 @@ static int do_verb(void *ctx, int out_fd)
 	call.volume = strsep(&rest, "/");
 	call.self.mode = (enum lease_mode)state->mode;
 	snprintf(call.self.guest, sizeof(call.self.guest), "%s", rest);
+	struct lease_answer answer = {0};
 	int code = work->verb(&call, &seen);
 	if (code)
 		return code;
-	return write(out_fd, &seen, sizeof(seen)) == (ssize_t)sizeof(seen) ? 0 : EIO;
+	for (size_t i = 0; i < seen.n && !answer.held; i++)
+		if ((answer.held = lease_same_holder(&seen.holders[i], &call.self)))
+			answer.own = seen.holders[i];
+	strcpy(answer.note, seen.note);
+	return write(out_fd, &answer, sizeof(answer)) == (ssize_t)sizeof(answer) ? 0 : EIO;
 }
 
 /* ---- on the lane ---- */
-
-static const struct lease_holder *own_of(const struct op *op, const struct lease_seen *seen)
-{
-	const char *guest = strrchr(op->key, '/') + 1;
-	for (size_t i = 0; i < seen->n; i++)
-		if (streq(seen->holders[i].instance, env.instance) && streq(seen->holders[i].guest, guest))
-			return &seen->holders[i];
-	return NULL;
-}
 
 static struct lease_state *see(struct op *op, bool exists)
 {
@@ -159,15 +161,15 @@ static struct lease_state *see(struct op *op, bool exists)
 	return seen;
 }
 
-static void describe(struct op *op, const struct lease_seen *output)
+static void describe(struct op *op, const struct lease_answer *output)
 {
-	const struct lease_holder *own = own_of(op, output);
-	struct lease_state *seen = see(op, own);
+	const struct lease_holder *own = &output->own;
+	struct lease_state *seen = see(op, output->held);
 	struct arena *arena = op->obs.arena;
 	char since[32];
 	if (output->note[0])
 		op->obs.note = arena_strdup(arena, output->note);
-	if (!own)
+	if (!output->held)
 		return;
 	seen->mode = own->mode;
 	seen->host = arena_strdup(arena, own->host);
@@ -189,7 +191,7 @@ static void wake_others(const struct op *op)
 static void finish(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
-	if (size != sizeof(struct lease_seen)) {
+	if (size != sizeof(struct lease_answer)) {
 		op_fail(op, EPROTO, "lease %s was not told whole", op->key);
 		return;
 	}

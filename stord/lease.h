@@ -22,7 +22,7 @@ extern const char *const lease_modes[3];
 enum lease_life { LEASE_UNKNOWN, LEASE_ALIVE, LEASE_ENDED };
 extern const char *const lease_lives[3];
 
-enum { LEASE_HOLDERS_MAX = 16, LEASE_TEXT_MAX = 68 };
+enum { LEASE_HOLDERS_MAX = 1024, LEASE_TEXT_MAX = 68 };
 
 struct lease_holder {
 	char instance[LEASE_TEXT_MAX]; /* of weft; with the guest it says whose lease it is */
@@ -30,7 +30,8 @@ struct lease_holder {
 	char guest[LEASE_TEXT_MAX];
 	uint64_t since_ms; /* wall clock; 0: not known */
 	enum lease_mode mode;
-	enum lease_life life; /* as seen */
+	enum lease_life
+		life; /* as seen; only where nobody in particular asks (look), and of who is refused or broken */
 };
 struct lease_call {
 	const char *pool, *volume;
@@ -40,7 +41,7 @@ struct lease_call {
 	 * break_off() the guest is empty. */
 	struct lease_holder self;
 };
-/* All who hold it. Goes through a pipe: no pointers. */
+/* All who hold it. Large: for children. */
 struct lease_seen {
 	size_t n;
 	struct lease_holder holders[LEASE_HOLDERS_MAX];
@@ -52,7 +53,7 @@ struct lease_means {
 	const char *name;          /* "file" */
 	const char *doc;           /* what holds it, a phrase */
 	const struct table *table; /* of `own`, that of the volume's; NULL: place says all */
-	/* Who holds it; nobody is fine. */
+	/* Who holds it; nobody is fine. Asked for a guest, all that matters is whether that one does. */
 	lease_verb_fn *look;
 	/* Takes it for self, or refuses with EBUSY after lease_refuse(). What self holds already, of this or an earlier
 	 * life of weftd, is kept, in the mode asked for. What a guest of this instance held that has ended is taken

@@ -191,6 +191,19 @@ def test_a_base_is_leased_for_reading(host, shared, tiny):
     assert record(shared) is None
 
 
+def test_a_base_has_room_for_many_readers(host, shared, tiny):
+    others = [{"instance": "0123456789abcdef", "host": "elsewhere", "guest": f"web-{i}", "since": "2026-01-01T00:00:00Z", "mode": "read"} for i in range(300)]
+    clone = "---\napiVersion: weft/v1\nkind: Volume\nmetadata: {name: one}\nspec: {pool: san, base: data}\n"
+    host.apply(pool(shared) + volume(tiny) + clone, "--wait=20s")
+    (shared / ".data.raw.weft-lease").write_text("".join(json.dumps(one) + "\n" for one in others))
+    host.apply(guest("a", "volume: one"), "--wait=60s")
+    assert record(shared)[:300] == others and [one["guest"] for one in record(shared)[300:]] == ["a"]
+    assert len(listed(host)) == 302 and host.weft("lease", "break", "data", "--yes", check=False).status == 1
+    host.weft("delete", "guest", "a", "--now", "--wait=30s")
+    assert record(shared) == others
+    assert host.weft("lease", "break", "data", "--yes").status == 0 and record(shared) is None
+
+
 def test_a_shared_volume_is_for_many(make_host, shared, tiny):
     first, second, third = make_host(), make_host(), make_host()
     first.apply(pool(shared) + volume(tiny, more=", shared: true") + guest("a") + guest("b"), "--wait=60s")
