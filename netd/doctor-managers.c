@@ -17,22 +17,38 @@ struct manager_row {
 	/* A directory and a word that one of its files has when somebody has seen to it; NULL if there is no such
 	 * thing. */
 	const char *directory, *word;
+	/* What weft ships for it, below places[]: all of them are there when it was installed; NULL ends. */
+	const char *drop_ins[2];
 };
 
 static const struct manager_row managers[] = {
-	{"NetworkManager", "NetworkManager", FINDING_WARN,
+	{"NetworkManager",
+	 "NetworkManager",
+	 FINDING_WARN,
 	 "it runs, and may make connections of its own for links that appear",
-	 "tell it to leave links of weft's alone: in /etc/NetworkManager/conf.d/weft.conf, [keyfile] and "
-	 "unmanaged-devices=interface-name:lan;interface-name:web.* with the names of your networks and guests",
-	 "/etc/NetworkManager/conf.d", "unmanaged-devices"},
-	{"systemd-network", "systemd-networkd", FINDING_WARN,
+	 "copy integration/udev/80-weft.rules to /etc/udev/rules.d, and run udevadm control --reload and udevadm "
+	 "trigger "
+	 "-s net: that tells it to leave links of weft's alone",
+	 "/etc/NetworkManager/conf.d",
+	 "unmanaged-devices",
+	 {"udev/rules.d/80-weft.rules"}},
+	{"systemd-network",
+	 "systemd-networkd",
+	 FINDING_WARN,
 	 "it runs; a .network file of its own that matches a link of weft's takes away addresses and routes there",
-	 "in /etc/systemd/network/05-weft.network, [Match] with Name= of your networks and guests, and [Link] with "
+	 "copy integration/udev/80-weft.rules to /etc/udev/rules.d and integration/networkd/05-weft.network to "
+	 "/etc/systemd/network, and run udevadm control --reload, udevadm trigger -s net and networkctl reload",
+	 "/etc/systemd/network",
 	 "Unmanaged=yes",
-	 "/etc/systemd/network", "Unmanaged=yes"},
-	{"firewalld", "firewalld", FINDING_WARN,
+	 {"udev/rules.d/80-weft.rules", "systemd/network/05-weft.network"}},
+	{"firewalld",
+	 "firewalld",
+	 FINDING_WARN,
 	 "it runs and has no zone 'weft'; weft puts its bridges into 'libvirt' or 'trusted' instead",
-	 "copy integration/firewalld/weft.xml to /etc/firewalld/zones and run firewall-cmd --reload", NULL, NULL},
+	 "copy integration/firewalld/weft.xml to /etc/firewalld/zones and run firewall-cmd --reload",
+	 NULL,
+	 NULL,
+	 {"firewalld/zones/weft.xml"}},
 	{"libvirtd", "libvirtd", FINDING_OK, "it runs; keep its networks and weft's on different subnets and names",
 	 NULL, NULL, NULL},
 	{"virtnetworkd", "libvirt (virtnetworkd)", FINDING_OK,
@@ -109,14 +125,24 @@ static uint64_t running(void)
 	return found;
 }
 
+static bool is_installed(const char *drop_in)
+{
+	static const char *const places[] = {"/etc", "/run", "/usr/lib", "/usr/local/lib"};
+	bool found = false;
+	for (size_t i = 0; !found && i < ARRAY_SIZE(places); i++) {
+		cleanup_free char *path = xprintf("%s/%s", places[i], drop_in);
+		found = access(path, F_OK) == 0;
+	}
+	return found;
+}
+
 static bool is_seen_to(const struct manager_row *row)
 {
-	static const char *const zones[] = {"/etc/firewalld/zones/weft.xml", "/usr/lib/firewalld/zones/weft.xml",
-					    "/usr/local/lib/firewalld/zones/weft.xml"};
-	for (size_t i = 0; streq(row->comm, "firewalld") && i < ARRAY_SIZE(zones); i++)
-		if (access(zones[i], F_OK) == 0)
-			return true;
-	return row->directory && directory_mentions(row->directory, row->word);
+	size_t n = 0;
+	while (n < ARRAY_SIZE(row->drop_ins) && row->drop_ins[n] && is_installed(row->drop_ins[n]))
+		n++;
+	bool all = n > 0 && (n == ARRAY_SIZE(row->drop_ins) || !row->drop_ins[n]);
+	return all || (row->directory && directory_mentions(row->directory, row->word));
 }
 
 void netd_doctor_managers(struct doctor *d)
