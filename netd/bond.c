@@ -8,6 +8,7 @@
 #include "netd/holdings.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
+#include "netd/takeover.h"
 
 #define MODE(m)    (1 << (m))
 #define LACP       MODE(BOND_MODE_8023AD)
@@ -333,6 +334,8 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 	want_default(l, port, "up", "true");
 	want_set(l, port, "mtu", "%u", link_mtu(l, object->name));
 	needs(l, port, bond);
+	if (!link_object(l, port->key)) /* else its manifest says what it has */
+		takeover_set_aside(l, port);
 	lower_at(l, NULL);
 }
 

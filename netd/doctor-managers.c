@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "netd/doctor.h"
+#include "netd/link.h"
 
 enum { FILE_MAX = 256 << 10 };
 
@@ -125,21 +126,10 @@ static uint64_t running(void)
 	return found;
 }
 
-static bool is_installed(const char *drop_in)
-{
-	static const char *const places[] = {"/etc", "/run", "/usr/lib", "/usr/local/lib"};
-	bool found = false;
-	for (size_t i = 0; !found && i < ARRAY_SIZE(places); i++) {
-		cleanup_free char *path = xprintf("%s/%s", places[i], drop_in);
-		found = access(path, F_OK) == 0;
-	}
-	return found;
-}
-
 static bool is_seen_to(const struct manager_row *row)
 {
 	size_t n = 0;
-	while (n < ARRAY_SIZE(row->drop_ins) && row->drop_ins[n] && is_installed(row->drop_ins[n]))
+	while (n < ARRAY_SIZE(row->drop_ins) && row->drop_ins[n] && netd_drop_in_installed(row->drop_ins[n]))
 		n++;
 	bool all = n > 0 && (n == ARRAY_SIZE(row->drop_ins) || !row->drop_ins[n]);
 	return all || (row->directory && directory_mentions(row->directory, row->word));

@@ -99,20 +99,30 @@ static bool is_any(const struct ip *ip)
 	return memcmp(ip->b, zeros, sizeof(zeros)) == 0;
 }
 
-static void vxlan_decode(const struct netlink_cache *cache, const struct netlink_link *link,
-			 const struct link_spec *want, struct link_spec *seen, struct arena *arena)
-{
-	const struct vxlan_info *info = seen->info;
-	struct vxlan_fixed *fixed = seen->fixed;
-	fixed->ipv6 = !is_any(&info->local6) || !is_any(&info->group6);
-	fixed->group_link = is_any(&info->group) && is_any(&info->group6) ? "" : seen->underlay;
-	set_present(fixed, FIXED_IPV6);
-	set_present(fixed, FIXED_GROUP_LINK);
-}
-
 static bool is_multicast(const struct ip *ip)
 {
 	return ip->family == 4 ? ip->b[0] >> 4 == 14 : ip->b[0] == 0xff;
+}
+
+/* What `ip link add ... remote` names stands where a group does; but it is an entry of the list of remotes as well, by
+ * which alone frames are sent. */
+static void forget_remote(struct ip *group)
+{
+	if (!is_multicast(group))
+		memset(group->b, 0, sizeof(group->b));
+}
+
+static void vxlan_decode(const struct netlink_cache *cache, const struct netlink_link *link,
+			 const struct link_spec *want, struct link_spec *seen, struct arena *arena)
+{
+	struct vxlan_info *info = seen->info;
+	struct vxlan_fixed *fixed = seen->fixed;
+	fixed->ipv6 = !is_any(&info->local6) || !is_any(&info->group6);
+	forget_remote(&info->group);
+	forget_remote(&info->group6);
+	fixed->group_link = is_any(&info->group) && is_any(&info->group6) ? "" : seen->underlay;
+	set_present(fixed, FIXED_IPV6);
+	set_present(fixed, FIXED_GROUP_LINK);
 }
 
 static const struct ip *remote_at(const struct vxlan_spec *spec, size_t i)
@@ -254,7 +264,6 @@ static const struct link_spelling spellings[] = {
 	{0},
 };
 
-/* What was given as its only remote stands where a group does. */
 static void vxlan_import(const struct link_import *import, json_t *spec)
 {
 	static const struct mac unknown;
@@ -263,10 +272,6 @@ static void vxlan_import(const struct link_import *import, json_t *spec)
 	for (const struct netlink_fdb *entry = import->link->fdb; entry; entry = entry->next)
 		if (memcmp(&entry->mac, &unknown, sizeof(unknown)) == 0 && !is_multicast(&entry->remote))
 			json_array_append_new(remotes, json_string(ip_text(&entry->remote, text)));
-	const char *group = json_string_value(json_object_get(spec, "group"));
-	struct ip ip;
-	if (group && ip_parse(group, &ip) == 0 && !is_multicast(&ip))
-		json_object_del(spec, "group");
 	if (json_array_size(remotes))
 		json_object_set(spec, "remotes", remotes);
 	json_decref(remotes);

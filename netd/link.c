@@ -482,6 +482,8 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	}
 	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)
 		unmark(batch, op->key);
+	if (op->verb == OP_CREATE && !op->err.code && op->mark)
+		link_tell_udev(op->key);
 	if (making->fd < 0)
 		return;
 	bool kept = !op->err.code && making->kind->keep(making->fd, &op->err) == 0;

@@ -160,6 +160,10 @@ struct link_port_change {
 	const struct netlink_link *joins; /* what it becomes a port of just before; NULL: it stays where it is */
 };
 int link_put_port(struct netlink_batch *batch, struct op *op, const struct link_port_change *change);
+/* link-udev.c: a link of this name bears its mark now, and udev's rules may go by that. Any thread. */
+void link_tell_udev(const char *name);
+/* Is this file, of integration/, in one of the directories in which programs look for such? */
+bool netd_drop_in_installed(const char *drop_in);
 /* link-remove.c: the verb for many at once, by group. */
 void link_remove_many(struct netlink_batch *batch, struct netlink_cache *cache, struct op **ops, size_t n);
 /* Puts the message that removes a link, if there is one to remove; returns 0. */

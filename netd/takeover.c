@@ -132,7 +132,8 @@ static struct want *set_aside(const struct moving *m, const struct held_address 
 	return w;
 }
 
-/* The kernel takes the first address of a subnet for the main one: it comes before the others, and goes after them. */
+/* The kernel takes the first address of a subnet for the main one: it comes before the others, and goes after them. On
+ * the link that gets them as well, if one does. */
 static void order_subnet(const struct moving *m, size_t i)
 {
 	const struct held_address *held = address_at(m->t->holdings, i);
@@ -141,7 +142,8 @@ static void order_subnet(const struct moving *m, size_t i)
 		struct ip_prefix other = prefix_network(&address_at(m->t->holdings, k)->address);
 		if (other.len != net.len || !ip_equal(&other.ip, &net.ip))
 			continue;
-		needs(m->l, m->addresses[i], m->addresses[k]);
+		if (m->addresses)
+			needs(m->l, m->addresses[i], m->addresses[k]);
 		after(m->l, m->asides[k], m->asides[i]);
 		handover(m->l, m->asides[i], m->asides[k]);
 	}
@@ -321,6 +323,33 @@ static bool leads_to_gateway(const struct holdings *holdings)
 		if (strstr(route_at(holdings, i)->key, "/main/default/"))
 			return true;
 	return false;
+}
+
+void takeover_set_aside(struct lowering *l, struct want *port)
+{
+	const struct holdings *holdings = holdings_parse(fact(l, "holds/%s", port->key), lower_arena(l));
+	if (!holdings)
+		return;
+	struct moving m = {.l = l, .t = &(struct takeover){.port = port, .holdings = holdings}};
+	size_t n = holdings->addresses.n;
+	m.asides = arena_alloc(lower_arena(l), (n + 1) * sizeof(*m.asides));
+	for (size_t i = 0; i < n; i++) {
+		m.asides[i] = set_aside(&m, address_at(holdings, i));
+		after(l, port, m.asides[i]);
+		handover(l, m.asides[i], port);
+		order_subnet(&m, i);
+	}
+	for (size_t i = 0; i < holdings->routes.n; i++) {
+		struct want *route = set_route_aside(&m, route_at(holdings, i));
+		after(l, port, route);
+		handover(l, route, port);
+		for (size_t k = 0; k < n; k++) {
+			after(l, m.asides[k], route);
+			handover(l, route, m.asides[k]);
+		}
+	}
+	if (leads_to_gateway(holdings))
+		want_guards_gateway(port);
 }
 
 void takeover_tell_cut(struct lowering *l, struct want *port, const char *master, const char *remedy)

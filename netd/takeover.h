@@ -19,6 +19,10 @@ struct takeover {
 /* Wants it all over the other link, at `path` of the object. */
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path);
 
+/* A link becomes a port that does not work with addresses and routes of its own, as that of a bond: it is without them
+ * meanwhile, routes first, and gets them back when it has left. */
+void takeover_set_aside(struct lowering *l, struct want *port);
+
 /* A link becomes a port of another and nothing takes over what it holds: then that stops working, which is what it
  * costs. `remedy` ends the sentence ("write takeover: eth1 to move them along"). Nothing is said of a link that holds
  * nothing. */

@@ -191,3 +191,43 @@ def test_a_nic_in_use_is_taken_only_when_that_is_allowed(host, switch):
     assert refused.status == 1 and "about 3 s" in refused.out + refused.err and "master" not in host.links()["nic0"]
     host.apply(BOND % LACP, "--allow-disruption")
     wait_until(lambda: all(host.links()[nic].get("master") == "bond0" for nic in ("nic0", "nic1")))
+
+
+def of_nic(host):
+    """What nic0 has of its own, as ip(8) tells it."""
+    addresses = host.json("ip", "-j", "addr", "show", "dev", "nic0", "scope", "global")
+    return addresses and addresses[0].get("addr_info"), host.json("ip", "-j", "route", "show", "dev", "nic0", "table", "all", "proto", "static")
+
+
+def test_addresses_and_routes_of_a_nic_are_set_aside_and_come_back(host, switch):
+    switch.join("bridge")
+    host.run("sysctl", "-qw", "net.ipv6.conf.nic0.disable_ipv6=0", "net.ipv6.conf.nic0.accept_ra=0")
+    for command in ("addr add 10.80.0.9/24 brd + dev nic0 label nic0:0", "addr add 10.80.0.10/24 dev nic0", "addr add fd80::9/64 dev nic0 nodad",
+                    "route add default via 10.80.0.2 dev nic0 proto static metric 50", "route add 10.90.0.0/16 via 10.80.0.2 dev nic0 proto static src 10.80.0.10",
+                    "route add 10.91.0.0/16 dev nic0 table 77 proto static", "-6 route add fd90::/64 via fd80::2 dev nic0 proto static metric 99"):
+        host.run("ip", *command.split())
+    host.wait_quiet()
+    host.before, had = host.snapshot(), of_nic(host)
+    text = BOND % "mode: active-backup, addresses: [10.80.0.1/24], routes: [{to: default, via: 10.80.0.2}]"
+    refused = host.apply(text, check=False)
+    assert refused.status == 1 and "does not answer" in refused.out + refused.err and of_nic(host) == had
+    host.apply(text, "--confirm", "60s", "--verify", "10.80.0.2")
+    host.weft("confirm")
+    assert host.links()["nic0"]["master"] == "bond0" and of_nic(host) == ([], [])
+    assert host.diff() == [] and host.run("ping", "-n", "-c1", "-W2", "10.80.0.2")
+    host.restart()
+    assert host.diff() == [] and of_nic(host) == ([], [])
+    host.weft("delete", "bond", "bond0", "--wait=30s")
+    wait_until(lambda: of_nic(host) == had, what="the NIC has all that it had")
+    assert host.run("ping", "-n", "-c1", "-W2", "10.80.0.2")
+
+
+def test_a_bond_that_does_not_reach_the_gateway_is_undone(host, switch):
+    switch.join("bridge")
+    for command in ("addr add 10.80.0.9/24 dev nic0", "route add default via 10.80.0.2 dev nic0"):
+        host.run("ip", *command.split())
+    host.wait_quiet()
+    host.before = host.snapshot()
+    done = host.apply(BOND % "mode: active-backup", "--confirm", "60s", check=False)
+    assert done.status == 1 and "gateway" in done.out + done.err, "the way to the gateway is guarded without being asked"
+    wait_until(lambda: "bond0" not in host.links() and host.run("ping", "-n", "-c1", "-W2", "10.80.0.2"), 30, "as before")

@@ -71,6 +71,8 @@ link set vx7 mtu 1350 up
 link add vx8 type vxlan id 7002 group 239.1.1.1 dev nic0 dstport 8472
 link set vx8 mtu 1300
 link add vx9 type vxlan id 42 dstport 4790
+link add vx10 type vxlan id 7003 remote 10.90.0.6 local 10.90.0.9 dstport 4789
+link set vx10 mtu 1300 up
 """),
     "tunnels": (["link:geneve", "link:gretap", "link:gre", "link:ipip"], """
 link add gnv7 type geneve id 7003 remote 10.90.0.2 dstport 6099
@@ -202,6 +204,7 @@ def test_what_is_printed_is_what_there_is(host):
     assert routes["10.92.0.0/16"]["table"] == 77 and "10.93.0.0/16" not in routes
     if "vxlan" in host.parts:
         assert objects["vx7"]["spec"]["remotes"] == ["10.90.0.2", "10.90.0.3"] and objects["vx7"]["spec"]["ageingTime"] == "1m40s"
+        assert objects["vx10"]["spec"]["remotes"] == ["10.90.0.6"] and "group" not in objects["vx10"]["spec"]
         assert "vx9" not in objects and re.search("^# vx9 is left out: VNI 42 is below", text, re.M)
     if "bond" in host.parts:
         assert objects["bond7"]["spec"]["mode"] == "active-backup" and objects["bond7"]["spec"]["primary"] == "slave1"
