@@ -93,3 +93,47 @@ def test_service_boots_restarts_and_outlives_crashes(lab):
     assert fabric(lab) == before, "a crash changes nothing"
     lab.agent.check("systemctl stop weftd")
     assert lab.agent.check("pgrep -x dnsmasq") == before[1], "what weftd started outlives it"
+
+
+# The host's own configuration of a NIC, from its boot on.
+NIC = """
+[Unit]
+DefaultDependencies=no
+After=systemd-udev-settle.service
+Wants=systemd-udev-settle.service
+Before=weftd.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c "ip link set spare0 up; ip link set spare1 up; ip addr add 192.0.2.10/24 dev spare0; ip route add 203.0.113.0/24 via 192.0.2.1 dev spare0"
+[Install]
+WantedBy=multi-user.target
+"""
+CHANGE = """
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: br1}
+spec: {ports: [spare0], takeover: spare0, addresses: [10.1.0.1/24]}
+---
+apiVersion: weft/v1
+kind: Bridge
+metadata: {name: br2}
+spec: {addresses: [10.2.0.1/24]}
+"""
+
+
+@pytest.mark.lab_full
+def test_promise_08_a_power_cut_while_a_change_waits_to_be_confirmed(lab):
+    (lab.share / "nic.service").write_text(NIC)
+    (lab.share / "change.yaml").write_text(CHANGE)
+    lab.agent.check(f"cp {vm.SHARE}/nic.service /etc/systemd/system/; cp {vm.SHARE}/change.yaml /root/; systemctl daemon-reload; systemctl enable --now nic weftd; sync", 60)
+    check_made(lab)
+    until(lab, "weft diff")
+    lab.agent.check("weft apply -f /root/change.yaml --confirm 600s --verify 10.1.0.1", 60)
+    assert "192.0.2.10/24" in lab.agent.check("ip -4 -br addr show br1") and "192.0.2" not in lab.agent.check("ip -4 -br addr show spare0")
+    lab.reboot(power_cut=True)
+    check_made(lab)
+    until(lab, "weft diff")
+    assert "192.0.2.10/24" in until(lab, "ip -4 -br addr show spare0") and "203.0.113.0/24" in lab.agent.check("ip route show dev spare0")
+    assert lab.agent.run("ip link show br1 || ip link show br2")[0], "what nobody confirmed is gone"
+    assert "master" not in lab.agent.check("ip link show spare0")

@@ -193,10 +193,13 @@ class Vm:
         self.qmp.run("cont")
         self.agent.check(f"date -s @{time.time():.3f} >/dev/null", patience=60)
 
-    def reboot(self):
-        """As a person would; ends when it is up again."""
+    def reboot(self, power_cut=False):
+        """As a person would, or as a power cut does: what is not on its disks by then is lost. Ends when it is up again."""
         before = self.agent.check("cat /proc/sys/kernel/random/boot_id")
-        self.agent.start("systemctl reboot --no-block")
+        if power_cut:
+            self.qmp.run("system_reset")
+        else:
+            self.agent.start("systemctl reboot --no-block")
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(LabError):
