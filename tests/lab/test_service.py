@@ -126,10 +126,10 @@ spec: {addresses: [10.2.0.1/24]}
 def test_promise_08_a_power_cut_while_a_change_waits_to_be_confirmed(lab):
     (lab.share / "nic.service").write_text(NIC)
     (lab.share / "change.yaml").write_text(CHANGE)
-    lab.agent.check(f"cp {vm.SHARE}/nic.service /etc/systemd/system/; cp {vm.SHARE}/change.yaml /root/; systemctl daemon-reload; systemctl enable --now nic weftd; sync", 60)
+    lab.agent.check(f"cp {vm.SHARE}/nic.service /etc/systemd/system/; cp {vm.SHARE}/change.yaml /tmp/s/; systemctl daemon-reload; systemctl enable --now nic weftd; sync", 60)
     check_made(lab)
     until(lab, "weft diff")
-    lab.agent.check("weft apply -f /root/change.yaml --confirm 600s --verify 10.1.0.1", 60)
+    lab.agent.check("weft apply -f /tmp/s/change.yaml --confirm 600s --verify 10.1.0.1", 60)
     assert "192.0.2.10/24" in lab.agent.check("ip -4 -br addr show br1") and "192.0.2" not in lab.agent.check("ip -4 -br addr show spare0")
     lab.reboot(power_cut=True)
     check_made(lab)
