@@ -164,6 +164,15 @@ static int connect_as(const struct ceph_spec *spec, unsigned seconds, struct cep
 	return code;
 }
 
+/* FNV-1a. */
+uint64_t ceph_hash(const char *text)
+{
+	uint64_t hash = 14695981039346656037u;
+	for (const char *p = text; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+	return hash;
+}
+
 /* Two clusters may have pools of one name; which one this is stands in its fsid. */
 static int check_cluster(const struct ceph_spec *spec, struct ceph_pool *pool)
 {
@@ -171,9 +180,7 @@ static int check_cluster(const struct ceph_spec *spec, struct ceph_pool *pool)
 	int r = ceph.rados_cluster_fsid(pool->cluster, fsid, sizeof(fsid));
 	if (r < 0)
 		return say(-r, "the cluster does not say which one it is: %s", strerror(-r));
-	pool->identity = 14695981039346656037u;
-	for (const char *p = fsid; *p; p++)
-		pool->identity = (pool->identity ^ (unsigned char)*p) * 1099511628211u;
+	pool->identity = ceph_hash(fsid);
 	if (spec->cluster && strcasecmp(spec->cluster, fsid) != 0)
 		return say(EXDEV,
 			   "the cluster that answers is %s, and the manifest says %s; correct spec.monitors or "

@@ -99,7 +99,7 @@ struct ceph_pool {
 	rados_t cluster;
 	rados_ioctx_t io;
 	char missing[256]; /* what the cluster does not have, as a sentence: `io` is not set; empty: it is there */
-	uint64_t identity; /* of pool and cluster */
+	uint64_t identity;  /* of the cluster */
 };
 /* Connects as the user with the key. The child ends by itself, with a sentence, when that and what follows take longer
  * than a number of seconds; 0: it may take as long as it takes, and single requests give up after half a minute. */
@@ -108,6 +108,8 @@ int ceph_open(const struct ceph_spec *spec, unsigned seconds, struct ceph_pool *
 int ceph_ask(const struct ceph_pool *pool);
 /* Bytes that the pool can hold in all and still; 0: the cluster does not say. */
 void ceph_room(const struct ceph_pool *pool, uint64_t *ret_capacity, uint64_t *ret_available);
+/* Of an id, as a number. */
+uint64_t ceph_hash(const char *text);
 /* "vms", "vms/ns": what sentences and places call it. In `buf`. */
 const char *ceph_pool_name(const struct ceph_spec *spec, char buf[static 256]);
 /* Reads the user's key, which points into the secret. */

@@ -91,11 +91,8 @@ static void find_allocated(rbd_image_t image, struct image_state *ret)
 static uint64_t identity(rbd_image_t image)
 {
 	char id[ID_MAX] = "";
-	uint64_t hash = 14695981039346656037u;
 	ceph.rbd_get_id(image, id, sizeof(id));
-	for (const char *p = id; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 1099511628211u;
-	return hash;
+	return ceph_hash(id);
 }
 
 /* "rbd:vms/base", as the place of one in this pool begins. */

@@ -204,6 +204,9 @@ def test_a_guest_boots_from_an_image_and_writes_to_it(host, cluster, tiny):
     host.restart(signal.SIGKILL)
     host.wait_ready("guest", "web")
     assert host.process("qemu-system.*guest=web,") == pid
+    host.apply(pool(cluster, monitors=ceph.ADDRESS), "--wait=60s")
+    assert "restart" not in host.weft("diff").out, "other monitors are no reason to start it anew"
+    assert host.process("qemu-system.*guest=web,") == pid
 
 
 # ---- what is wrong ----

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """weftd as the service it is: installed by cmake, started by systemd as the host boots, with the files of /etc/weft. Runs outside the lab's host,
 which it boots again; `lab run` calls it."""
+import contextlib
 import json
 import os
 import subprocess
@@ -32,10 +33,10 @@ spec: {mode: nat, addresses: [192.168.99.1/24], dhcp: {range: 192.168.99.100-192
 """
 
 
-@pytest.fixture
-def lab(tmp_path):
+@contextlib.contextmanager
+def installed(directory, state="base"):
     """A restored host with this build installed in it, and /etc/weft/lab.yaml."""
-    host = states.Kit(print).restore(tmp_path / "h")
+    host = states.Kit(print).restore(directory, state)
     try:
         tree = host.share / "installed"
         done = subprocess.run(["cmake", "--install", BUILD], env={**os.environ, "DESTDIR": str(tree)}, capture_output=True, text=True)
@@ -52,6 +53,12 @@ def lab(tmp_path):
         if host.process.poll() is None:
             print(host.agent.run("systemctl status weftd --no-pager -n 60; ip -br addr; systemctl --failed", 20)[1])
         host.close()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    with installed(tmp_path / "h") as host:
+        yield host
 
 
 def until(lab, command, seconds=60):
