@@ -12,12 +12,25 @@
 static sd_device_monitor *monitor;
 static struct engine *watcher;
 
+/* Disks and the maps of their paths, which Luns are about; volumes on them come and go more often. */
+static bool is_disk(sd_device *device)
+{
+	const char *name = NULL, *uuid = NULL;
+	if (sd_device_get_sysname(device, &name) < 0)
+		return true;
+	if (str_starts(name, "dm-"))
+		return sd_device_get_property_value(device, "DM_UUID", &uuid) >= 0 && str_starts(uuid, "mpath-");
+	return str_starts(name, "sd") || str_starts(name, "vd") || str_starts(name, "nvme");
+}
+
 static int on_device(sd_device_monitor *from, sd_device *device, void *ctx)
 {
 	struct resource_view view;
 	engine_dirty(watcher, "filesystem", NULL);
-	engine_dirty(watcher, "lun", NULL);
-	lun_list_look();
+	if (is_disk(device)) {
+		engine_dirty(watcher, "lun", NULL);
+		lun_list_look();
+	}
 	for (size_t i = 0; engine_view(watcher, i, &view); i++) {
 		const struct pool_state *pool = view.want ? view.want->spec : NULL;
 		if (pool && view.class == &stord_pool_class && pool_type_at(pool->type)->on_device)

@@ -96,19 +96,24 @@ static int write_file(const struct lun_record *record)
 	return r < 0 ? say(-r, "'%s' cannot be written: %s", path, strerror(-r)) : 0;
 }
 
-int lun_record_write(struct lun_host *host, const char *name, const struct lun_record *record)
+void lun_record_drop(struct lun_host *host, const char *name)
 {
 	struct lun_record *known = lun_record_find(host, name);
-	if (!record) {
-		cleanup_free char *path = record_path(name);
-		if (unlink(path) < 0 && errno != ENOENT)
-			return say(errno, "'%s' cannot be removed: %s", path, strerror(errno));
-		if (known)
-			memmove(known, known + 1,
-				(size_t)(host->records + host->n_records - known - 1) * sizeof(*known));
-		host->n_records -= known != NULL;
-		return 0;
-	}
+	if (!known)
+		return;
+	memmove(known, known + 1, (size_t)(host->records + host->n_records - known - 1) * sizeof(*known));
+	host->n_records--;
+}
+
+int lun_record_remove(const char *name)
+{
+	cleanup_free char *path = record_path(name);
+	return unlink(path) < 0 && errno != ENOENT ? errno : 0;
+}
+
+int lun_record_write(struct lun_host *host, const struct lun_record *record)
+{
+	struct lun_record *known = lun_record_find(host, record->name);
 	if (known && memcmp(known, record, sizeof(*known)) == 0)
 		return 0;
 	int code = write_file(record);

@@ -72,7 +72,7 @@ static int remember(struct lun_host *host, const char *name, int use, const stru
 		memset(record.paths, 0, sizeof(record.paths));
 		snprintf(record.paths, sizeof(record.paths), "%s", seen->paths);
 	}
-	return lun_record_write(host, name, &record);
+	return lun_record_write(host, &record);
 }
 
 /* multipathd enlarges a map by its kernel's name. */
@@ -117,13 +117,12 @@ static void tell(const struct lun_host *host, const struct round *round, struct 
 
 static void change(struct lun_host *host, const struct round *round, struct lun_seen *seen)
 {
-	for (size_t i = 0; i < round->n; i++) {
-		const struct op *op = round->ops[i];
-		if (op->verb == OP_CREATE || op->verb == OP_UPDATE)
-			prepare(host, op, &seen[i]);
-		else if (op->verb == OP_REMOVE && lun_record_write(host, op->key, NULL) != 0)
-			fail(&seen[i], EIO, "what is known of it cannot be removed from the state directory");
-	}
+	for (size_t i = 0; i < round->n; i++) /* first: what one gives up another may take */
+		if (round->ops[i]->verb == OP_REMOVE)
+			lun_record_drop(host, round->ops[i]->key);
+	for (size_t i = 0; i < round->n; i++)
+		if (round->ops[i]->verb == OP_CREATE || round->ops[i]->verb == OP_UPDATE)
+			prepare(host, round->ops[i], &seen[i]);
 	tell(host, round, seen, lun_tell_udev);
 	for (size_t i = 0; i < round->n; i++) {
 		const struct op *op = round->ops[i];
@@ -135,6 +134,9 @@ static void change(struct lun_host *host, const struct round *round, struct lun_
 			lun_ask_udev(op->key, seen[i].device);
 	}
 	tell(host, round, seen, lun_tell_multipathd);
+	for (size_t i = 0; i < round->n; i++)
+		if (round->ops[i]->verb == OP_REMOVE && !seen[i].code && lun_record_remove(round->ops[i]->key) != 0)
+			fail(&seen[i], EIO, "what is known of it cannot be removed from the state directory");
 }
 
 /* udev makes links as it comes to them. */
@@ -241,6 +243,14 @@ static void describe(struct op *op, const struct lun_seen *seen)
 	put_paths(state, seen, arena);
 }
 
+static void tell_user(const struct op *op, const struct lun_seen *seen)
+{
+	const struct lun_state *before = op->seen;
+	cleanup_free char *place = xprintf(LUN_LINKS "/%s", op->key);
+	if (op->want && seen->linked && (!before || before->size != seen->size))
+		volume_tell_user(place, seen->size);
+}
+
 static void answer(struct op *op, const struct lun_seen *seen)
 {
 	bool leaving = !op->want;
@@ -250,6 +260,7 @@ static void answer(struct op *op, const struct lun_seen *seen)
 		return;
 	}
 	describe(op, seen);
+	tell_user(op, seen);
 	if (absent)
 		op->obs.note = arena_strdup(op->obs.arena, seen->text);
 	if (seen->code && op->verb == OP_REMOVE) {

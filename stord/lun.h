@@ -114,8 +114,11 @@ bool lun_record_read(const char *name, struct lun_record *ret);
 bool lun_is_linked(const char *name, const char *device);
 /* Another weftd of this host has it. */
 bool lun_name_is_taken(const struct lun_host *host, const char *name);
-/* Remembers, or forgets if `record` is NULL. 0 or a positive errno, said. */
-int lun_record_write(struct lun_host *host, const char *name, const struct lun_record *record);
+/* Remembers. 0 or a positive errno, said. */
+int lun_record_write(struct lun_host *host, const struct lun_record *record);
+/* Forgets: first what rules are made of, and the file when they have been made. 0 or a positive errno. */
+void lun_record_drop(struct lun_host *host, const char *name);
+int lun_record_remove(const char *name);
 /* Write the rules as the records now want them, and let udev and multipathd read them. What could not be done is said
  * in ret (empty if all was). */
 void lun_tell_udev(const struct lun_host *host, char ret[static LUN_SENTENCE_MAX]);

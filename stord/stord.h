@@ -98,7 +98,9 @@ enum {
 
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
-/* volume.c: for other operations on volumes. Which queue they are in; */
+/* volume.c: a running guest that has what is at `place` open for writing hears how large it is by now. */
+void volume_tell_user(const char *place, uint64_t size);
+/* For other operations on volumes. Which queue they are in; */
 const char *volume_slot_of(const char *key);
 /* and, in the child, whether a guest of another host is in the way: 0, or an errno after a sentence. */
 struct volume_call;

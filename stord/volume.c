@@ -192,12 +192,18 @@ static bool is_open(const struct volume_state *spec)
 	return user && spec->place && user->guest(spec->place);
 }
 
+void volume_tell_user(const char *place, uint64_t size)
+{
+	if (user && user->guest(place))
+		user->resize(place, size, NULL, NULL);
+}
+
 /* A guest that has it open hears how large it is by now, whoever made it grow. */
 static void tell_user(const struct op *op, const struct image_state *state)
 {
 	const struct volume_state *spec = spec_of(op);
-	if (state->exists && !pool_type_at(spec->type)->volumes->grows_by_guest && is_open(spec))
-		user->resize(spec->place, state->size, NULL, NULL);
+	if (state->exists && spec->place && !pool_type_at(spec->type)->volumes->grows_by_guest)
+		volume_tell_user(spec->place, state->size);
 }
 
 static void finish(struct task *task, const void *data, size_t size)
