@@ -17,8 +17,8 @@ from test_api import apply_body, ask, bridge, connect, read_until, request_bytes
 
 CLIENTS = 200
 BODY_MAX = 10 * 1024 * 1024
-READS = ("status", "history", "objects", "resources", "kinds", "topology", "events", "leases", "plugins")
-WRITES = ("apply", "delete", "diff", "confirm", "rollback", "guests/web/stop", "guests/web/kill")
+READS = ("status", "history", "objects", "resources", "kinds", "topology", "events", "leases", "leases/volumes", "plugins")
+WRITES = ("apply", "delete", "diff", "confirm", "rollback", "guests/web/stop", "guests/web/kill", "leases/volumes/web/break")
 
 
 def get(path):

@@ -99,7 +99,6 @@ def two(make_host, shared, tiny):
     return first, second
 
 
-@pytest.mark.lab
 def test_promise_17_a_volume_in_use_is_refused_to_another_host(two, shared, tiny):
     first, second = two
     mark = os.getxattr(shared / "data.raw", "user.weft")
@@ -133,7 +132,6 @@ def die(host, name="web"):
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), 30, "QEMU is gone")
 
 
-@pytest.mark.lab
 def test_a_dead_hosts_lease_is_broken_by_a_person(two, shared, tiny):
     first, second = two
     name = os.uname().nodename
