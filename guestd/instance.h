@@ -34,12 +34,12 @@ struct instance {
 	struct ending *ending; /* NULL: nobody is ending it */
 	/* io-error.c; NULL: its disks are well, as far as is known. */
 	struct io_error *io_error;
-	char *io_fault;         /* what QEMU told of it last; NULL: nothing */
-	struct op *starting;    /* the creation under way */
-	struct op *deferred;    /* what waits for that */
-	struct waiter *waiters; /* for the end of its process, whyever */
-	bool kill;              /* it is not to be asked */
-	bool asked;             /* host-down.c has asked it to shut down */
+	char *io_fault, *io_node; /* what QEMU told of it last, and of which disk; NULL: nothing */
+	struct op *starting;      /* the creation under way */
+	struct op *deferred;      /* what waits for that */
+	struct waiter *waiters;   /* for the end of its process, whyever */
+	bool kill;                /* it is not to be asked */
+	bool asked;               /* host-down.c has asked it to shut down */
 	struct instance *next;
 };
 

@@ -36,14 +36,16 @@ static void enter(struct instance *instance, enum phase phase, unsigned ms)
 		abort(); /* out of memory */
 }
 
-/* How much all disks have done, failures not counted. */
-static int64_t count_done(const json_t *blocks)
+/* How much the disk that failed has done, failures not counted; all disks where it is not known which that was. */
+static int64_t count_done(const struct instance *instance, const json_t *blocks)
 {
 	static const char *const counters[] = {"rd_operations", "wr_operations", "flush_operations"};
 	size_t i;
 	const json_t *block;
 	int64_t n = 0;
 	json_array_foreach(blocks, i, block) {
+		if (instance->io_node && !streq(record_text(block, "node-name"), instance->io_node))
+			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(counters); k++)
 			n += json_integer_value(json_object_get(json_object_get(block, "stats"), counters[k]));
 	}
@@ -63,7 +65,7 @@ static void on_counted(void *ctx, const json_t *blocks, const struct err *err)
 	struct instance *instance = ctx;
 	if (!instance->io_error || instance->ending || !instance->qmp)
 		return;
-	instance->io_error->n_done = err ? -1 : count_done(blocks);
+	instance->io_error->n_done = err ? -1 : count_done(instance, blocks);
 	qmp_tell(instance->qmp, "cont");
 }
 
@@ -81,7 +83,7 @@ static void on_looked(void *ctx, const json_t *blocks, const struct err *err)
 {
 	struct instance *instance = ctx;
 	struct io_error *io = instance->io_error;
-	if (err || !io || io->phase != RUNS || count_done(blocks) <= io->n_done)
+	if (err || !io || io->phase != RUNS || count_done(instance, blocks) <= io->n_done)
 		return;
 	cleanup_free char *object = xprintf("Guest/%s", instance->name);
 	event_text("GuestResumed", object, false, "its storage answers again, after %llu s; it goes on",
@@ -140,6 +142,7 @@ void io_error_end(struct instance *instance)
 		sd_event_source_disable_unref(io->timer);
 	free(io);
 	free(take_ptr(instance->io_fault));
+	free(take_ptr(instance->io_node));
 }
 
 /* The path of the disk behind a node that QEMU names ("virtio-disk3", or what lies below it); NULL if it is none. */
@@ -163,6 +166,8 @@ void io_error_told(struct instance *instance, const json_t *data)
 	const char *path = node ? disk_path(instance, node) : NULL;
 	if (!streq(record_text(data, "action"), "stop"))
 		return;
+	free(instance->io_node);
+	instance->io_node = node ? xstrdup(node) : NULL;
 	free(instance->io_fault);
 	instance->io_fault = json_is_true(json_object_get(data, "nospace"))
 				     ? xprintf("there is no room left for its disk '%s'", path ? path : "?")
