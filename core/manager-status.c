@@ -18,7 +18,7 @@ struct tally {
 	unsigned n_resources, n_repairs;
 	bool progressing, contested, restart_needed;
 	bool spare_present; /* one of those that can stand in for each other */
-	const char *health, *note;
+	const char *health, *spare_health, *note;
 	char progress[128];
 	bool tells; /* how far it is changes without the engine's doing */
 };
@@ -74,8 +74,9 @@ static void add_view(struct tally *t, const struct resource_view *view)
 	t->progressing |= rank_of(view) == 1;
 	t->contested |= view->state == RES_CONTESTED;
 	t->restart_needed |= view->restart_needed;
-	if (view->health && !t->health)
-		t->health = view->health;
+	const char **health = view->want->spare ? &t->spare_health : &t->health;
+	if (view->health && !*health)
+		*health = view->health;
 	if (view->note && !t->note)
 		t->note = view->note;
 	if (view->state == RES_BUSY)
@@ -90,7 +91,9 @@ static void settle_spares(struct tally *t)
 	const struct worst *spare = &t->worst_spare;
 	if (!t->spare_present && spare->rank > t->worst.rank)
 		t->worst = *spare;
-	else if (t->spare_present && spare->rank > 1 && !t->health)
+	if (!t->health)
+		t->health = t->spare_health;
+	if (!t->health && t->spare_present && spare->rank > 1)
 		t->health = spare->reason;
 }
 

@@ -11,13 +11,37 @@
 #include "core/env.h"
 #include "stord/iscsi.h"
 
+static bool read_attribute(unsigned id, const char *name, char *ret, size_t size)
+{
+	cleanup_free char *path = xprintf("/sys/class/iscsi_session/session%u/%s", id, name), *text = NULL;
+	bool there = file_read(path, 4096, &text, NULL) == 0;
+	snprintf(ret, size, "%.*s", there ? (int)strcspn(text, "\n") : 0, there ? text : "");
+	return there;
+}
+
 bool iscsi_state(unsigned id, char ret[static ISCSI_STATE_MAX])
 {
-	cleanup_free char *path = xprintf("/sys/class/iscsi_session/session%u/state", id), *text = NULL;
-	if (file_read(path, 4096, &text, NULL) < 0)
-		return false;
-	snprintf(ret, ISCSI_STATE_MAX, "%.*s", (int)strcspn(text, "\n"), text);
-	return true;
+	return read_attribute(id, "state", ret, ISCSI_STATE_MAX);
+}
+
+unsigned iscsi_count_alive(const char *target, bool ours)
+{
+	cleanup_free char *prefix = xprintf("weft-%s", env.instance);
+	DIR *dir = opendir("/sys/class/iscsi_session");
+	unsigned n = 0;
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		char name[ISCSI_NAME_MAX], iface[ISCSI_IFACE_MAX], state[ISCSI_STATE_MAX];
+		unsigned id;
+		if (sscanf(entry->d_name, "session%u", &id) != 1)
+			continue;
+		read_attribute(id, "targetname", name, sizeof(name));
+		read_attribute(id, "ifacename", iface, sizeof(iface));
+		n += streq(name, target) && (!ours || str_starts(iface, prefix)) && iscsi_state(id, state) &&
+		     streq(state, "LOGGED_IN");
+	}
+	if (dir)
+		closedir(dir);
+	return n;
 }
 
 static bool take(struct iscsi_session *session, struct iscsi_seen *ret)

@@ -67,6 +67,8 @@ bool iscsi_is_ours(const struct iscsi_seen *seen);
 bool iscsi_is_alive(const struct iscsi_seen *seen);
 /* What somebody does with a disk that only this session leads to, "disk sdb is mounted at /mnt"; empty: nothing. */
 void iscsi_user_of(const struct iscsi_seen *seen, char ret[static IMAGE_TEXT_MAX]);
+/* How many sessions of a target work; by sysfs alone, as it is asked every few seconds. */
+unsigned iscsi_count_alive(const char *target, bool ours);
 /* The state of session ID as sysfs has it now, without waiting for anything; false if there is no such session. */
 bool iscsi_state(unsigned id, char ret[static ISCSI_STATE_MAX]);
 

@@ -228,20 +228,18 @@ static int iscsi_observe(const struct pool_call *call, struct pool_seen *ret)
 
 static int iscsi_probe(const struct pool_call *call)
 {
+	const struct iscsi_spec *spec = call->state->own;
 	cleanup_free struct iscsi_seen *sessions = NULL;
 	cleanup_arena struct arena *arena = arena_new();
 	const char *portals = "";
 	size_t n = 0;
+	if (iscsi_count_alive(spec->target, !spec->adopt))
+		return 0;
 	int code = pool_sessions(call, &sessions, &n);
-	for (size_t i = 0; i < n; i++) {
-		if (iscsi_is_alive(&sessions[i]))
-			return 0;
-		portals = arena_printf(arena, "%s%s%s", portals, *portals ? ", " : "",
+	for (size_t i = 0; i < n; i++)
+		portals = arena_printf(arena, "%s%s%s", portals, *portals ? ", " : ": ",
 				       portal_text(&sessions[i].portal, arena));
-	}
-	if (code)
-		return code;
-	return say(ETIMEDOUT, "none of its portals answers%s%s", *portals ? ": " : "", portals);
+	return code ? code : say(ETIMEDOUT, "none of its portals answers%s", portals);
 }
 
 const struct pool_type stord_iscsi_pool = {

@@ -12,8 +12,10 @@ from test_pools import sh
 
 pytestmark = [pytest.mark.lab_state("servers"), pytest.mark.needs("iscsiadm")]
 TARGET = "iqn.2003-01.org.linux-iscsi.san:sn.1"
+TPG = Path(f"/sys/kernel/config/target/iscsi/{TARGET}/tpgt_1")
 PORTALS = ["192.0.2.60", "198.51.100.60"]
 PASSWORD = "lab-secret-of-host1"
+MUTUAL = "lab-secret-of-the-target"
 NODES = Path("/etc/iscsi/nodes")
 BRIDGE = "---\napiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {type: dir, path: images}\n"
 
@@ -21,6 +23,16 @@ BRIDGE = "---\napiVersion: weft/v1\nkind: Pool\nmetadata: {name: local}\nspec: {
 def pool(fields="portals: [192.0.2.60, 198.51.100.60]", chap="chap: {user: host1, password: {file: %s}}"):
     return ("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: san}\nspec:\n  type: iscsi\n  target: " + TARGET + "\n  " +
             "\n  ".join(filter(None, [fields, chap])) + "\n")
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing():
+    """A test that failed is not to be the failure of the next one."""
+    yield
+    for name in ours():
+        sh(f"iscsiadm -m session -r {name.removeprefix('session')} --logout", check=False)
+    for path in Path("/etc/iscsi").rglob("weft-*"):
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -36,8 +48,24 @@ def host(make_host):
     return make_host(own_network=False)
 
 
+@pytest.fixture
+def target():
+    yield
+    (TPG / "enable").write_text("1")
+    for name in ("userid_mutual", "password_mutual"):
+        (TPG / "auth" / name).write_text("NULL")
+
+
 def ours():
     return {name: target for name, (target, iface) in iscsi_sessions().items() if iface.startswith("weft-")}
+
+
+def states():
+    return sorted((Path("/sys/class/iscsi_session") / name / "state").read_text().strip() for name in ours())
+
+
+def disks(session):
+    return sorted(path.name for path in Path(f"/sys/class/iscsi_session/{session}/device").glob("target*/*/block/*"))
 
 
 def said(host, *words, type="Ready", timeout=60):
@@ -49,25 +77,33 @@ def said(host, *words, type="Ready", timeout=60):
     return wait_until(look, timeout, f"{type} says {words}")
 
 
+def degraded(host):
+    condition = host.condition("pool", "san", "Degraded")
+    return condition.get("message", "") if condition.get("status") == "True" else ""
+
+
 def records():
     return [path for path in NODES.rglob("weft-*") if path.is_file()]
 
 
 def test_contract_iscsi(host, secret):
     host.apply(pool() % secret, "--wait=90s")
+    wait_until(lambda: states() == ["LOGGED_IN"] * 2, 60, "Ready with one, it goes on to the other")
     shown = sh("iscsiadm -m session")
     assert all(f"{portal}:3260,1 {TARGET}" in shown for portal in PORTALS) and len(ours()) == 2
+    wait_until(lambda: len(records()) == 2 and not any("password" in path.read_text() for path in records()), 30, "written anew without passwords")
     for path in records():
         assert path.stat().st_mode & 0o777 == 0o600 and path.parent.name in [f"{portal},3260,1" for portal in PORTALS]
         assert "password" not in path.read_text() and "noop_out_interval = 2" in path.read_text()
-    assert len(records()) == 2
     before = iscsi_sessions()
+    for name in before:
+        wait_until(lambda: len(disks(name)) == 4, 60, "the LUNs are disks")
     host.restart(signal.SIGKILL)
     host.wait_ready("pool", "san")
     assert iscsi_sessions() == before
     sh("systemctl restart iscsid")
     assert iscsi_sessions() == before
-    assert host.diff() == []
+    assert degraded(host) == "" and host.diff() == []
 
 
 def test_discovery(host, secret):
@@ -79,6 +115,24 @@ def test_discovery(host, secret):
     host.restart()
     host.wait_ready("pool", "san")
     assert iscsi_sessions() == before
+
+
+def test_chap_both_ways_and_the_host_has_another_name(host, secret, target, tmp_path):
+    (TPG / "auth/userid_mutual").write_text("san")
+    (TPG / "auth/password_mutual").write_text(MUTUAL)
+    mutual = tmp_path / "mutual"
+    mutual.touch(0o600)
+    mutual.write_text("not-the-password")
+    more = f"mutualChap: {{user: san, password: {{file: {mutual}}}}}\n  initiator: iqn.2003-01.org.example:another"
+    text = pool(f"portal: 192.0.2.60\n  {more}") % secret
+    host.apply(text)
+    said(host, "mutualChap")
+    assert not ours() and not records()
+    mutual.write_text(MUTUAL)
+    host.wait_ready("pool", "san", 120)
+    (name,) = ours()
+    sysfs = Path("/sys/class/iscsi_session") / name
+    assert (sysfs / "username_in").read_text().strip() == "san" and (sysfs / "initiatorname").read_text().strip() == "iqn.2003-01.org.example:another"
 
 
 def test_a_wrong_password(host, secret):
