@@ -17,7 +17,7 @@ import ceph
 from harness import EXAMPLES, wait_until
 from test_leases import tiny  # noqa: F401, a fixture
 
-pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "qemu-img")
+pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "iptables", "qemu-img", "qemu-system-x86_64", "as", "ld")
 
 
 @pytest.fixture(scope="module")
