@@ -144,3 +144,33 @@ def test_promise_08_a_power_cut_while_a_change_waits_to_be_confirmed(lab):
     assert "192.0.2.10/24" in until(lab, "ip -4 -br addr show spare0") and "203.0.113.0/24" in lab.agent.check("ip route show dev spare0")
     assert lab.agent.run("ip link show br1 || ip link show br2")[0], "what nobody confirmed is gone"
     assert "master" not in lab.agent.check("ip link show spare0")
+
+
+SERVED = """
+apiVersion: weft/v1
+kind: Ethernet
+metadata: {name: spare0}
+spec: {dhcp4: true, dhcpMetric: 5000}
+"""
+
+
+@pytest.mark.lab_full
+def test_a_dhcp_client_is_a_service_of_its_own(lab):
+    (lab.share / "served.yaml").write_text(SERVED)
+    lab.agent.check("ip netns add srv; ip link set spare1 netns srv; ip -n srv link set spare1 up; ip -n srv addr add 10.97.0.1/24 dev spare1; "
+                    "systemd-run --unit server ip netns exec srv dnsmasq --keep-in-foreground --port=0 --conf-file=/dev/null --interface=spare1 --pid-file= "
+                    "--dhcp-leasefile=/tmp/s/leases --user=root --dhcp-range=10.97.0.50,10.97.0.99,10m", 60)
+    lab.agent.check(f"cp {vm.SHARE}/served.yaml /tmp/s/; systemctl start weftd; weft apply -f /tmp/s/served.yaml --wait=60s", 120)
+    got = lab.agent.check("ip -4 -br addr show spare0")
+    assert "10.97.0." in got and "metric 5000" in lab.agent.check("ip route show default dev spare0")
+    pid = lab.agent.check("systemctl show -P MainPID weft-dhcp-client-spare0").strip()
+    assert pid != "0"
+    lab.agent.check("systemctl restart weftd")
+    until(lab, "weft diff")
+    assert lab.agent.check("systemctl show -P MainPID weft-dhcp-client-spare0").strip() == pid and lab.agent.check("ip -4 -br addr show spare0") == got
+    lab.agent.check(f"kill -9 {pid}")
+    until(lab, f"systemctl is-active weft-dhcp-client-spare0 && [ $(systemctl show -P MainPID weft-dhcp-client-spare0) != {pid} ]")
+    assert lab.agent.check("ip -4 -br addr show spare0") == got
+    lab.agent.check("weft delete ethernet spare0 --wait=60s", 90)
+    assert "10.97.0." not in lab.agent.check("ip -4 -br addr show spare0") and lab.agent.run("pgrep -x dhcpcd")[0]
+    until(lab, "[ ! -s /tmp/s/leases ] || ! grep -q 10.97 /tmp/s/leases")
