@@ -137,11 +137,11 @@ static void create(struct op *op)
 	dhcp_client_stop(op->key, false, start_it, op);
 }
 
-/* What it has set was set with what it was told before, and is taken away, or would stay beside the new. */
+/* What it has set was set with what it was told before, and is taken away, or would stay beside the new. With no row to
+ * change its link is another one, which has nothing of it. */
 static void update(struct op *op)
 {
-	const struct dhcp_client_spec *want = op->want;
-	dhcp_client_stop(op->key, op->rows && !want->known, start_it, op);
+	dhcp_client_stop(op->key, op->rows != 0, start_it, op);
 }
 
 static void clear_files(void *ctx, const struct err *err)
