@@ -477,13 +477,22 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 		res->state = RES_BUSY;
 }
 
+static bool changes_something(struct op *const *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ops[i]->verb != OP_OBSERVE)
+			return true;
+	return false;
+}
+
 /* What was decided in this round goes to the lanes, after its records are on disk. */
 void ops_start(struct engine *e)
 {
 	struct err err = {0};
-	/* That something is forgotten may be on disk later: nothing hangs on it, and what goes back does not wait. */
-	bool safe = !e->records_urgent || persist(e, &err) == 0;
 	size_t n = e->n_ready;
+	/* That something is forgotten may be on disk later: nothing hangs on it, and what goes back does not wait. So
+	 * may which instance it has become, which looking at it tells as well. */
+	bool safe = !e->records_urgent || !changes_something(e->ready, n) || persist(e, &err) == 0;
 	struct op **ops = take_ptr(e->ready);
 	e->n_ready = e->cap_ready = 0;
 	for (size_t i = 0; i < n; i++) {

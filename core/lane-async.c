@@ -227,6 +227,26 @@ static struct job *queue_pop(struct queue *queue)
 	return job;
 }
 
+static bool is_for_many(const struct job *job)
+{
+	return job->op.verb == OP_OBSERVE && verbs_of(&job->op)->observe_many;
+}
+
+/* All observations of the class that are next in the queue. */
+static void start_many(struct queue *queue)
+{
+	const struct async_verbs *verbs = verbs_of(&queue->waiting->op);
+	struct op *ops = NULL, **tail = &ops;
+	while (queue->waiting && is_for_many(queue->waiting) && verbs_of(&queue->waiting->op) == verbs) {
+		struct job *job = queue_pop(queue);
+		start_deadline(job);
+		*tail = &job->op;
+		tail = &job->op.next;
+	}
+	*tail = NULL;
+	verbs->observe_many(ops);
+}
+
 /* Starts the next of a queue; false if nothing may start. */
 static bool start_next(struct queue *queue)
 {
@@ -234,6 +254,8 @@ static bool start_next(struct queue *queue)
 		return false;
 	if (queue->batch)
 		start_batch(queue);
+	else if (is_for_many(queue->waiting))
+		start_many(queue);
 	else
 		start_one(queue_pop(queue));
 	return true;

@@ -38,6 +38,9 @@ struct async_verbs {
 	 * one go (one iptables-restore). Each is completed by itself (read op->next before). When set, the four verbs
 	 * above are not used; the next batch of the class (and slot) starts when all of this one have ended. */
 	void (*batch)(struct op *ops);
+	/* Observations that follow each other in a slot, likewise chained: for classes where looking at many costs
+	 * little more than at one. NULL: observe(), one by one. */
+	void (*observe_many)(struct op *ops);
 	unsigned deadline_ms; /* 0: 60 s */
 };
 

@@ -17,14 +17,29 @@ static bool same_stamp(const struct image_stamp *a, const struct image_stamp *b)
 	       a->bytes == b->bytes;
 }
 
-static void look_at_size(const struct image *image, const struct stat *st, struct image_state *ret)
+static struct image_stamp stamp_of(const struct stat *st)
 {
-	ret->stamp = (struct image_stamp){
+	return (struct image_stamp){
 		.device = st->st_dev,
 		.inode = st->st_ino,
 		.changed_ns = (uint64_t)st->st_ctim.tv_sec * 1000000000 + (uint64_t)st->st_ctim.tv_nsec,
 		.bytes = (uint64_t)st->st_size,
 	};
+}
+
+void image_made_empty(const struct image *image, struct image_stamp *ret)
+{
+	struct stat st;
+	cleanup_free char *path = image_path(image, image->file);
+	if (stat(path, &st) < 0)
+		return;
+	*ret = stamp_of(&st);
+	ret->size = image->size;
+}
+
+static void look_at_size(const struct image *image, const struct stat *st, struct image_state *ret)
+{
+	ret->stamp = stamp_of(st);
 	ret->allocated = (uint64_t)st->st_blocks * 512;
 	if (image->format == IMAGE_RAW) {
 		ret->readable = true;

@@ -60,6 +60,8 @@ struct image {
 int image_look(const struct image *image, struct image_state *ret);
 /* Makes it under a temporary name, marks it, gives it to weft-qemu and renames it, never over anything. */
 int image_make(const struct image *image);
+/* What is known of an empty one that was just made: looking into it would cost as much as making it. */
+void image_made_empty(const struct image *image, struct image_stamp *ret);
 /* Checks the source and copies it over what `file` is: a block device, which is there. */
 int image_fill(const struct image *image);
 /* Marks it (when it is adopted, and is no other weft's) and makes it at least `size` large. Never smaller. */

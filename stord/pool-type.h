@@ -63,7 +63,8 @@ struct volume_call {
 	const char *mark;                 /* "weft:ID:Volume/NAME"; "" where nobody knows */
 	const struct image_stamp *known;  /* of the last look; zeroed if there was none */
 	bool grow;                        /* change(): to state->size; otherwise it is only marked */
-	const char *snapshot;             /* what the verbs on snapshots are about */
+	bool among_many; /* look(): others of the pool follow in the same child, so that reading all at once pays */
+	const char *snapshot; /* what the verbs on snapshots are about */
 };
 typedef int volume_verb_fn(const struct volume_call *call);
 

@@ -25,6 +25,9 @@ static bool file_link(struct lowering *l, const struct volume_state *base, struc
 	return false;
 }
 
+/* By this child, a moment ago. */
+static struct image_stamp made;
+
 /* `dir` gets a copy of the place, which is cut where its last part begins. */
 static struct image image_of(const struct volume_call *call, char **dir)
 {
@@ -48,7 +51,7 @@ static struct image image_of(const struct volume_call *call, char **dir)
 		.base_format = (enum image_format)state->base_format,
 		.mark = call->mark,
 		.instance = env.instance,
-		.known = *call->known,
+		.known = made.bytes ? made : *call->known,
 	};
 }
 
@@ -69,7 +72,11 @@ static int file_make(const struct volume_call *call)
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
 	int code = mountinfo_check(image.dir);
-	return code ? code : image_make(&image);
+	if (!code)
+		code = image_make(&image);
+	if (!code && !image.source && !image.base)
+		image_made_empty(&image, &made);
+	return code;
 }
 
 static int file_change(const struct volume_call *call)

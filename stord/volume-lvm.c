@@ -165,13 +165,57 @@ static void describe(const struct volume_call *call, const json_t *row, struct i
 			 lvm_text(row, "lv_name"));
 }
 
-/* One answer of lvm serves all volumes that are looked at in this child. */
+/* All of the group at once, when many are looked at in this child; the process ends with it. */
+static struct {
+	char group[IMAGE_TEXT_MAX];
+	json_t *by_name;
+	int code; /* it could not be had: for none of them */
+} listing;
+
+static int list_group(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_json json_t *rows = NULL;
+	int code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, lvm.group, NULL}, &rows);
+	size_t i;
+	json_t *row;
+	listing.code = code;
+	snprintf(listing.group, sizeof(listing.group), "%s", lvm.group);
+	if (code)
+		return code;
+	json_decref(listing.by_name);
+	listing.by_name = json_object();
+	json_array_foreach(rows, i, row)
+		json_object_set(listing.by_name, lvm_text(row, "lv_name"), row);
+	return 0;
+}
+
 static int read_row(const struct volume_call *call, json_t **ret)
 {
 	const struct lvm lvm = lvm_of(call);
 	cleanup_json json_t *rows = NULL;
-	int code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), NULL}, &rows);
+	int code = 0;
+	if (call->among_many) {
+		code = streq(listing.group, lvm.group) ? listing.code : list_group(call);
+		*ret = code ? NULL : json_incref(json_object_get(listing.by_name, call->name));
+		return code;
+	}
+	code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), NULL}, &rows);
 	*ret = json_incref(json_array_get(rows, 0));
+	return code;
+}
+
+/* A volume is gone only if its group is there without it. */
+static int check_group(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of(call);
+	cleanup_json json_t *rows = NULL;
+	int code = lvm_report(&lvm, (const char *[]){"vgs", "-o", "vg_name", lvm.group, NULL}, &rows);
+	if (!code && !json_array_size(rows))
+		code = say(ENODEV,
+			   "volume group '%s' is not there, and so nobody knows of volume '%s': bring its devices "
+			   "back, or say reclaim: keep if it is to be forgotten",
+			   lvm.group, call->name);
 	return code;
 }
 
@@ -185,6 +229,8 @@ static int lvm_look(const struct volume_call *call, struct image_state *ret)
 	int code = read_row(call, &row);
 	if (!code && row)
 		describe(call, row, ret);
+	else if (!code && call->known->inode)
+		code = check_group(call);
 	return code;
 }
 
@@ -381,7 +427,9 @@ static int lvm_remove(const struct volume_call *call)
 	struct image_state state = {0};
 	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
 	int code = lvm_look(call, &state);
-	if (code || !state.exists)
+	if (!code && !state.exists)
+		return check_group(call);
+	if (code)
 		return code;
 	if (!str_starts(state.mark, ours))
 		return say(EPERM, "logical volume '%s' does not carry weft's mark and is left alone", full_name(call));

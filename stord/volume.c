@@ -2,6 +2,7 @@
 /* Resource volume/POOL/NAME: a disk in a pool. Its mark says whose it is, so a volume that was detached is taken up
  * again, and anything else under the name is left alone. It grows and never shrinks; it is deleted only if its spec
  * says reclaim: delete. How all that is done is the business of its pool's type (struct volume_verbs), in a child. */
+#include "core/child.h"
 #include "core/env.h"
 #include "core/lane-async.h"
 #include "stord/pool-type.h"
@@ -82,22 +83,29 @@ int volume_check_use(const struct volume_call *call)
 	return code;
 }
 
+/* `pool` gets what call.pool and call.name are parts of. */
+static struct volume_call call_of(const struct op *op, const struct image_stamp *known, char **pool)
+{
+	*pool = xstrdup(op->key);
+	char *slash = strchr(*pool, '/');
+	*slash = '\0';
+	return (struct volume_call){
+		.pool = *pool,
+		.name = slash + 1,
+		.state = spec_of(op),
+		.mark = op->mark ? op->mark : "",
+		.known = known,
+		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
+	};
+}
+
 /* Runs in the child. */
 static int do_verb(void *ctx, int out_fd)
 {
 	const struct volume_work *work = ctx;
 	const struct op *op = work->op;
-	cleanup_free char *pool = xstrdup(op->key);
-	char *slash = strchr(pool, '/');
-	*slash = '\0';
-	struct volume_call call = {
-		.pool = pool,
-		.name = slash + 1,
-		.state = spec_of(op),
-		.mark = op->mark ? op->mark : "",
-		.known = &work->known,
-		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
-	};
+	cleanup_free char *pool = NULL;
+	struct volume_call call = call_of(op, &work->known, &pool);
 	struct image_state state = {0};
 	int code = call.grow || op->verb == OP_REMOVE ? volume_check_use(&call) : 0;
 	if (!code && work->verb)
@@ -206,14 +214,8 @@ static void tell_user(const struct op *op, const struct image_state *state)
 		volume_tell_user(spec->place, state->size);
 }
 
-static void finish(struct task *task, const void *data, size_t size)
+static void take(struct op *op, const struct image_state *state)
 {
-	struct op *op = task->op;
-	const struct image_state *state = data;
-	if (size != sizeof(*state)) {
-		op_fail(op, EPROTO, "volume %s was not told whole", op->key);
-		return;
-	}
 	memory_put_image(spec_of(op)->place, state);
 	describe(op, state);
 	tell_user(op, state);
@@ -227,25 +229,41 @@ static void finish(struct task *task, const void *data, size_t size)
 	op_complete(op);
 }
 
+static void finish(struct task *task, const void *data, size_t size)
+{
+	if (size == sizeof(struct image_state))
+		take(task->op, data);
+	else
+		op_fail(task->op, EPROTO, "volume %s was not told whole", task->op->key);
+}
+
 static const struct volume_verbs *verbs_of(const struct op *op)
 {
 	const struct volume_state *spec = spec_of(op);
 	return pool_type_at(spec ? spec->type : 0)->volumes;
 }
 
-static void start(struct op *op, volume_verb_fn *verb)
+/* What can be said without a child; true if it was. */
+static bool answer_at_once(struct op *op)
 {
 	const struct volume_state *spec = spec_of(op);
+	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
 	if (!spec || !spec->place || !verbs_of(op)) { /* nobody knows where it was: there is nothing of it to see */
 		observation_begin(&op->obs, op->class, false);
 		op_complete(op);
-		return;
-	}
-	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
-	if (probe_silence(pool)) {
+	} else if (probe_silence(pool)) {
 		op_fail(op, ETIMEDOUT, "%s", probe_silence(pool));
-		return;
+	} else {
+		return false;
 	}
+	return true;
+}
+
+static void start(struct op *op, volume_verb_fn *verb)
+{
+	const struct volume_state *spec = spec_of(op);
+	if (answer_at_once(op))
+		return;
 	bool copies = op->verb == OP_CREATE && (spec->source || spec->clone);
 	struct volume_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct volume_work){.op = op, .verb = verb, .known = memory_image(spec->place)};
@@ -255,9 +273,85 @@ static void start(struct op *op, volume_verb_fn *verb)
 					  : CHANGE_MS);
 }
 
-static void volume_observe(struct op *op)
+/* Many looks in one child: a process for each would cost more than the looks. */
+struct looks {
+	struct op **ops;
+	struct image_stamp *known;
+	size_t n, cap, cap_known;
+};
+/* What the child writes of each, in turn. */
+struct looked {
+	bool failed;
+	struct image_state state;
+};
+enum { LOOKS_MAX = 4096, MANY_LOOK_MS = 500 };
+
+static int do_looks(void *ctx, int out_fd)
 {
-	start(op, NULL);
+	const struct looks *looks = ctx;
+	for (size_t i = 0; i < looks->n; i++) {
+		const struct op *op = looks->ops[i];
+		cleanup_free char *pool = NULL;
+		struct volume_call call = call_of(op, &looks->known[i], &pool);
+		struct looked looked = {0};
+		call.among_many = true;
+		looked.failed = pool_type_at(call.state->type)->volumes->look(&call, &looked.state) != 0;
+		if (write(out_fd, &looked, sizeof(looked)) != (ssize_t)sizeof(looked))
+			return EIO;
+	}
+	return 0;
+}
+
+/* One that failed is looked at once more by itself, for the sentence that says why. */
+static void on_looked(void *ctx, const struct child_result *result)
+{
+	struct looks *looks = ctx;
+	const struct looked *all = (const void *)result->out;
+	for (size_t i = 0; i < looks->n; i++) {
+		struct op *op = looks->ops[i];
+		bool told = (i + 1) * sizeof(*all) <= result->out_size;
+		if (told && !all[i].failed) {
+			take(op, &all[i].state);
+		} else if (told) {
+			start(op, NULL);
+		} else {
+			op->err = result->err;
+			op_complete(op);
+		}
+	}
+	free(looks->ops);
+	free(looks->known);
+	free(looks);
+}
+
+static struct looks *looks_begin(struct looks *looks)
+{
+	if (looks && looks->n)
+		child_call(do_looks, looks, LOOK_MS + (unsigned)looks->n * MANY_LOOK_MS, on_looked, looks);
+	return NULL;
+}
+
+static void volume_observe_many(struct op *ops)
+{
+	struct looks *looks = NULL;
+	if (!ops->next) {
+		start(ops, NULL);
+		return;
+	}
+	for (struct op *op = ops, *next; op; op = next) {
+		next = op->next;
+		if (answer_at_once(op))
+			continue;
+		if (!looks)
+			looks = xcalloc(1, sizeof(*looks));
+		grow(looks->ops, looks->n, looks->cap);
+		grow(looks->known, looks->n, looks->cap_known);
+		looks->ops[looks->n] = op;
+		looks->known[looks->n++] = memory_image(spec_of(op)->place);
+		if (looks->n == LOOKS_MAX)
+			looks = looks_begin(looks);
+	}
+	looks_begin(looks);
 }
 
 static void volume_create(struct op *op)
@@ -302,7 +396,7 @@ static const char *slot_among(const char *key, const char *sort, unsigned n)
 
 const char *volume_slot_of(const char *key)
 {
-	return slot_among(key, "", 4);
+	return slot_among(key, "", 8);
 }
 
 /* Copies may take hours, and the others do not wait for them. */
@@ -324,7 +418,7 @@ static const char *volume_progress(const char *key)
 }
 
 static const struct async_verbs volume_verbs = {
-	.observe = volume_observe,
+	.observe_many = volume_observe_many,
 	.create = volume_create,
 	.update = volume_update,
 	.remove = volume_remove,
