@@ -113,7 +113,7 @@ static int run_list(struct cli *cli, const void *opaque)
 
 const struct verb verb_lease_list = {
 	.name = "lease list",
-	.summary = "List who has which address of a network, and which guest of which host uses which volume",
+	.summary = "List who holds addresses of networks and volumes of pools",
 	.text = "Volumes are those that this host's manifests name; who uses them is asked of their storage. ALIVE is "
 		"unknown where\n"
 		"nothing shows whether the guest still runs: its host may be dead, or only cut off.",
