@@ -310,6 +310,8 @@ static void lower_disk(struct guest_lowering *g, size_t i, struct qemu_disk *out
 		needs(g->l, g->want, image.want);
 	if (g->want && disk->volume)
 		stord_volume_leases(g->l, disk->volume, g->object->name, out->read_only, &g->leases);
+	if (g->want && disk->lun)
+		needs(g->l, g->want, stord_lun_lease(g->l, disk->lun, g->object->name, out->read_only));
 }
 
 /* Two disks may be based on one volume. */

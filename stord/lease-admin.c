@@ -5,6 +5,7 @@
 #include "core/child.h"
 #include "core/event.h"
 #include "core/json-text.h"
+#include "stord/lun.h"
 #include "stord/pool-type.h"
 #include "stord/probe.h"
 
@@ -35,9 +36,15 @@ struct listing {
 	void *ctx;
 };
 
-/* A wanted volume that can be leased. The strings are the view's. */
+/* A wanted volume or Lun that can be leased. The strings are the view's. */
 static bool find_target(const struct resource_view *view, struct target *ret)
 {
+	static char place[128];
+	if (view->want && view->class == &stord_lun_class) {
+		snprintf(place, sizeof(place), LUN_LINKS "/%s", view->key);
+		*ret = (struct target){.volume = view->key, .place = place, .means = &lease_by_reservation};
+		return true;
+	}
 	const struct volume_state *state = view->want ? view->want->spec : NULL;
 	if (!state || view->class != &stord_volume_class || !pool_type_at(state->type)->volumes->leases)
 		return false;
@@ -48,6 +55,12 @@ static bool find_target(const struct resource_view *view, struct target *ret)
 		.means = pool_type_at(state->type)->volumes->leases,
 	};
 	return true;
+}
+
+/* The key begins with it. */
+static const char *pool_of(const struct resource_view *view)
+{
+	return view->class == &stord_lun_class ? LEASE_OF_LUN : view->key;
 }
 
 static struct group *group_of(struct listing *listing, const char *key)
@@ -176,7 +189,7 @@ void stord_lease_list(struct engine *engine, lease_list_fn *done, void *ctx)
 	struct target target;
 	for (size_t i = 0; engine_view(engine, i, &view); i++)
 		if (find_target(&view, &target))
-			add_target(listing, view.key, &target);
+			add_target(listing, pool_of(&view), &target);
 	listing->n_asked = 1;
 	for (size_t i = 0; i < listing->n; i++) {
 		struct group *group = &listing->groups[i];
@@ -255,7 +268,7 @@ void stord_lease_break(struct engine *engine, const struct lease_break *what, le
 		if (!find_target(&view, &target) || !streq(target.volume, what->volume))
 			continue;
 		struct listing copy = {.arena = arena_new()};
-		add_target(&copy, view.key, &target);
+		add_target(&copy, pool_of(&view), &target);
 		const char *pool = copy.groups[0].pool;
 		if (probe_silence(pool)) {
 			err_set(&err, ETIMEDOUT, "%s", probe_silence(pool));

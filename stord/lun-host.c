@@ -211,7 +211,7 @@ void lun_tell_udev(const struct lun_host *host, char ret[static LUN_SENTENCE_MAX
 void lun_tell_multipathd(const struct lun_host *host, char ret[static LUN_SENTENCE_MAX])
 {
 	cleanup_free char *path = multipath_path(), *others = multipath_of_others(path), *answer = NULL;
-	cleanup_free char *text = lun_multipath_rules(host->records, host->n_records, others);
+	cleanup_free char *text = lun_multipath_rules(host->records, host->n_records, others, env.instance);
 	int r = put_file(path, strstr(text, "\twwid") ? text : NULL);
 	int fault = r > 0 ? multipathd_ask("reconfigure", &answer) : 0;
 	*ret = '\0';

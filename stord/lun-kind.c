@@ -153,6 +153,27 @@ bool stord_lun_is_shared(const struct object *lun)
 	return ((const struct lun_spec *)lun->spec)->shared;
 }
 
+struct want *stord_lun_lease(struct lowering *l, const char *lun, const char *guest, bool reads)
+{
+	const struct object *object = lower_find(l, "Lun", lun);
+	struct want *want = want_find(l, "lun", lun);
+	if (!want)
+		return NULL;
+	const struct lease_plan plan = {
+		.means = &lease_by_reservation,
+		.pool = LEASE_OF_LUN,
+		.volume = lun,
+		.guest = guest,
+		.place = arena_printf(lower_arena(l), LUN_LINKS "/%s", lun),
+		.mode = stord_lun_is_shared(object) ? LEASE_SHARED
+			: reads                     ? LEASE_READ
+						    : LEASE_ALONE,
+	};
+	struct want *lease = lease_want(l, &plan);
+	needs(l, lease, want);
+	return lease;
+}
+
 const struct kind stord_lun_kind = {
 	.name = "Lun",
 	.plural = "luns",

@@ -65,7 +65,7 @@ char *lun_udev_rules(const struct lun_record *records, size_t n)
 	return text;
 }
 
-char *lun_multipath_rules(const struct lun_record *records, size_t n, const char *others)
+char *lun_multipath_rules(const struct lun_record *records, size_t n, const char *others, const char *key)
 {
 	char *text = NULL;
 	size_t size;
@@ -79,8 +79,9 @@ char *lun_multipath_rules(const struct lun_record *records, size_t n, const char
 	for (size_t i = 0; i < n; i++)
 		if (records[i].map && !strstr(others, records[i].wwid))
 			fprintf(out,
-				"\tmultipath {\n\t\twwid \"%s\"\n\t\talias \"weft-%s\"\n\t\tno_path_retry queue\n\t}\n",
-				records[i].wwid, records[i].name);
+				"\tmultipath {\n\t\twwid \"%s\"\n\t\talias \"weft-%s\"\n\t\tno_path_retry queue\n"
+				"\t\treservation_key 0x%s\n\t}\n",
+				records[i].wwid, records[i].name, key);
 	fputs("}\n", out);
 	fclose(out);
 	return text;

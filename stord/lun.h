@@ -100,8 +100,9 @@ const char *lun_path_fault(const struct scsi_disk *disk, const struct map_path *
 
 /* lun-rules.c: pure: what udev and multipathd are told, from all records. Freed by the caller. */
 char *lun_udev_rules(const struct lun_record *records, size_t n);
-/* `others` is what multipathd is configured with by others: a WWID that stands there is left to them. */
-char *lun_multipath_rules(const struct lun_record *records, size_t n, const char *others);
+/* `others` is what multipathd is configured with by others: a WWID that stands there is left to them; `key` is what
+ * this host's guests reserve disks with (lease-lun.c), 16 hexadecimal digits. */
+char *lun_multipath_rules(const struct lun_record *records, size_t n, const char *others, const char *key);
 /* Can it stand in such files as it is? */
 bool lun_wwid_is_plain(const char *wwid);
 

@@ -52,6 +52,7 @@ bool stord_volume_is_shared(const struct object *volume);
 /* The same for a Lun: its link /dev/weft/lun/NAME, a block device. */
 bool stord_lun_image(struct lowering *l, const char *lun, const char *path, struct stord_image *ret);
 bool stord_lun_is_shared(const struct object *lun);
+struct want *stord_lun_lease(struct lowering *l, const char *lun, const char *guest, bool reads);
 
 /* What a guest holds as long as it runs: Present before it is started, and gone after it. With the file of which its
  * QEMU has to hold the byte stord_lease_byte() locked; NULL: none. */

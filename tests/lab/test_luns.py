@@ -42,7 +42,7 @@ class San:
         return self.agent.check(command, seconds).strip()
 
     def start_weftd(self):
-        self.sh(f"systemctl reset-failed weftd 2>/dev/null; systemd-run -q --unit=weftd {build.INSIDE_BUILD}/weftd")
+        self.sh(f"printf '[Service]\\nExecStart=%s\\n' {build.INSIDE_BUILD}/weftd >/run/systemd/system/weftd.service; systemctl daemon-reload; systemctl start weftd")
         until(self, f"{WEFT} history")
 
     def apply(self, text):
@@ -278,6 +278,45 @@ def test_paths_that_die_and_come_back(san):
     assert san.sh("pgrep -f [q]emu-system") == qemu, "the same QEMU all the while"
     assert "E" not in san.sh("cat /run/weft/guests/db/console.log").replace("BOOTED", ""), "and no error in it"
     assert_host_as_before(san)
+
+
+@pytest.mark.lab_full
+def test_a_lun_is_reserved_for_its_guests_host(san):
+    """On the disk itself: an initiator that is not this host's cannot write; another host's reservation keeps the guest off until a person breaks it."""
+    status = "sg_persist --in --read-full-status /dev/disk/by-id/dm-uuid-mpath-" + wwid(0)
+    san.have(lun("data", 0) + guest("db", "data"), "lun data", "guest db")
+    key = "0x" + json.loads(san.sh(f"{WEFT} lease list -o json"))[0]["instance"].lstrip("0")
+    seen = san.sh(status)
+    assert seen.count(f"Key={key}") == 2 and "Write Exclusive, registrants only" in seen, "both paths are registered"
+    san.multipathd("STOP")  # it would make the session another path of the map, and register it
+    try:
+        record = f"iscsiadm -m node -T {TARGET} -p {PORTALS[0]} -I other"
+        san.sh("iscsiadm -m iface -I other -o new; iscsiadm -m iface -I other -o update -n iface.initiatorname -v iqn.1993-08.org.debian:01:other")
+        san.sh(f"{record} -o new; for i in authmethod=CHAP username=host1 password=lab-secret-of-host1; do "
+               f"{record} -o update -n node.session.auth.${{i%=*}} -v ${{i#*=}}; done; {record} --login", 120)
+        disk = until(san, f"for d in /sys/block/sd*; do grep -q {wwid(0)[1:]} $d/device/wwid && [ -z \"$(ls $d/holders)\" ] && basename $d && exit 0; done; "
+                          "exit 1").strip()
+        assert san.agent.run(f"dd if=/dev/zero of=/dev/{disk} bs=512 seek=100 count=1 oflag=direct")[0] == 1
+        san.sh(f"dd if=/dev/{disk} of=/dev/null bs=512 seek=100 count=1 iflag=direct")
+        san.sh(f"{WEFT} delete --now --wait=60s guest/db", 90)
+        until(san, f"{status} | grep -q 'No full status descriptors'")
+
+        san.agent.run(f"for i in 1 2 3; do sg_persist --out --register-ignore --param-sark=0x777 /dev/{disk}; done; "
+                      f"sg_persist --out --reserve --param-rk=0x777 --prout-type=5 /dev/{disk}")
+        assert "Key=0x777" in san.sh(status)
+        san.apply(guest("db", "data"))
+        san.wait("db", "False", "reserved by another host (key 0000000000000777)", kind="guest")
+        assert san.agent.run("pgrep -f [q]emu-system")[0] == 1
+        san.sh(f"{WEFT} lease break --yes data")
+        san.wait("db", "True", kind="guest")
+        seen = san.sh(status)
+        assert "0x777" not in seen and f"Key={key}" in seen
+        assert san.agent.run(f"dd if=/dev/zero of=/dev/{disk} bs=512 seek=100 count=1 oflag=direct")[0] == 1
+        san.sh(f"{record} -u")
+    finally:
+        san.multipathd("CONT")
+    assert_host_as_before(san)
+    assert "No full status descriptors" in san.sh(status), "and nothing of it stays on the disk"
 
 
 @pytest.mark.lab_full

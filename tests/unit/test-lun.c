@@ -318,13 +318,15 @@ static void test_rules_of_multipathd(void **state)
 	remember("db", WWID, 0, "");
 	remember("logs", OTHER, 0, "");
 	records[0].map = records[1].map = true;
-	char *text = lun_multipath_rules(records, 2, "multipaths { multipath { wwid " OTHER " alias mine } }");
+	char *text = lun_multipath_rules(records, 2, "multipaths { multipath { wwid " OTHER " alias mine } }",
+					 "00c0ffee00c0ffee");
 	assert_has(text, "wwid \"" WWID "\"", true);
 	assert_has(text, "alias \"weft-db\"", true);
+	assert_has(text, "reservation_key 0x00c0ffee00c0ffee\n", true);
 	assert_has(text, OTHER, false);
 	free(text);
 	records[0].map = false;
-	text = lun_multipath_rules(records, 1, "");
+	text = lun_multipath_rules(records, 1, "", "00c0ffee00c0ffee");
 	assert_has(text, "\twwid", false);
 	free(text);
 }
