@@ -19,6 +19,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "needs(*what): programs, files or kernel features; the test is skipped without them")
     config.addinivalue_line("markers", "lab: belongs to the lab's part of scripts/test: what it tests is different on a whole host")
     config.addinivalue_line("markers", "lab_full: needs the lab and takes long there: only scripts/test --full and tests/lab/lab run it")
+    config.addinivalue_line("markers", "full(why): takes minutes wherever it runs: only with WEFT_FULL, which scripts/test --full and tests/lab/lab set")
     config.addinivalue_line("markers", "lab_state(name, each=False, shared=False): runs in a lab host restored from that state (tests/lab)")
     config.addinivalue_line("markers", "no_laws: the test itself ends its host in a state where the laws at the end make no sense")
 
@@ -29,6 +30,9 @@ def pytest_runtest_setup(item):
     state = item.get_closest_marker("lab_state")
     if state and os.environ.get("WEFT_LAB_STATE") != state.args[0]:
         pytest.skip(f"runs in the lab, in its state '{state.args[0]}'")
+    full = item.get_closest_marker("full")
+    if full and not os.environ.get("WEFT_FULL"):
+        pytest.skip(f"{full.args[0]}: scripts/test --full runs it")
     for marker in item.iter_markers("needs"):
         for what in marker.args:
             why = machine_lacks(what)

@@ -155,6 +155,7 @@ def test_renewed_refused_and_lost(host):
     assert default_routes(host) == [("eth0", "10.9.0.1", 77)]
 
 
+@pytest.mark.full("dnsmasq's shortest lease is two minutes")
 def test_the_end_of_a_lease(host):
     """Two minutes are the least that dnsmasq lends for; the kernel ends what nobody renews."""
     host.apply(LINK % "", "--wait=30s")

@@ -40,7 +40,7 @@ def start(host, tests, state):
                f"--junitxml={RESULTS}/junit.xml", *tests]
     (results / "run.sh").write_text(f"cd {INSIDE}\n"
                                     f"export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={INSIDE}/tests/lab\n"
-                                    f"export WEFT_BUILD={INSIDE_BUILD} WEFT_LAB_STATE={state} WEFT_REPORT={RESULTS}/report.jsonl\n"
+                                    f"export WEFT_FULL=1 WEFT_BUILD={INSIDE_BUILD} WEFT_LAB_STATE={state} WEFT_REPORT={RESULTS}/report.jsonl\n"
                                     f"{shlex.join(command)} >{RESULTS}/pytest.log 2>&1\n"
                                     f"echo $? >{RESULTS}/status.part; mv {RESULTS}/status.part {RESULTS}/status\n")
     host.agent.check(f"setsid bash {RESULTS}/run.sh </dev/null >/dev/null 2>&1 &")
