@@ -134,8 +134,9 @@ static char *refusal(const struct snapshot_request *request, enum stord_volume_o
 		return xprintf("guest '%s' has volume '%s' open, which is %s: only qcow2 has snapshots there", guest,
 			       name, volume->format);
 	if (actions[what].loses && !request->sure)
-		return xprintf("%s '%s' of volume '%s' loses %s for good: say --yes if that is meant",
-			       actions[what].name, request->snapshot, name, actions[what].loses);
+		return xprintf("to %s snapshot '%s' of volume '%s' loses %s for good: say --yes if that is meant",
+			       what == STORD_SNAPSHOT_REVERT ? "go back to" : actions[what].name, request->snapshot,
+			       name, actions[what].loses);
 	return NULL;
 }
 
