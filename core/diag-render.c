@@ -123,6 +123,14 @@ static void show_window(FILE *out, FILE *carets, const char *line, size_t size, 
 		fputc('^', carets);
 }
 
+static bool is_hidden(const struct diags *diags, const struct pos *pos)
+{
+	for (size_t i = 0; i < diags->n_hidden && i < DIAG_HIDDEN_MAX; i++)
+		if (diags->hidden[i].source == pos->source && diags->hidden[i].line == pos->line)
+			return true;
+	return diags->n_hidden > DIAG_HIDDEN_MAX;
+}
+
 static void show_source(FILE *out, const struct pos *pos, const struct paint *paint)
 {
 	const char *line;
@@ -142,13 +150,14 @@ static void show_source(FILE *out, const struct pos *pos, const struct paint *pa
 	fprintf(out, "\n%*s | %s%s%s\n", number_width, "", paint->caret, carets, paint->off);
 }
 
-static void show_diag(FILE *out, const struct diag *diag, const struct paint *paint)
+static void show_diag(FILE *out, const struct diags *diags, const struct diag *diag, const struct paint *paint)
 {
 	show_place(out, &diag->pos, paint);
 	fprintf(out, "%serror:%s ", paint->error, paint->off);
 	show(out, diag->text);
 	fputc('\n', out);
-	show_source(out, &diag->pos, paint);
+	if (!is_hidden(diags, &diag->pos))
+		show_source(out, &diag->pos, paint);
 	if (diag->hint) {
 		fprintf(out, "  %shint:%s ", paint->hint, paint->off);
 		show(out, diag->hint);
@@ -170,7 +179,7 @@ char *diags_render(const struct diags *diags, bool color)
 	if (!out)
 		abort();
 	for (size_t i = 0; i < diags->n; i++)
-		show_diag(out, diags->items[i], color ? &colored : &plain);
+		show_diag(out, diags, diags->items[i], color ? &colored : &plain);
 	if (diags->n_total > diags->n)
 		fprintf(out, "and %zu more\n", diags->n_total - diags->n);
 	fclose(out);

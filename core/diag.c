@@ -81,6 +81,13 @@ static void sort_group(struct diag **items, size_t n)
 	}
 }
 
+void diags_hide(struct diags *diags, struct pos pos)
+{
+	if (diags->n_hidden < DIAG_HIDDEN_MAX)
+		diags->hidden[diags->n_hidden] = pos;
+	diags->n_hidden++;
+}
+
 void diags_sort(struct diags *diags)
 {
 	struct diag *sorted[DIAGS_MAX];

@@ -29,7 +29,7 @@ struct pos {
 	unsigned width;              /* code points to underline; 0 is shown as 1 */
 };
 
-enum { DIAGS_MAX = 32, DIAG_RELATED_MAX = 4 };
+enum { DIAGS_MAX = 32, DIAG_RELATED_MAX = 4, DIAG_HIDDEN_MAX = 8 };
 
 struct diag {
 	struct pos pos;
@@ -47,8 +47,10 @@ struct diags {
 	struct arena *arena; /* borrowed; texts live here */
 	struct diag *items[DIAGS_MAX];
 	size_t n;
-	size_t n_total;      /* counting what found no room */
-	struct diag scratch; /* what diag_add() hands out when there is no room */
+	size_t n_total;                     /* counting what found no room */
+	struct pos hidden[DIAG_HIDDEN_MAX]; /* lines that are not shown */
+	size_t n_hidden;                    /* more than there is room for: no line is */
+	struct diag scratch;                /* what diag_add() hands out when there is no room */
 };
 
 /* A line of a source (from 1) without its end and without a byte order mark; false if there is no such line. Lines end
@@ -59,6 +61,9 @@ bool source_line(const struct source *source, unsigned line, const char **ret, s
 struct diag *diag_add(struct diags *diags, struct pos pos, const char *fmt, ...) printf_like(3, 4);
 void diag_hint(struct diags *diags, struct diag *diag, const char *fmt, ...) printf_like(3, 4);
 void diag_related(struct diags *diags, struct diag *diag, struct pos pos, const char *fmt, ...) printf_like(4, 5);
+
+/* Shows this line in no message: a secret stands in it. */
+void diags_hide(struct diags *diags, struct pos pos);
 
 /* Sorted by source (in the order of first appearance), line, column. */
 void diags_sort(struct diags *diags);

@@ -320,6 +320,35 @@ static bool decode_variant(const struct decoding *d, const struct field *row, co
 	return true;
 }
 
+static void hide_lines(const struct decoding *d, const struct node *node)
+{
+	diags_hide(d->diags, node->pos);
+	for (size_t i = 0; i < node->n; i++)
+		hide_lines(d, node->items[i]);
+}
+
+static bool decode_struct(const struct decoding *d, const struct field *row, const struct node *key,
+			  const struct node *node, void *out)
+{
+	size_t before = d->diags->n_total;
+	if (node->type == NODE_MAP)
+		decode_map(d, row->table, node, key->pos, out);
+	else
+		wrong_shape(d, row, node, "a map");
+	if (row->table->hidden && d->diags->n_total > before)
+		hide_lines(d, node);
+	return true;
+}
+
+/* What a map has beside a secret may be that secret under another name. */
+static bool has_secret(const struct table *table)
+{
+	for (size_t i = 0; i < table->n_fields; i++)
+		if (table->fields[i].shape == FIELD_STRUCT && table->fields[i].table->hidden)
+			return true;
+	return false;
+}
+
 static bool decode_row(const struct decoding *d, const struct map *map, const struct field *row, const struct node *key,
 		       const struct node *node)
 {
@@ -335,11 +364,7 @@ static bool decode_row(const struct decoding *d, const struct map *map, const st
 	case FIELD_STRUCTS:
 		return decode_list(d, row, node, !streq(key->text, row->name), out);
 	case FIELD_STRUCT:
-		if (node->type == NODE_MAP)
-			decode_map(d, row->table, node, key->pos, out);
-		else
-			wrong_shape(d, row, node, "a map");
-		return true;
+		return decode_struct(d, row, key, node, out);
 	case FIELD_VARIANT:
 		return decode_variant(d, row, node, map);
 	}
@@ -360,6 +385,8 @@ static void find_rows(const struct decoding *d, struct map *map, const struct no
 		}
 		if (!row) {
 			unknown_field(d, map->table, key);
+			if (has_secret(map->table))
+				hide_lines(d, node->items[i]);
 			continue;
 		}
 		size_t index = (size_t)(row - map->table->fields);

@@ -84,6 +84,7 @@ struct table {
 	const struct field *fields;
 	size_t n_fields;
 	const char *doc; /* of what may stand beside other fields: a sentence on what it is for; else NULL */
+	bool hidden;     /* a secret may stand here by mistake: no message shows the lines of one that is wrong */
 };
 
 /* clang-format off */

@@ -16,7 +16,13 @@ static const struct field secret_rows[] = {
 		 .doc = "Name of a credential that systemd hands to weftd (LoadCredential= and its kin), instead.",
 		 .example = "chap"),
 };
-const struct table secret_table = TABLE("secret", struct secret_ref, secret_rows);
+const struct table secret_table = {
+	.name = "secret",
+	.size = sizeof(struct secret_ref),
+	.fields = secret_rows,
+	.n_fields = ARRAY_SIZE(secret_rows),
+	.hidden = true,
+};
 
 void secret_check(const struct check *check, const struct secret_ref *ref, const char *path)
 {
