@@ -124,7 +124,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	bool same = before && same_want(before, want), was_leaving = r->excused;
 	r->want = want;
 	r->released = r->hurry = false;
-	r->excused = same && r->state != RES_PRESENT;
+	r->excused = same && !was_leaving && r->state != RES_PRESENT;
 	if (want->class->period_ms)
 		add_poll(e, want->class);
 	if (same && !was_leaving)
