@@ -414,6 +414,7 @@ class Host:
             self.start()
         assert self.daemon.poll() is None, f"weftd has ended with status {self.daemon.returncode}"
         wait_until(lambda: self.diff() == [], 20, "law 1: diff is empty")
+        wait_until(self.helpers_rest, 30, "helpers of DHCP clients have ended")
         pids, seen = self.pids(), self.snapshot()
         self.restart()
         wait_until(lambda: self.diff() == [], 20, "law 2: diff is empty after a restart")
@@ -424,6 +425,14 @@ class Host:
         self.check_as_before()
         assert {path: path.stat().st_ino for path in volumes} == volumes, "law 4: the bytes of volumes stay"
         assert self.daemon.poll() is None, "weftd has ended"
+
+    def helpers_rest(self):
+        """dhcpcd begins processes for a moment's work (ARP, BOOTP), which end by themselves."""
+        before = self.pids()
+        if not any("dhcpcd" in line for line in before.values()):
+            return True
+        time.sleep(1)
+        return self.pids() == before
 
     def delete_all(self):
         names = [f"{o['kind']}/{o['metadata']['name']}" for o in self.objects()]
