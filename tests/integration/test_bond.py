@@ -163,7 +163,8 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=[pytest.mark.lab_full] if mode.startswith(("balance-rr", "balance-t", "balance-a", "broad")) else [])
+                                  for mode in MODES])
 def test_modes_with_their_options(host, mode):
     text, wanted = MODES[mode]
     host.apply(BOND % f"mode: {mode}, {text}")

@@ -19,8 +19,9 @@ TUNNELS = {
     "ip6gretap": ("ip6gretap", "Ip6gretap", 'local: "{me}", remote: "{other}"', V6, 58),
     "ip6gretap with a key": ("ip6gretap", "Ip6gretap", 'local: "{me}", remote: "{other}", key: 7', V6, 62),
 }
-frames = pytest.mark.parametrize("tunnel", [pytest.param(t, id=name, marks=pytest.mark.needs(f"link:{t[0]}"))
-                                            for name, t in TUNNELS.items()])
+frames = pytest.mark.parametrize("tunnel", [  # of each kind, its plain form is enough for the lab's part of scripts/test
+    pytest.param(t, id=name, marks=[pytest.mark.needs(f"link:{t[0]}"), *([pytest.mark.lab_full] if name != t[0] else [])])
+    for name, t in TUNNELS.items()])
 VXLAN = TUNNELS["vxlan"]
 
 
