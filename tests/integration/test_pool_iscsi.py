@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pools on the lab's iSCSI target, which has two portals and asks for CHAP: what is true is asked of iscsiadm, sysfs and the target itself."""
+import contextlib
 import os
 import signal
+import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -29,8 +32,12 @@ def pool(fields="portals: [192.0.2.60, 198.51.100.60]", chap="chap: {user: host1
 def leave_nothing():
     """A test that failed is not to be the failure of the next one."""
     yield
-    for name in ours():
-        sh(f"iscsiadm -m session -r {name.removeprefix('session')} --logout", check=False)
+    quiet = time.monotonic()
+    while time.monotonic() < quiet + 4:  # iscsid may still be at a login that was asked for
+        for name in ours():
+            sh(f"iscsiadm -m session -r {name.removeprefix('session')} --logout", check=False)
+            quiet = max(quiet, time.monotonic() - 2)
+        time.sleep(0.5)
     for path in Path("/etc/iscsi").rglob("weft-*"):
         path.unlink(missing_ok=True)
 
@@ -46,6 +53,15 @@ def secret(tmp_path):
 @pytest.fixture
 def host(make_host):
     return make_host(own_network=False)
+
+
+@pytest.fixture
+def dropped():
+    """A function that drops the packets to a portal; with False they go through again."""
+    def drop(portal, on=True):
+        sh(f"iptables -{'I' if on else 'D'} INPUT -d {portal} -p tcp --dport 3260 -j DROP")
+    yield drop
+    sh("while iptables -D INPUT $(iptables -S INPUT | grep -m1 -- '--dport 3260 -j DROP' | cut -d' ' -f3-) 2>/dev/null; do :; done", check=False)
 
 
 @pytest.fixture
@@ -84,6 +100,11 @@ def degraded(host):
 
 def records():
     return [path for path in NODES.rglob("weft-*") if path.is_file()]
+
+
+def luns(host):
+    details = host.objects("pool", "san")[0]["status"]["details"]
+    return [lun for key, session in details.items() if key.startswith("session") for lun in session.get("luns", [])]
 
 
 def test_contract_iscsi(host, secret):
@@ -165,3 +186,155 @@ def test_a_credential_of_systemd(make_host, tmp_path):
     host = make_host(own_network=False, environment=os.environ | {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")})
     host.apply(pool("portal: 192.0.2.60", "chap: {user: host1, password: {credential: chap}}"), "--wait=90s")
     assert len(ours()) == 1
+
+
+def test_a_portal_that_dies(host, secret, dropped):
+    host.apply(pool() % secret, "--wait=90s")
+    wait_until(lambda: degraded(host) == "" and states() == ["LOGGED_IN"] * 2, 60)
+    for name in ours():
+        wait_until(lambda: len(disks(name)) == 4, 60, "the LUNs are disks")
+    dropped(PORTALS[1])
+    assert PORTALS[0] not in said(host, PORTALS[1], type="Degraded", timeout=30) and host.ready("pool", "san")
+    alive = next(name for name in ours() if (Path("/sys/class/iscsi_session") / name / "state").read_text().strip() == "LOGGED_IN")
+    sh(f"dd if=/dev/{disks(alive)[0]} of=/dev/null bs=64k count=4 iflag=direct")
+    dropped(PORTALS[0])
+    said(host, "none of its portals answers", *PORTALS, type="Degraded")
+    began = time.monotonic()
+    for command in (["get", "pools"], ["describe", "pool", "san"], ["status"]):
+        host.weft(*command)
+    assert time.monotonic() - began < 10, "nothing waits for it"
+    before = iscsi_sessions()
+    for portal in PORTALS:
+        dropped(portal, False)
+    wait_until(lambda: degraded(host) == "" and host.ready("pool", "san"), 120, "it recovers without a hand")
+    assert iscsi_sessions() == before and states() == ["LOGGED_IN"] * 2
+
+
+def test_promise_27_a_target_that_is_gone_at_apply(host, secret, target, dropped):
+    (TPG / "enable").write_text("0")
+    host.apply(pool() % secret + BRIDGE)
+    host.wait_ready("pool", "local", 60)
+    said(host, "portal")
+    assert not host.ready("pool", "san")
+    wait_until(lambda: not records(), 60, "what was written for a login goes with it")
+    host.restart()
+    host.wait_ready("pool", "local", 60)
+    dropped(PORTALS[1])
+    (TPG / "enable").write_text("1")
+    host.wait_ready("pool", "san", 120)
+    said(host, PORTALS[1], type="Degraded")  # and Ready, since the other one is there
+    dropped(PORTALS[1], False)
+    wait_until(lambda: degraded(host) == "" and len(ours()) == 2, 120)
+
+
+def test_a_lun_that_grows(host, secret):
+    host.apply(pool("portal: 192.0.2.60") % secret, "--wait=90s")
+    wait_until(lambda: len(luns(host)) == 4, 90, "its LUNs are shown")
+    size = os.stat("/var/lab/luns/3").st_size
+    sh(f"truncate -s {size + (64 << 20)} /var/lab/luns/3; losetup -c /dev/loop77")
+    (name,) = ours()
+    host.weft("apply", "-f", host.scratch / "manifest.yaml")
+    disk = next(d for d in disks(name) if (Path("/sys/block") / d / "device").resolve().name.endswith(":3"))
+    wait_until(lambda: int((Path("/sys/block") / disk / "size").read_text()) * 512 == size + (64 << 20), 120)
+    wait_until(lambda: any(f"3 {disk} 1088MiB" in lun for lun in luns(host)), 120)
+
+
+def test_what_is_used_stays(host, secret):
+    host.apply(pool("portal: 192.0.2.60") % secret, "--wait=90s")
+    (name,) = ours()
+    wait_until(lambda: len(disks(name)) == 4, 60)
+    with open(f"/dev/{disks(name)[0]}", "rb"):
+        host.weft("delete", "pool", "san", check=False)
+        wait_until(lambda: "is open in python3" in host.weft("get", "resources", "-o", "json", check=False).out + str(host.events()), 60)
+        assert list(ours()) == [name]
+    wait_until(lambda: not ours() and not records(), 120, "it goes when nobody uses it")
+
+
+def test_what_others_have_made(host, secret, tmp_path):
+    iscsiadm = f"iscsiadm -m node -T {TARGET} -p 192.0.2.60:3260"
+    sh("iscsiadm -m discoverydb -t st -p 192.0.2.60 --discover")
+    for name, value in (("authmethod", "CHAP"), ("username", "host1"), ("password", PASSWORD)):
+        sh(f"{iscsiadm} -o update -n node.session.auth.{name} -v {value}")
+    sh(f"{iscsiadm} --login")
+    try:
+        theirs = iscsi_sessions()
+        kept = {path: path.read_text() for path in Path("/etc/iscsi").glob("*/**/*") if path.is_file()}
+        host.apply(pool("portal: 192.0.2.60") % secret)
+        said(host, "is not weft's")
+        host.apply(pool("portal: 192.0.2.60\n  adopt: true") % secret, "--wait=90s")
+        assert iscsi_sessions() == theirs
+        host.apply(pool("portals: [192.0.2.60, 198.51.100.60]\n  adopt: true") % secret, "--wait=90s")
+        wait_until(lambda: len(ours()) == 1 and len(iscsi_sessions()) == 2, 60)
+        host.delete_all()
+        wait_until(lambda: iscsi_sessions() == theirs, 60)
+        assert {path: path.read_text() for path in Path("/etc/iscsi").glob("*/**/*") if path.is_file()} == kept
+    finally:
+        sh(f"{iscsiadm} --logout; iscsiadm -m node -T {TARGET} -o delete; iscsiadm -m discoverydb -t st -p 192.0.2.60 -o delete", check=False)
+
+
+class Eavesdropper:
+    """Looks into the arguments and environments of all processes as fast as it can, until told to stop."""
+
+    def __init__(self, *secrets):
+        self.secrets = [secret.encode() for secret in secrets]
+        self.found, self.looks, self.programs = set(), 0, set()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.listen)
+
+    def listen(self):
+        while not self.ended.is_set():
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                for name in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):
+                        data = Path(f"/proc/{pid}/{name}").read_bytes()
+                        self.programs.add(data.split(b"\0")[0] if name == "cmdline" else b"")
+                        self.found |= {f"{name} of {data[:60]}" for secret in self.secrets if secret in data}
+            self.looks += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *why):
+        self.ended.set()
+        self.thread.join()
+
+
+@pytest.mark.no_laws
+def test_secrets_are_nowhere(host, secret, target, tmp_path):
+    (TPG / "auth/userid_mutual").write_text("san")
+    (TPG / "auth/password_mutual").write_text(MUTUAL)
+    mutual = tmp_path / "mutual"
+    mutual.touch(0o600)
+    mutual.write_text(MUTUAL + "\n")
+    text = pool("portals: [192.0.2.60, 198.51.100.60]\n  mutualChap: {user: san, password: {file: %s}}" % mutual) % secret
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    with Eavesdropper(PASSWORD, MUTUAL) as ears:
+        host.apply(text, "--wait=90s")
+        wait_until(lambda: states() == ["LOGGED_IN"] * 2, 60)
+    assert not ears.found and ears.looks > 3 and any(b"iscsiadm" in program for program in ears.programs)
+    for path in Path("/etc/iscsi").rglob("*"):
+        assert not path.is_file() or MUTUAL not in path.read_text(), f"{path} keeps a password"
+    for word in (PASSWORD, MUTUAL):
+        assert host.places_of_secret(word) == []
+        for command in (["diff", "-f", host.scratch / "manifest.yaml"], ["explain", "pool.chap"], ["describe", "pool", "san"], ["get", "resources", "-o", "json"]):
+            done = host.weft(*command, check=False)
+            assert word not in done.out + done.err
+        journal = subprocess.run(["journalctl", "--no-pager", "-o", "export", "--since", since], capture_output=True, text=True, errors="replace")
+        assert word not in journal.stdout
+    pattern, core = Path("/proc/sys/kernel/core_pattern"), tmp_path / "core"
+    before = pattern.read_text()
+    pid = host.weftd_pid()
+    subprocess.run(["prlimit", f"--pid={pid}", "--core=unlimited"], check=True)
+    try:
+        pattern.write_text(str(core))
+        host.stop(signal.SIGABRT)
+    finally:
+        pattern.write_text(before)
+    (dump,) = tmp_path.glob("core*")
+    data = dump.read_bytes()
+    assert len(data) > 100000 and TARGET.encode() in data
+    assert PASSWORD.encode() not in data and MUTUAL.encode() not in data
+    host.start()
+    host.delete_all()
+    wait_until(lambda: not ours(), 60)
