@@ -13,14 +13,14 @@ kind: Pool
 metadata: {name: san}
 spec:
   type: iscsi
-  portals: [192.0.2.60, 198.51.100.60]
+  portals: [192.0.2.60]
   target: iqn.2003-01.org.linux-iscsi.san:sn.1
   chap: {user: host1, password: {file: /etc/weft/secrets/chap}}
 ---
 apiVersion: weft/v1
 kind: Lun
 metadata: {name: system}
-spec: {pool: san, lun: 1, multipath: false}
+spec: {pool: san, lun: 1}
 ---
 apiVersion: weft/v1
 kind: Guest
