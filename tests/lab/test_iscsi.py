@@ -29,7 +29,7 @@ spec: {memory: {size: 32MiB}, disks: [{lun: system}]}
 """
 READY = """weft get %s -o json | jq -e 'if type == "array" then .[0] else . end | .status.conditions[] | select(.type == "Ready") | .status == "True"'"""
 SERVE = (f"cd /tmp; cp {vm.SHARE}/lib.sh .; . ./lib.sh; addresses servers0 192.0.2.50 192.0.2.60; addresses servers1 198.51.100.60; "
-         "rm -rf /var/lab/luns; losetup -D; iscsi_target")
+         "rm -rf /var/lab/luns; losetup -D; mkdir -p /etc/target/pr; iscsi_target")
 
 
 def serve(host):
