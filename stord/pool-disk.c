@@ -126,23 +126,10 @@ static int check_size(const struct volume_call *call, const struct signature *fo
 		   found->device, tool_size_text(found->size, has), tool_size_text(call->state->size, wants));
 }
 
-static int fill(const struct volume_state *state)
-{
-	return image_fill(&(struct image){
-		.dir = "/",
-		.file = state->place + 1,
-		.format = IMAGE_RAW,
-		.size = state->size,
-		.source = state->clone ? state->clone : state->source,
-		.source_sha256 = state->clone ? NULL : state->source_sha256,
-		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
-		.source_is_volume = state->clone,
-	});
-}
-
 /* Marked when it is whole: what was interrupted is not taken for a volume later, nor for blank. */
 static int volume_make(const struct volume_call *call)
 {
+	const struct image image = volume_device(call->state);
 	struct signature found;
 	char text[128];
 	int code = signature_look(call->state->place, &found);
@@ -153,8 +140,8 @@ static int volume_make(const struct volume_call *call)
 		code = check_size(call, &found);
 	if (!code)
 		code = check_free(call->state->place);
-	if (!code && (call->state->source || call->state->clone))
-		code = fill(call->state);
+	if (!code && image.source)
+		code = image_fill(&image);
 	return code ? code : write_mark(call, &found);
 }
 

@@ -38,3 +38,23 @@ const struct table *pool_type_volume_table(const void *around)
 	const struct volume_verbs *volumes = types[typed->type]->volumes;
 	return (typed->present & 1) && volumes ? volumes->table : NULL;
 }
+
+struct image volume_source(const struct volume_state *state)
+{
+	return (struct image){
+		.size = state->size,
+		.source = state->clone ? state->clone : state->source,
+		.source_sha256 = state->clone ? NULL : state->source_sha256,
+		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
+		.source_is_volume = state->clone,
+	};
+}
+
+struct image volume_device(const struct volume_state *state)
+{
+	struct image image = volume_source(state);
+	image.dir = "/";
+	image.file = state->place + 1;
+	image.format = IMAGE_RAW;
+	return image;
+}

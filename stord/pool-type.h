@@ -182,6 +182,11 @@ const struct pool_type *pool_type_at(int type);
 const struct table *pool_type_table(const void *around);        /* its own fields */
 const struct table *pool_type_volume_table(const void *around); /* its volumes' own rows */
 const struct table *pool_type_choice(size_t i);
+/* For verbs: the size of a volume and what it begins as; what it is itself is left to the caller, and strings are the
+ * state's. */
+struct image volume_source(const struct volume_state *state);
+/* The same of a volume that is a block device, whose bytes are raw. */
+struct image volume_device(const struct volume_state *state);
 
 /* `a` is in the pool: made once that is there, and gone before what the pool stands on goes. */
 void pool_needed(struct lowering *l, struct want *a, struct want *pool);

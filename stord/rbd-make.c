@@ -15,18 +15,6 @@ struct making {
 	char *name; /* temporary */
 };
 
-static struct image source_of(const struct volume_call *call)
-{
-	const struct volume_state *state = call->state;
-	return (struct image){
-		.size = state->size,
-		.source = state->clone ? state->clone : state->source,
-		.source_sha256 = state->clone ? NULL : state->source_sha256,
-		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
-		.source_is_volume = state->clone,
-	};
-}
-
 static int key_fd(const struct ceph_spec *spec, int *ret)
 {
 	cleanup_secret struct secret secret = {0};
@@ -88,7 +76,7 @@ static int create(const struct making *m, uint64_t size)
 
 static int import(const struct making *m)
 {
-	const struct image image = source_of(m->call);
+	const struct image image = volume_source(m->call->state);
 	uint64_t size = 0;
 	int code = image_check_source(&image, &size);
 	if (!code)

@@ -37,22 +37,17 @@ static struct image image_of(const struct volume_call *call, char **dir)
 	*slash = '\0';
 	/* By its name alone: the directory may be mounted elsewhere tomorrow, or on another host. */
 	const char *base = state->base ? strrchr(state->base, '/') : NULL;
-	return (struct image){
-		.dir = **dir ? *dir : "/",
-		.file = slash + 1,
-		.format = (enum image_format)state->format,
-		.preallocation = (enum image_preallocation)state->preallocation,
-		.size = state->size,
-		.source = state->clone ? state->clone : state->source,
-		.source_sha256 = state->clone ? NULL : state->source_sha256,
-		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
-		.source_is_volume = state->clone,
-		.base = base ? base + 1 : NULL,
-		.base_format = (enum image_format)state->base_format,
-		.mark = call->mark,
-		.instance = env.instance,
-		.known = made.bytes ? made : *call->known,
-	};
+	struct image image = volume_source(state);
+	image.dir = **dir ? *dir : "/";
+	image.file = slash + 1;
+	image.format = (enum image_format)state->format;
+	image.preallocation = (enum image_preallocation)state->preallocation;
+	image.base = base ? base + 1 : NULL;
+	image.base_format = (enum image_format)state->base_format;
+	image.mark = call->mark;
+	image.instance = env.instance;
+	image.known = made.bytes ? made : *call->known;
+	return image;
 }
 
 /* Where nothing is mounted yet there is no volume: it waits for its pool. What was seen before, or is to be deleted, is

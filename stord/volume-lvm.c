@@ -305,21 +305,6 @@ static int clear_half_made(const struct volume_call *call)
 	return *tag ? discard(call) : 0;
 }
 
-static struct image image_of(const struct volume_call *call)
-{
-	const struct volume_state *state = call->state;
-	return (struct image){
-		.dir = "/",
-		.file = state->place + 1,
-		.format = IMAGE_RAW,
-		.size = state->size,
-		.source = state->clone ? state->clone : state->source,
-		.source_sha256 = state->clone ? NULL : state->source_sha256,
-		.source_format = (enum image_format)(state->clone ? state->clone_format : state->source_format),
-		.source_is_volume = state->clone,
-	};
-}
-
 /* How large it is to be; without a size of its own as large as what it begins as, in whole sectors. */
 static int size_of(const struct volume_call *call, const struct image *image, uint64_t *ret)
 {
@@ -349,7 +334,7 @@ static int grow_clone(const struct volume_call *call)
 static int make_in_steps(const struct volume_call *call)
 {
 	const struct lvm lvm = lvm_of(call);
-	const struct image image = image_of(call);
+	const struct image image = volume_device(call->state);
 	cleanup_free char *beginning = lvm_new_tag(), *tag = xprintf("%s%d", beginning, (int)getppid());
 	cleanup_free char *what = xprintf("volume '%s' cannot be marked", call->name);
 	uint64_t size;
