@@ -169,8 +169,8 @@ void address_put_removal(struct netlink_batch *batch, struct op *op, const struc
 	netlink_batch_end(batch, message);
 }
 
-/* The event of a new IPv6 address comes some time after the answer, since duplicate detection, even when it is left
- * out, runs by itself: so the address is asked for. */
+/* The kernel uses a new IPv6 address, and tells of it, some time after the answer, since duplicate detection, even when
+ * it is left out, runs by itself. Whoever lets go of the same address elsewhere has to wait for that. */
 void address_ask_later(struct op *op, const struct address_target *target)
 {
 	if (target->prefix.ip.family != 6)
@@ -178,6 +178,19 @@ void address_ask_later(struct op *op, const struct address_target *target)
 	struct pending *pending = xcalloc(1, sizeof(*pending));
 	pending->target = *target;
 	op->lane_data = pending;
+}
+
+const struct address_target *address_asked_for(const struct op *op)
+{
+	const struct pending *pending = op->lane_data;
+	return pending && !*pending->promote && !op->err.code ? &pending->target : NULL;
+}
+
+bool address_has_come(const struct netlink_cache *cache, const struct op *op)
+{
+	const struct address_target *target = address_asked_for(op);
+	const struct netlink_link *link = target ? netlink_link_by_index(cache, target->index) : NULL;
+	return !link || address_find(link, &target->prefix);
 }
 
 void address_settle(struct netlink_batch *batch, struct op *op)
@@ -210,7 +223,8 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 	return 0;
 }
 
-static const struct netlink_verbs address_verbs = {.observe = observe, .encode = encode, .settle = address_settle};
+static const struct netlink_verbs address_verbs = {
+	.observe = observe, .encode = encode, .has_come = address_has_come, .settle = address_settle};
 
 /* EACCES: IPv6 is switched off on the link, as long as the sysctl that the address needs has not been written again. */
 static const struct errno_rule address_errnos[] = {

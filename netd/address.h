@@ -30,8 +30,12 @@ struct nlmsghdr *address_message(struct netlink_batch *batch, struct op *op, uin
  * which uses op->lane_data. */
 void address_put_removal(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
 			 const struct ip_prefix *prefix);
-/* The address was put: address_settle() has the kernel tell of it at once. */
+/* The address was put. An IPv6 one is used by the kernel some time later, which it tells by an event: until then
+ * address_has_come() is false, and if that takes too long address_settle() asks for the address. */
 void address_ask_later(struct op *op, const struct address_target *target);
+/* That which was put, if it is an IPv6 one; else NULL. */
+const struct address_target *address_asked_for(const struct op *op);
+bool address_has_come(const struct netlink_cache *cache, const struct op *op);
 void address_settle(struct netlink_batch *batch, struct op *op);
 
 #endif

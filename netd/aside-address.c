@@ -6,6 +6,7 @@
 #include <linux/if_addr.h>
 
 #include "netd/address.h"
+#include "netd/netlink-neighbours.h"
 #include "netd/netlink-rows.h"
 
 enum { ASIDE_IN_PLACE };
@@ -132,16 +133,27 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 	} else if (!has_expired(want)) {
 		const struct address_target target = {link->index, key.prefix};
 		bool ip6 = key.prefix.ip.family == 6;
-		/* Without duplicate detection it works at once; whether it was made so is said by a second message. */
+		/* As long as it is a port it hears no answer that tells where somebody is. */
+		if (link->master)
+			netlink_neighbours_copy(batch, link->master, link->index, &key.prefix);
 		put_back(batch, op, &target, NLM_F_CREATE | NLM_F_REPLACE, want->flags | (ip6 ? IFA_F_NODAD : 0));
-		if (ip6 && !(want->flags & IFA_F_NODAD))
-			put_back(batch, op, &target, NLM_F_REPLACE, want->flags);
 		address_ask_later(op, &target);
 	}
 	return 0;
 }
 
-static const struct netlink_verbs aside_verbs = {.observe = observe, .encode = encode, .settle = address_settle};
+/* Without duplicate detection it works at once; whether it was made so is said by a second message. */
+static void settle(struct netlink_batch *batch, struct op *op)
+{
+	const struct aside_address *want = op->want;
+	const struct address_target *target = address_asked_for(op);
+	if (target && !(want->flags & IFA_F_NODAD))
+		put_back(batch, op, target, NLM_F_REPLACE, want->flags);
+	address_settle(batch, op);
+}
+
+static const struct netlink_verbs aside_verbs = {
+	.observe = observe, .encode = encode, .has_come = address_has_come, .settle = settle};
 
 static const struct errno_rule aside_errnos[] = {
 	{OP_UPDATE, EADDRNOTAVAIL, ANSWER_DONE}, {OP_UPDATE, EEXIST, ANSWER_DONE},  {OP_UPDATE, ENODEV, ANSWER_DONE},

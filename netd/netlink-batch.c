@@ -203,6 +203,8 @@ static void put_question(struct nlmsghdr *message, const struct netlink_question
 	} else if (question->type == RTM_GETNEIGH) {
 		struct ndmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 		header->ndm_family = question->family;
+		if (question->link)
+			mnl_attr_put_u32(message, NDA_IFINDEX, (uint32_t)question->link);
 	} else {
 		struct ifaddrmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 		header->ifa_family = question->family;

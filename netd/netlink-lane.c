@@ -14,7 +14,7 @@
 #include "core/env.h"
 #include "netd/route-cache.h"
 
-enum { FAILURE_PAUSE_MS = 1000 };
+enum { FAILURE_PAUSE_MS = 1000, LATE_MS = 250 };
 
 struct op_queue {
 	struct op *first, **last; /* last is NULL while the queue was never used */
@@ -131,9 +131,27 @@ static void hand_over(struct netlink_lane *lane, struct op **ops, size_t n)
 		signal_fd(lane->done_fd);
 }
 
+static bool all_have_come(const struct netlink_lane *lane, struct op *const *ops, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (verbs_of(ops[i])->has_come && !verbs_of(ops[i])->has_come(&lane->cache, ops[i]))
+			return false;
+	return true;
+}
+
+static void wait_for_events(struct netlink_lane *lane, struct op *const *ops, size_t n)
+{
+	struct pollfd fd = {.fd = mnl_socket_get_fd(lane->cache.events), .events = POLLIN};
+	uint64_t until = now_ms() + LATE_MS, now;
+	while (!all_have_come(lane, ops, n) && (now = now_ms()) < until)
+		if (poll(&fd, 1, (int)(until - now)) <= 0 || netlink_cache_drain(&lane->cache, &lane->batch, NULL) < 0)
+			return;
+}
+
 static void send_and_settle(struct netlink_lane *lane, struct op **ops, size_t n)
 {
 	netlink_batch_send(&lane->batch);
+	wait_for_events(lane, ops, n);
 	for (size_t i = 0; i < n; i++)
 		if (verbs_of(ops[i])->settle)
 			verbs_of(ops[i])->settle(&lane->batch, ops[i]);

@@ -21,6 +21,9 @@ struct netlink_verbs {
 	 * of it is sent. There is room for NETLINK_OP_MESSAGES; op->lane_data is free for settle(). What is to be done
 	 * by other means (an ioctl) is done here. */
 	int (*encode)(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op);
+	/* Has the kernel done, and told, what it does by itself some time after its answer? NULL: there is no such
+	 * thing. The lane listens to events until then, but not for long. */
+	bool (*has_come)(const struct netlink_cache *cache, const struct op *op);
 	/* After the answers came, with op->err as they left it; may be NULL. Called for every operation that encode()
 	 * was called for. */
 	void (*settle)(struct netlink_batch *batch, struct op *op);

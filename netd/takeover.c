@@ -7,8 +7,9 @@
  *     its routes; IPv4 ones are replaced, IPv6 ones added beside the old ones, which go then
  *     the addresses of the NIC go, and with them the routes to their subnets
  *
- * and back: the addresses of the NIC; it leaves the bridge; its routes; then what the bridge had goes. Sending over the
- * NIC works while it is a port only as long as it knows its neighbours, so its routes come back after it has left. */
+ * and back: the addresses of the NIC, with the neighbours that the bridge knows, since a port hears no answer by which
+ * it would learn them; its routes; the addresses of the bridge go; from now on frames still come in by the bridge, and
+ * go out by the NIC, which leaves it then. What the bridge's own DHCP client has goes last, after the NIC has left. */
 #include "netd/takeover.h"
 
 #include <linux/if_addr.h>
@@ -164,7 +165,7 @@ static void move_addresses(struct moving *m)
 		after(m->l, m->t->port, address);
 		after(m->l, aside, m->t->port);
 		handover(m->l, address, aside);
-		handover(m->l, address, m->t->port);
+		rests_on(m->l, address, m->t->port);
 		handover(m->l, m->t->port, aside);
 		m->addresses[i] = address;
 		m->asides[i] = aside;
@@ -235,14 +236,13 @@ static void move_route(const struct moving *m, const struct held_route *held)
 		needs(m->l, route, m->addresses[i]);
 		needs(m->l, route, lease_of(m, address_at(m->t->holdings, i)));
 		after(m->l, m->asides[i], route);
+		handover(m->l, route, m->asides[i]);
+		handover(m->l, aside, m->asides[i]);
 	}
-	if (ip6) {
-		after(m->l, aside, route);
-		handover(m->l, aside, m->t->port);
-		handover(m->l, route, aside);
-	} else {
-		handover(m->l, route, m->t->port);
-	}
+	after(m->l, aside, route);
+	handover(m->l, route, aside);
+	handover(m->l, m->t->port, aside);
+	rests_on(m->l, route, m->t->port);
 }
 
 /* ---- what it costs ---- */
