@@ -279,7 +279,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 			tell_cut(l, object, port);
 		if (!holdings || !streq(port->key, spec->takeover))
 			continue;
-		takeover_want(l, &(struct takeover){link, port, holdings}, "spec.takeover");
+		bool has_metric = is_present(spec, &bridge_table, table_field(&bridge_table, "dhcpMetric"));
+		takeover_want(l, &(struct takeover){link, port, holdings, has_metric}, "spec.takeover");
 		tell_silence(l, spec, port);
 	}
 	lower_at(l, NULL);

@@ -34,7 +34,7 @@ void link_dhcp_want(struct lowering *l, struct want *link, const struct link_com
 	struct want *client = want(l, &netd_dhcp_client_class, NULL, "%s", link->key);
 	want_set(l, client, "ipv4", "%s", common->dhcp4 ? "true" : "false");
 	want_set(l, client, "ipv6", "%s", common->dhcp6 ? "true" : "false");
-	want_set(l, client, "metric", "%u", common->dhcp_metric);
+	want_default(l, client, "metric", "%u", common->dhcp_metric);
 	want_set(l, client, "clientId", "%s", common->dhcp_client_id);
 	want_default(l, client, "known", "false");
 	want_cost(l, client, "metric", "its client starts anew for that, and %s has no address for some seconds",

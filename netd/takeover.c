@@ -283,19 +283,84 @@ static void tell_leases(const struct moving *m)
 	}
 }
 
+static bool has_metric(const struct holdings *holdings, uint32_t metric)
+{
+	struct route_key key;
+	struct err err;
+	for (size_t i = 0; i < holdings->addresses.n; i++)
+		if (address_at(holdings, i)->metric == metric)
+			return true;
+	for (size_t i = 0; i < holdings->routes.n; i++)
+		if (route_key_parse(route_at(holdings, i)->key, &key, &err) == 0 && key.metric == metric)
+			return true;
+	return false;
+}
+
+/* The routes of the bridge's client come while the port still has its own, and the kernel takes no second one of the
+ * same metric: then the client would do without, until it is told of them the next time. */
+static void set_metric_apart(const struct moving *m, struct want *client)
+{
+	const struct table *table = client->class->table;
+	const struct dhcp_client_spec *said = is_present(client->spec, table, table_field(table, "metric"))
+						      ? client->spec
+						      : client->defaults;
+	uint32_t metric = said->metric;
+	while (metric > 1 && has_metric(m->t->holdings, metric))
+		metric--;
+	if (metric == said->metric)
+		return;
+	if (m->t->has_metric)
+		lower_refuse(m->l, "spec.dhcpMetric",
+			     "%s has routes of metric %u, and for a moment both links have theirs; write another, such "
+			     "as %u",
+			     m->t->port->key, said->metric, metric);
+	want_set(m->l, client, "metric", "%u", metric);
+}
+
+/* Whether a client asks for what was leased, or the bridge just keeps it, is not changed on the way: the same address
+ * would be the client's and weft's own for a moment, and one of them would take the other's away. */
+static void refuse_other_keeper(const struct moving *m, const struct held_address *held, bool client)
+{
+	char text[IP_TEXT];
+	const char *port = m->t->port->key, *to = m->t->to->key;
+	lower_refuse(m->l, "spec.takeover",
+		     "the address %s of %s was leased, and %s; delete the Bridge, which gives %s back what it had, "
+		     "before you apply it with%s dhcp%d",
+		     prefix_text(&held->address, text), port,
+		     arena_printf(lower_arena(m->l),
+				  client ? "%s has it as one of its own since" : "the DHCP client of %s renews it since", to),
+		     port, client ? "" : "out", held->address.ip.family);
+}
+
+static void want_lease(struct moving *m, const struct held_address *held)
+{
+	static const char space[] = "takeover-lease";
+	struct arena *arena = lower_arena(m->l);
+	int family = held->address.ip.family;
+	const char *slot = arena_printf(arena, "%s/ipv%d", m->t->port->key, family), *holder;
+	const char *kept = alloc_kept(m->l, space, slot);
+	struct want *lease = m->leases[family == 6] = link_dhcp_want_known(m->l, m->t->to, family);
+	const char *keeper = arena_printf(arena, "%s/%s", slot, lease ? "client" : "bridge");
+	if (kept && !streq(kept, keeper))
+		refuse_other_keeper(m, held, lease);
+	else
+		alloc_fixed(m->l, space, slot, keeper, &holder); /* nobody else has taken the port over */
+}
+
 /* Its client asks once the port has joined, over which it is answered. */
 static void want_leases(struct moving *m)
 {
 	for (size_t i = 0; i < m->t->holdings->addresses.n; i++) {
 		const struct held_address *held = address_at(m->t->holdings, i);
-		bool ip6 = held->address.ip.family == 6;
-		if (held->lease_s && !m->leases[ip6])
-			m->leases[ip6] = link_dhcp_want_known(m->l, m->t->to, ip6 ? 6 : 4);
+		if (held->lease_s && !m->leases[held->address.ip.family == 6])
+			want_lease(m, held);
 	}
 	struct want *client = want_find(m->l, netd_dhcp_client_class.name, m->t->to->key);
 	after(m->l, client, m->t->port);
 	for (size_t i = 0; i < ARRAY_SIZE(m->leases); i++)
 		handover(m->l, m->leases[i], m->t->port);
+	if (client)
+		set_metric_apart(m, client);
 }
 
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path)

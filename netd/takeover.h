@@ -15,6 +15,7 @@ struct takeover {
 	struct want *to;   /* the link that gets it */
 	struct want *port; /* the link that had it, wanted with its master */
 	const struct holdings *holdings;
+	bool has_metric; /* that of the routes of its DHCP client is said by the manifest, and not ours to choose */
 };
 /* Wants it all over the other link, at `path` of the object. */
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host's own addresses by DHCP: a client for each link that asks, which works on by itself; what becomes of it when server, client or weftd go away."""
+import json
 import os
 import signal
 import subprocess
@@ -236,3 +237,52 @@ def test_a_lease_that_no_server_confirms_stays_where_it_is(host):
     assert done.status == 1 and "no DHCP server has confirmed" in done.out + done.err, done
     wait_until(lambda: "br1" not in host.links(), what="the old state")
     assert address(host) == got and default_routes(host) == [("eth0", "10.9.0.1", None)]
+
+
+def link_local(host, ns_run, link):
+    return next(a["local"] for l in json.loads(ns_run("ip", "-6", "-j", "addr", "show", "dev", link, "scope", "link")) for a in l["addr_info"] if "local" in a)
+
+
+@pytest.mark.needs("udhcpc")
+def test_both_families_go_over_to_the_bridge(host):
+    """The NIC's routes have the metric that the bridge's client would take, as those that the kernel and systemd-networkd make have."""
+    foreign = udhcpc(host)
+    foreign.kill()
+    foreign.wait()
+    got, router = address(host), link_local(host, host.server.run, "srv")
+    for command in ("-4 route replace default via 10.9.0.1 dev eth0 proto dhcp metric 1024", "-4 route del default via 10.9.0.1 metric 0",
+                    "addr add fd09::77/128 dev eth0 valid_lft 3600 preferred_lft 3600 nodad",
+                    f"-6 route add default via {router} dev eth0 proto ra metric 1024", "-6 route add fd09::/64 dev eth0 proto ra metric 1024"):
+        host.run("ip", *command.split())
+    host.before, had = host.snapshot(), timeless(host, "eth0")
+    refused = host.apply(BRIDGE % ", dhcp6: true, dhcpMetric: 1024", "--allow-disruption", check=False)
+    assert refused.status == 2 and "such as 1023" in refused.err, refused
+    host.apply(BRIDGE % ", dhcp6: true", "--confirm", "60s", "--wait=40s")
+    assert default_routes(host) == [("br1", "10.9.0.1", 1023)] and default_routes(host, "-6") == [("br1", router, 1023)]
+    host.weft("confirm")
+    assert address(host, "br1") == got and address(host, "br1", 6) and timeless(host, "eth0") == [] and address(host, "eth0", 6) is None
+    assert host.server.answers(got) and host.server.answers(address(host, "br1", 6))
+    host.restart(signal.SIGKILL)
+    wait_until(lambda: host.ready("bridge", "br1"))
+    assert host.diff() == []
+    host.weft("delete", "bridge", "br1", "--wait=30s")
+    assert timeless(host, "eth0") == had and address(host, "eth0", 6) == "fd09::77"
+    assert default_routes(host) == [("eth0", "10.9.0.1", 1024)] and default_routes(host, "-6") == [("eth0", router, 1024)]
+
+
+@pytest.mark.needs("udhcpc")
+def test_who_keeps_a_leased_address_does_not_change_on_the_way(host):
+    without = BRIDGE.replace(", dhcp4: true", "") % ""
+    foreign = udhcpc(host)
+    foreign.kill()
+    foreign.wait()
+    got = address(host)
+    host.apply(BRIDGE % "", "--allow-disruption", "--wait=30s")
+    refused = host.apply(without, "--allow-disruption", check=False)
+    assert refused.status == 2 and "the DHCP client of br1 renews it since" in refused.err and "without dhcp4" in refused.err, refused
+    assert address(host, "br1") == got and host.server.answers(got)
+    host.weft("delete", "bridge", "br1", "--wait=30s")
+    host.apply(without, "--allow-disruption", "--wait=30s")
+    assert f"{got}/24" in host.addresses("br1") and address(host, "br1") is None and host.server.answers(got)
+    refused = host.apply(BRIDGE % "", "--allow-disruption", check=False)
+    assert refused.status == 2 and "br1 has it as one of its own since" in refused.err and "with dhcp4" in refused.err, refused

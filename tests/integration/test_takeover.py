@@ -7,6 +7,7 @@ import pytest
 
 from far import Far
 from harness import EXAMPLES, differences, wait_until
+from test_bridge_vlans import ACCESS, tagged, vlans
 from test_crash import Case, change, rest, settle
 
 BR1 = """
@@ -72,6 +73,25 @@ def test_there_and_back_without_a_loss(near):
         back = pinged(near, lambda: near.weft("delete", "bridge", "br1", "--wait=30s"))
         assert "br1" not in near.links() and "master" not in near.links()["eth3"]
         assert differences(before, holdings(near, "eth3")) == []
+        lost.append((there, back))
+        if max(there, back) <= 1:
+            break
+    assert min(map(max, lost)) <= 1, lost
+
+
+FILTER = BR1.replace("{name: eth3}", "{name: eth3, vlans: {pvid: 7, tagged: [20-22]}}").replace("takeover", "vlanFiltering: true, vlans: {pvid: 7}, takeover")
+
+
+@pytest.mark.needs("link:bridge vlan_filtering 1")
+def test_a_bridge_that_filters_vlans(near):
+    """The host's own end is in the VLAN of what comes in without a tag."""
+    before, lost = holdings(near, "eth3"), []
+    for _ in range(3):
+        there = pinged(near, lambda: near.apply(FILTER, "--wait=30s"))
+        assert vlans(near, "eth3") == {7: ACCESS} | tagged((20, 22)) and vlans(near, "br1") == {7: ACCESS}
+        assert "192.0.2.10/24" in near.addresses("br1") and near.addresses("eth3") == set() and near.diff() == []
+        back = pinged(near, lambda: near.weft("delete", "bridge", "br1", "--wait=30s"))
+        assert "br1" not in near.links() and differences(before, holdings(near, "eth3")) == []
         lost.append((there, back))
         if max(there, back) <= 1:
             break
