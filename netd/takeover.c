@@ -323,13 +323,12 @@ static void refuse_other_keeper(const struct moving *m, const struct held_addres
 {
 	char text[IP_TEXT];
 	const char *port = m->t->port->key, *to = m->t->to->key;
+	const char *since = client ? "has it as one of its own" : "renews it by its DHCP client";
 	lower_refuse(m->l, "spec.takeover",
-		     "the address %s of %s was leased, and %s; delete the Bridge, which gives %s back what it had, "
-		     "before you apply it with%s dhcp%d",
-		     prefix_text(&held->address, text), port,
-		     arena_printf(lower_arena(m->l),
-				  client ? "%s has it as one of its own since" : "the DHCP client of %s renews it since", to),
-		     port, client ? "" : "out", held->address.ip.family);
+		     "the address %s of %s was leased, and %s %s since; delete the Bridge, which gives %s back what it "
+		     "had, before you apply it with%s dhcp%d",
+		     prefix_text(&held->address, text), port, to, since, port, client ? "" : "out",
+		     held->address.ip.family);
 }
 
 static void want_lease(struct moving *m, const struct held_address *held)

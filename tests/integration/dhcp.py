@@ -9,8 +9,8 @@ class Server:
     """The link `nic` of the host leads to it; nothing is set up there."""
 
     def __init__(self, host, nic="eth0"):
-        self.ns, self.host, self.nic = f"{host.ns}-server", host, nic
-        self.leases, self.log = host.scratch / "server-leases", host.scratch / "server.log"
+        self.ns, self.host, self.nic = f"{host.ns}-server" + nic.removeprefix("eth0"), host, nic
+        self.leases, self.log = host.scratch / f"server-leases-{nic}", host.scratch / f"server-{nic}.log"
         self.dnsmasq = None
         subprocess.run(["ip", "netns", "add", self.ns], check=True)
         host.run("ip", "link", "add", nic, "type", "veth", "peer", "name", "srv", "netns", self.ns)

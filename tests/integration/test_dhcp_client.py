@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dhcp import Server
-from harness import wait_until
+from harness import EXAMPLES, wait_until
 
 pytestmark = [pytest.mark.needs("dhcpcd"), pytest.mark.needs("dnsmasq")]
 LINK = """
@@ -244,6 +244,24 @@ def link_local(host, ns_run, link):
 
 
 @pytest.mark.needs("udhcpc")
+def test_the_example(servers, make_host):
+    """eth1 leads to a server of its own."""
+    def before(host):
+        for nic in "eth0", "eth1":
+            servers.append(Server(host, nic))
+        host.wait_quiet()
+    host = make_host(before=before)
+    foreign = udhcpc(host)
+    foreign.kill()
+    foreign.wait()
+    got = address(host)
+    host.apply(EXAMPLES / "dhcp.yaml", "--confirm", "60s", "--wait=40s")
+    host.weft("confirm")
+    assert address(host, "br1") == got and address(host, "eth1") and address(host, "eth1", 6) and host.ready("network", "office")
+    assert sorted(default_routes(host), key=lambda r: r[2]) == [("br1", "10.9.0.1", 100), ("eth1", "10.9.0.1", 2000)]
+
+
+@pytest.mark.needs("udhcpc")
 def test_both_families_go_over_to_the_bridge(host):
     """The NIC's routes have the metric that the bridge's client would take, as those that the kernel and systemd-networkd make have."""
     foreign = udhcpc(host)
@@ -279,7 +297,7 @@ def test_who_keeps_a_leased_address_does_not_change_on_the_way(host):
     got = address(host)
     host.apply(BRIDGE % "", "--allow-disruption", "--wait=30s")
     refused = host.apply(without, "--allow-disruption", check=False)
-    assert refused.status == 2 and "the DHCP client of br1 renews it since" in refused.err and "without dhcp4" in refused.err, refused
+    assert refused.status == 2 and "br1 renews it by its DHCP client since" in refused.err and "without dhcp4" in refused.err, refused
     assert address(host, "br1") == got and host.server.answers(got)
     host.weft("delete", "bridge", "br1", "--wait=30s")
     host.apply(without, "--allow-disruption", "--wait=30s")

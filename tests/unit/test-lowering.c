@@ -37,6 +37,7 @@ static json_t *want_doc(const struct want *want)
 	add_ids(doc, "needs", want->needs, want->n_needs);
 	add_ids(doc, "handovers", want->handovers, want->n_handovers);
 	add_ids(doc, "afters", want->afters, want->n_afters);
+	add_ids(doc, "rests", want->rests, want->n_rests);
 	if (want->carrier)
 		json_object_set_new(doc, "carrier", id_of(want->carrier));
 	if (want->adopt)

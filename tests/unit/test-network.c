@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Networks without a host: the files that their dnsmasq gets (tests/golden/dnsmasq/), and what is read from the leases
- * that it and the guests write. */
+/* Networks without a host: the files that their dnsmasq gets (tests/golden/dnsmasq/), what is read from the leases
+ * that it and the guests write; and what the DHCP clients of links are told (tests/golden/dhcp-client/). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "core/env.h"
+#include "netd/dhcp-client.h"
 #include "netd/dnsmasq.h"
 #include "netd/netd.h"
 #include "tests/unit/cases.h"
@@ -45,6 +46,31 @@ static char *files_of(const struct manifests *manifests)
 static void test_files(void **state)
 {
 	cases_run("dnsmasq", "files", files_of);
+}
+
+static char *client_files_of(const struct manifests *manifests)
+{
+	const struct generation *gen = manifests->gen;
+	cleanup_free char *faults = diags_render(&manifests->diags, false);
+	char *all = NULL;
+	size_t size;
+	FILE *out = open_memstream(&all, &size);
+	if (manifests->diags.n)
+		fail_msg("%s", faults);
+	for (size_t i = 0; i < gen->n_wants; i++) {
+		const struct want *want = gen->wants[i];
+		if (want->class != &netd_dhcp_client_class)
+			continue;
+		cleanup_free char *conf = dhcp_client_config(want->key, want->spec);
+		fprintf(out, "---- configuration of %s\n%s", want->key, conf);
+	}
+	fclose(out);
+	return all;
+}
+
+static void test_client_files(void **state)
+{
+	cases_run("dhcp-client", "conf", client_files_of);
 }
 
 /* ---- leases ---- */
@@ -121,6 +147,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_client_files),
 		cmocka_unit_test(test_leases_are_read),
 		cmocka_unit_test(test_hostile_leases_are_borne),
 		cmocka_unit_test(test_no_networks_have_no_leases),
