@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 
+import netns
+
 ADDRESSES = ("192.0.2.10", "2001:db8:2::10")
 # What far says it is: on the link, and behind the gateway.
 SOURCES = {"192.0.2.10": ("192.0.2.1", "198.51.100.1"), "2001:db8:2::10": ("2001:db8:2::1", "2001:db8:9::1")}
@@ -28,10 +30,7 @@ class Far:
         self.wait_for_answers()
 
     def run(self, *argv, check=True):
-        done = subprocess.run(["ip", "netns", "exec", self.ns, *argv], capture_output=True, text=True)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(argv)}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return netns.run(self.ns, *argv, check=check)
 
     def answers(self, address="192.0.2.10"):
         return "1 received" in self.run("ping", "-n", "-c", "1", "-W", "1", address, check=False)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host for a test: network namespace, directory, weftd, and witnesses that are not weft's own."""
 import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -11,6 +12,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+
+import netns
 
 SOURCE = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("WEFT_BUILD", SOURCE / "build/dev"))
@@ -44,18 +47,19 @@ def machine_lacks(what):
 def wait_until(check, timeout=20.0, what=None):
     """Waits for a true value of check() and returns it. Exceptions of check count as not yet."""
     deadline = time.monotonic() + timeout
-    last = None
+    last, pause = None, 0.01
     while True:
         try:
             value = check()
             if value:
                 return value
             last = value
-        except (AssertionError, KeyError, IndexError, subprocess.CalledProcessError, OSError) as error:
+        except (AssertionError, KeyError, IndexError, subprocess.CalledProcessError, OSError, http.client.HTTPException) as error:
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or check}; last: {last!r}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
 
 
 def iscsi_sessions():
@@ -127,11 +131,7 @@ class Host:
         return process
 
     def run(self, *argv, check=True, timeout=60, input=None):
-        done = subprocess.run(["ip", "netns", "exec", self.ns, *map(str, argv)], capture_output=True, text=True,
-                              timeout=timeout, input=input)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(map(str, argv))}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
+        return netns.run(self.ns, *argv, check=check, timeout=timeout, input=input)
 
     def rename(self, link, name):
         if RENAMES_WHAT_IS_UP:
@@ -152,7 +152,7 @@ class Host:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
         log.close()
         if wait:
-            wait_until(lambda: self.weft("history", check=False).status == 0, what="weftd answers")
+            wait_until(lambda: self.ask("/v1/history") is not None, what="weftd answers")
 
     def stop(self, how=signal.SIGTERM):
         self.daemon.send_signal(how)
@@ -175,6 +175,19 @@ class Host:
 
     # ---- asking weft ----
 
+    def ask(self, path):
+        """What the API answers to a GET: what is asked often asks for no program each time."""
+        client = http.client.HTTPConnection("weft")
+        client.sock = socket.socket(socket.AF_UNIX)
+        with contextlib.closing(client):
+            client.sock.settimeout(60)
+            client.sock.connect(str(self.root / "run/weft.sock"))
+            client.request("GET", path)
+            answer = client.getresponse()
+            text = answer.read().decode()
+        assert answer.status == 200, f"GET {path}: {answer.status} {text}"
+        return json.loads(text)
+
     def apply(self, text, *args, check=True, name="manifest.yaml"):
         """Applies YAML text (or a file's path)."""
         if isinstance(text, Path):
@@ -184,9 +197,9 @@ class Host:
             path.write_text(text)
         return self.weft("apply", "-f", path, *args, check=check)
 
-    def objects(self, kind="all", name=None):
-        out = self.weft("get", kind, *([name] if name else []), "-o", "json").json()
-        return out if isinstance(out, list) else [out]
+    def objects(self, kind=None, name=None):
+        out = self.ask("/".join(["/v1/objects", *filter(None, [kind, name])]))
+        return sorted(out, key=lambda o: (o["kind"], o["metadata"]["name"])) if isinstance(out, list) else [out]
 
     def condition(self, kind, name, type="Ready"):
         """A condition of an object as a dict, {} if it has none of that type."""
@@ -235,10 +248,12 @@ class Host:
 
     def addresses(self, dev=None):
         """{"lan": {"192.168.150.1/24", ...}} without link-local ones."""
-        found = {}
-        for link in self.json("ip", "-j", "addr"):
-            found[link["ifname"]] = {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"}
+        found = self.addresses_of(self.json("ip", "-j", "addr"))
         return found[dev] if dev else found
+
+    @staticmethod
+    def addresses_of(links):
+        return {link["ifname"]: {f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"} for link in links}
 
     def wait_quiet(self, seconds=2, timeout=60):
         """Until nothing was told of links and addresses for a while: carriers and link-local addresses come after what brings them, and the kernel
@@ -262,13 +277,13 @@ class Host:
         mine = {self.daemon.pid} if self.daemon else set()
         mine |= {p.pid for p in self.others}
         found = {}
-        for line in subprocess.run(["ip", "netns", "pids", self.ns], capture_output=True, text=True).stdout.split():
+        for pid in netns.pids(self.ns):
             try:
-                argv = Path(f"/proc/{line}/cmdline").read_bytes().split(b"\0")
+                argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if int(line) not in mine and argv[0] and not self.descends(int(line), mine):
-                found[int(line)] = b" ".join(argv).decode(errors="replace").strip()
+            if pid not in mine and argv[0] and not self.descends(pid, mine):
+                found[pid] = b" ".join(argv).decode(errors="replace").strip()
         return found
 
     @staticmethod
@@ -297,12 +312,6 @@ class Host:
         """ip netns exec becomes what it runs."""
         return self.daemon.pid
 
-    def sysctls(self):
-        """Read as files in one go: sysctl takes seconds for it on an emulated host."""
-        text = self.run("grep", "-rs", "--exclude=stable_secret", "--exclude=*_key", ".", "/proc/sys/net/ipv4", "/proc/sys/net/ipv6",
-                        "/proc/sys/net/bridge", check=False)
-        return dict(sorted(line.removeprefix("/proc/sys/net/").split(":", 1) for line in text.splitlines()))
-
     def files(self):
         """What weft keeps in its directories for what is there now: not what is its own, or a person's, or what a pool holds."""
         keep = re.compile(r"(lib/((mounts|devices)/.*|host-key|instance|weft\.db\b.*|(files|images)/.*|.*\.(raw|qcow2)\b.*)|run/(weft\.sock|iptables|nft-made|iscsi\.lock))$")
@@ -311,21 +320,20 @@ class Host:
 
     def snapshot(self):
         """What must be as before when everything of ours is gone. Carriers come and go by themselves."""
-        links = {name: {k: l.get(k) for k in ("ifindex", "address", "mtu", "master", "ifalias")}
-                 | {"flags": sorted(set(l["flags"]) - {"NO-CARRIER", "LOWER_UP", "M-DOWN"})} for name, l in self.links().items()}
-        routes = [{k: v for k, v in r.items() if k not in ("expires", "cacheinfo", "flags")}
-                  for family in ("-4", "-6") for r in self.json("ip", family, "-j", "route", "show", "table", "all")
+        links, routes, rules, nft, legacy, sysctls = netns.look(self.ns)
+        routes = [{k: v for k, v in r.items() if k not in ("expires", "cacheinfo", "flags")} for r in routes
                   if not str(r.get("dst", "")).startswith(("ff00::", "multicast ff00")) and not self.is_link_local(r)]
         return {
-            "links": links,
-            "addresses": self.addresses(),
+            "links": {l["ifname"]: {k: l.get(k) for k in ("ifindex", "address", "mtu", "master", "ifalias")}
+                      | {"flags": sorted(set(l["flags"]) - {"NO-CARRIER", "LOWER_UP", "M-DOWN"})} for l in links},
+            "addresses": self.addresses_of(links),
             "routes": sorted(json.dumps(r, sort_keys=True) for r in routes),
-            "routing rules": [self.json("ip", family, "-j", "rule") for family in ("-4", "-6")],
-            "nft": self.ruleset(),
+            "routing rules": rules,
+            "nft": self.tables_of(nft),
             # A legacy table stays registered once it was used, which nobody can undo; what counts is what is in it.
-            "legacy rules": [line for family in ("iptables", "ip6tables") for line in self.rules(f"{family}-legacy-save")
+            "legacy rules": [line for line in self.rules_of(legacy)
                              if line.startswith("-") or (line.startswith(":") and not line.endswith(" ACCEPT"))],
-            "sysctls": self.sysctls(),
+            "sysctls": sysctls,
             "processes": sorted(self.pids().values()),
             "files": self.files(),
             "iscsi sessions": iscsi_sessions(),
@@ -340,7 +348,10 @@ class Host:
 
     def rules(self, save="iptables-save", *options):
         """What iptables-save and its kin say, without what changes by itself."""
-        text = self.run(save, *options)
+        return self.rules_of(self.run(save, *options))
+
+    @staticmethod
+    def rules_of(text):
         return [re.sub(r"\[\d+:\d+\]", "", line).strip() for line in text.splitlines() if not line.startswith("#")]
 
     def rule_tables(self, save):
@@ -357,17 +368,21 @@ class Host:
         legacy = "legacy" in save
         return {name: chains for name, chains in tables.items() if not legacy or any(chain != ["ACCEPT"] for chain in chains.values())}
 
-    def volumes(self):
+    def volumes(self, objects):
         """The images that stay when their volumes are deleted, and which file each is."""
-        stay = {f"{o['metadata']['name']}.{o['spec'].get('format', 'qcow2')}" for o in self.objects("volume")
-                if o["spec"].get("reclaim") != "delete"}
+        stay = {f"{o['metadata']['name']}.{o['spec'].get('format', 'qcow2')}" for o in objects
+                if o["kind"] == "Volume" and o["spec"].get("reclaim") != "delete"}
         return {path: path.stat().st_ino for path in (self.root / "lib").rglob("*") if path.name in stay and "mounts" not in path.parts}
 
     def ruleset(self):
+        return self.tables_of(self.run("nft", "-s", "list", "ruleset", check=False))
+
+    @staticmethod
+    def tables_of(text):
         """nftables' rules as {"table ip nat": {"chain X": [rule...]}}: the order of tables and chains means nothing. Those of iptables
         are left out: nft shows their targets one time, and not the next."""
         found, table, chain = {}, None, None
-        for line in self.run("nft", "-s", "list", "ruleset", check=False).splitlines():
+        for line in text.splitlines():
             words = line.strip()
             if words.startswith("table "):
                 of_iptables = re.fullmatch(r"table ip6? (filter|nat|mangle|raw|security) {", words)
@@ -420,8 +435,9 @@ class Host:
         wait_until(lambda: self.diff() == [], 20, "law 2: diff is empty after a restart")
         assert self.pids() == pids, "law 2: processes changed at a restart"
         self.check_as(seen, 2)
-        volumes = self.volumes()
-        self.delete_all()
+        objects = self.objects()
+        volumes = self.volumes(objects)
+        self.delete_all(objects)
         self.check_as_before()
         assert {path: path.stat().st_ino for path in volumes} == volumes, "law 4: the bytes of volumes stay"
         assert self.daemon.poll() is None, "weftd has ended"
@@ -434,8 +450,8 @@ class Host:
         time.sleep(1)
         return self.pids() == before
 
-    def delete_all(self):
-        names = [f"{o['kind']}/{o['metadata']['name']}" for o in self.objects()]
+    def delete_all(self, objects=None):
+        names = [f"{o['kind']}/{o['metadata']['name']}" for o in (self.objects() if objects is None else objects)]
         if names:
             self.weft("delete", "--now", "--wait=60s", *names, timeout=120)
 

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+import netns
+
 numbers = itertools.count()
 
 SERVER = """
@@ -55,10 +57,7 @@ class Machine:
         self.host.run("ip", "link", "set", self.port, "up")
 
     def run(self, *argv, check=True, timeout=30):
-        done = subprocess.run(["ip", "netns", "exec", self.ns, *map(str, argv)], capture_output=True, text=True, timeout=timeout)
-        if check and done.returncode:
-            raise AssertionError(f"{' '.join(map(str, argv))}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return netns.run(self.ns, *argv, check=check, timeout=timeout)
 
     def lease(self, *options):
         """What DHCP says, as a dict."""
