@@ -3,6 +3,7 @@
 #include "api/server.h"
 
 #include "guestd/guestd.h"
+#include "stord/volume.h"
 
 /* The order goes on to its end although who asked has gone. */
 struct waiting {
@@ -47,6 +48,15 @@ static void order(struct call *call, const char *snapshot, const char *action)
 void handle_snapshots(struct call *call)
 {
 	order(call, "", "list");
+}
+
+void handle_order_progress(struct call *call)
+{
+	struct stord_volume volume;
+	struct engine *engine = manager_engine(api_manager());
+	bool known = stord_volume_find(engine_generation(engine), call->args[0], &volume);
+	const char *progress = known ? stord_order_progress(volume.key) : NULL;
+	call_answer(call, 200, json_pack("{s:s*}", "progress", progress));
 }
 
 void handle_snapshot_order(struct call *call)

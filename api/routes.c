@@ -29,6 +29,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/guests/*/console", handle_guest_console, true},
 	{"POST", "/v1/guests/*/*", handle_guest_action, true},
 	{"GET", "/v1/volumes/*/snapshots", handle_snapshots, false},
+	{"GET", "/v1/volumes/*/order", handle_order_progress, false},
 	{"POST", "/v1/volumes/*/snapshots/*/*", handle_snapshot_order, true},
 	{"POST", "/v1/host/down", handle_host_down, true},
 	{"POST", "/v1/host/up", handle_host_up, true},

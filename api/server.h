@@ -90,7 +90,7 @@ struct manager *api_manager(void);
 /* Handlers, listed in routes.c. */
 handler_fn handle_apply, handle_delete, handle_diff, handle_confirm, handle_rollback;
 handler_fn handle_history, handle_objects, handle_resources, handle_status, handle_plugins, handle_leases, handle_luns,
-	handle_snapshots, handle_snapshot_order, handle_doctor, handle_import;
+	handle_snapshots, handle_order_progress, handle_snapshot_order, handle_doctor, handle_import;
 handler_fn handle_kinds, handle_events, handle_topology, handle_guest_action, handle_guest_console, handle_host_down,
 	handle_host_up, handle_volume_leases, handle_lease_break;
 

@@ -118,3 +118,14 @@ int change_order(struct cli *cli, const char *path, const char *what, enum outpu
 	json_decref(answer);
 	return status;
 }
+
+int change_long_order(struct cli *cli, const char *path, const struct progress_of *of, enum output output)
+{
+	const struct client_call call = {"POST", path};
+	bool draws = output == OUTPUT_TEXT && terminal_of(stderr).is_terminal;
+	json_t *answer = NULL;
+	int status = draws ? progress_order(cli, &call, of, &answer) : client_request(cli_client(cli), &call, &answer);
+	status = tell(cli, status, answer, of->what, output);
+	json_decref(answer);
+	return status;
+}

@@ -56,8 +56,9 @@ static int get_held(struct cli *cli, json_t **ret)
 	return CLI_DONE;
 }
 
-/* A table of what is at the paths; a column that begins with '@' is a time. */
-static void print_table(const json_t *leases, const char *const *headings, const char *const *paths, size_t n)
+/* A table of what is at the paths; a column that begins with '@' is a time, and without one says `timeless`. */
+static void print_table(const json_t *leases, const char *const *headings, const char *const *paths, size_t n,
+			const char *timeless)
 {
 	struct text_table *table = text_table_new(headings, n);
 	const json_t *lease;
@@ -66,7 +67,7 @@ static void print_table(const json_t *leases, const char *const *headings, const
 		for (size_t k = 0; k < n; k++) {
 			bool is_time = paths[k][0] == '@';
 			const char *text = json_text(lease, paths[k] + is_time);
-			cleanup_free char *at = !is_time ? NULL : text ? time_local(text) : xstrdup("never");
+			cleanup_free char *at = !is_time ? NULL : text ? time_local(text) : xstrdup(timeless);
 			text_table_cell(table, STYLE_PLAIN, at ? at : text);
 		}
 	}
@@ -82,11 +83,11 @@ static void print_leases(const json_t *addresses, const json_t *held)
 	static const char *const held_paths[] = {"pool", "volume", "guest", "host", "@since", "mode", "alive"};
 	size_t n_addresses = json_array_size(addresses), n_held = json_array_size(held);
 	if (n_addresses)
-		print_table(addresses, address_headings, address_paths, ARRAY_SIZE(address_paths));
+		print_table(addresses, address_headings, address_paths, ARRAY_SIZE(address_paths), "never");
 	if (n_addresses && n_held)
 		putchar('\n');
 	if (n_held)
-		print_table(held, held_headings, held_paths, ARRAY_SIZE(held_paths));
+		print_table(held, held_headings, held_paths, ARRAY_SIZE(held_paths), "-");
 	if (!n_addresses && !n_held)
 		fputs("there are no leases\n", stderr);
 }
@@ -139,10 +140,12 @@ static void warn(const json_t *held)
 	const json_t *lease;
 	size_t i;
 	json_array_foreach(held, i, lease) {
-		const char *since = json_text(lease, "since");
-		cleanup_free char *at = time_local(since ? since : "");
-		print_styled(stderr, STYLE_WARN, "Guest '%s' on host '%s' holds volume '%s' since %s.\n",
-			     json_text(lease, "guest"), json_text(lease, "host"), json_text(lease, "volume"), at);
+		const char *since = json_text(lease, "since"), *guest = json_text(lease, "guest");
+		cleanup_free char *at = since ? time_local(since) : NULL;
+		cleanup_free char *who = guest ? xprintf("Guest '%s'", guest) : xstrdup("A guest");
+		print_styled(stderr, STYLE_WARN, "%s on host '%s' holds volume '%s'%s%s.\n", who,
+			     json_text(lease, "host"), json_text(lease, "volume"), since ? " since " : "",
+			     since ? at : "");
 	}
 	fputs("Should it still run there, two guests will write to the volume, and what is on it is lost.\n"
 	      "Make sure that its host is off.\n",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drawing what becomes of objects while a request is under way: the request waits on a thread of its own, the objects
- * are asked for on another connection, and a line each is redrawn in place. What is done before anybody could read it
- * is not drawn. */
+/* Drawing how far a request is: it waits on a thread of its own, how it stands is asked for on another connection, and
+ * lines are redrawn in place. Of a change of manifests they tell of the objects, of an order to a volume of itself.
+ * What is done before anybody could read it is not drawn. */
 #include <pthread.h>
 #include <time.h>
 
@@ -12,9 +12,16 @@
 
 enum { FIRST_MS = 400, REDRAW_MS = 200, LINES_MAX = 12 };
 
+/* Draws an answer; returns how many lines. */
+struct request;
+typedef size_t draw_fn(const struct request *request, const json_t *answer, unsigned turn);
+
 struct request {
 	struct client *client;
 	const struct client_call *call;
+	const char *ask, *what; /* what tells how far it is, and what to call it */
+	draw_fn *draw;
+	uint64_t since_ms;
 	int status;
 	json_t *answer;
 	pthread_mutex_t lock;
@@ -60,12 +67,11 @@ static void draw_line(const struct terminal *terminal, const char *sign, enum st
 	fprintf(stderr, "%s%s%s %s\033[K\n", style_on(terminal, style), sign, style_off(terminal, style), visible);
 }
 
-/* "copying [########------------]  43 %" out of what Progressing says; NULL if it says nothing of how far it is. */
-static char *bar_of(const json_t *object)
+/* "copying [########------------]  43 %" out of "copying: 43 %"; NULL if it says nothing of how far it is. */
+static char *bar_of(const char *message)
 {
 	enum { CELLS = 20 };
 	char cells[CELLS + 1];
-	const char *message = json_text(object_condition(object, "Progressing"), "message");
 	const char *colon = message ? strrchr(message, ':') : NULL;
 	char *end = NULL;
 	unsigned long percent = colon ? strtoul(colon + 1, &end, 10) : 0;
@@ -77,9 +83,25 @@ static char *bar_of(const json_t *object)
 	return xprintf("%.*s [%s] %3lu %%", (int)(colon - message), message, cells, percent);
 }
 
-static size_t draw(const json_t *objects, unsigned turn)
+static const char *spin(unsigned turn)
 {
-	static const char *const spinner[] = {"|", "/", "-", "\\"};
+	static const char *const signs[] = {"|", "/", "-", "\\"};
+	return signs[turn % ARRAY_SIZE(signs)];
+}
+
+/* Where nothing tells how far it is, that it goes on is seen by the time that it has taken. */
+static size_t draw_order(const struct request *request, const json_t *answer, unsigned turn)
+{
+	struct terminal terminal = terminal_of(stderr);
+	cleanup_free char *bar = bar_of(json_text(answer, "progress"));
+	cleanup_free char *time = xprintf("%llu s", (unsigned long long)(now_ms() - request->since_ms) / 1000);
+	cleanup_free char *text = xprintf("%s  %s", request->what, bar ? bar : time);
+	draw_line(&terminal, spin(turn), STYLE_NOTE, text);
+	return 1;
+}
+
+static size_t draw_objects(const struct request *request, const json_t *objects, unsigned turn)
+{
 	struct terminal terminal = terminal_of(stderr);
 	size_t n = 0, n_ready = 0, i;
 	json_t *object;
@@ -87,49 +109,59 @@ static size_t draw(const json_t *objects, unsigned turn)
 		n_ready += object_is_ready(object);
 		if (object_is_ready(object) || n >= LINES_MAX)
 			continue;
-		cleanup_free char *label = object_label(object), *note = object_note(object), *bar = bar_of(object);
+		cleanup_free char *label = object_label(object), *note = object_note(object);
+		cleanup_free char *bar = bar_of(json_text(object_condition(object, "Progressing"), "message"));
 		cleanup_free char *text = xprintf("%s  %s", label, bar ? bar : note ? note : "");
 		draw_line(&terminal, "\u00b7", STYLE_WARN, text);
 		n++;
 	}
 	cleanup_free char *text = xprintf("%zu of %zu objects are Ready", n_ready, json_array_size(objects));
-	draw_line(&terminal, spinner[turn % ARRAY_SIZE(spinner)], STYLE_NOTE, text);
+	draw_line(&terminal, spin(turn), STYLE_NOTE, text);
 	return n + 1;
 }
 
 static void watch(struct cli *cli, struct request *request)
 {
 	struct client *client = client_new(client_socket(cli->socket));
-	const struct client_call ask = {"GET", "/v1/objects", .timeout_ms = 2000};
+	const struct client_call ask = {"GET", request->ask, .timeout_ms = 2000};
 	size_t n_lines = 0;
 	for (unsigned turn = 0; !wait_done(request, turn ? REDRAW_MS : FIRST_MS); turn++) {
-		json_t *objects = NULL;
-		if (client_request(client, &ask, &objects) == 200) {
+		json_t *answer = NULL;
+		if (client_request(client, &ask, &answer) == 200) {
 			if (n_lines)
 				fprintf(stderr, "\033[%zuA\033[J", n_lines);
-			n_lines = draw(objects, turn);
+			n_lines = request->draw(request, answer, turn);
 			fflush(stderr);
 		}
-		json_decref(objects);
+		json_decref(answer);
 	}
 	if (n_lines)
 		fprintf(stderr, "\033[%zuA\033[J", n_lines);
 	client_free(client);
 }
 
+static int draw_while(struct cli *cli, struct request *request, json_t **ret)
+{
+	pthread_t thread;
+	request->client = cli_client(cli);
+	request->since_ms = now_ms();
+	pthread_mutex_init(&request->lock, NULL);
+	pthread_cond_init(&request->changed, NULL);
+	if (pthread_create(&thread, NULL, run, request) != 0)
+		return client_request(request->client, request->call, ret);
+	watch(cli, request);
+	pthread_join(thread, NULL);
+	*ret = request->answer;
+	return request->status;
+}
+
 int progress_request(struct cli *cli, const struct client_call *call, json_t **ret)
 {
-	struct request request = {
-		.client = cli_client(cli),
-		.call = call,
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.changed = PTHREAD_COND_INITIALIZER,
-	};
-	pthread_t thread;
-	if (pthread_create(&thread, NULL, run, &request) != 0)
-		return client_request(request.client, call, ret);
-	watch(cli, &request);
-	pthread_join(thread, NULL);
-	*ret = request.answer;
-	return request.status;
+	return draw_while(cli, &(struct request){.call = call, .ask = "/v1/objects", .draw = draw_objects}, ret);
+}
+
+int progress_order(struct cli *cli, const struct client_call *call, const struct progress_of *of, json_t **ret)
+{
+	return draw_while(cli, &(struct request){.call = call, .ask = of->path, .what = of->what, .draw = draw_order},
+			  ret);
 }

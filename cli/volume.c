@@ -68,7 +68,8 @@ static int run(struct cli *cli, const void *opaque)
 	cleanup_free char *path =
 		xprintf("/v1/volumes/%s/snapshots/%s/%s%s", volume, name, verb, options->yes ? "?sure=1" : "");
 	cleanup_free char *what = xprintf("volume/%s: %s", cli->args[1], action);
-	return change_order(cli, path, what, options->output);
+	cleanup_free char *progress = xprintf("/v1/volumes/%s/order", volume);
+	return change_long_order(cli, path, &(struct progress_of){progress, what}, options->output);
 }
 
 const struct verb verb_volume_snapshot = {

@@ -39,6 +39,7 @@ struct lane_async {
 	struct queue *queues;
 	struct job *jobs;
 	struct job *finished, **finished_tail; /* returned by their verbs, not delivered yet */
+	sd_event_source *later; /* pumps on the loop's next turn */
 	bool pumping, again, closed;
 	unsigned refs; /* one for the lane's owner, one a job, one for who is working on it */
 };
@@ -312,6 +313,21 @@ static void pump(struct lane_async *async)
 	lane_drop(async);
 }
 
+static int on_later(sd_event_source *source, void *ctx)
+{
+	struct lane_async *async = ctx;
+	async->later = sd_event_source_disable_unref(async->later);
+	pump(async);
+	return 0;
+}
+
+/* Where many are called off in a row, those that wait are not to be started before their turn comes. */
+static void pump_later(struct lane_async *async)
+{
+	if (!async->later && sd_event_add_defer(env.loop, &async->later, on_later, async) < 0)
+		abort(); /* out of memory */
+}
+
 static void async_submit(struct lane *lane, struct op *client)
 {
 	struct lane_async *async = container_of(lane, struct lane_async, lane);
@@ -383,10 +399,8 @@ static void async_cancel(struct lane *lane, struct op *client)
 	/* What cannot be stopped is waited for: the host is still being changed. */
 	if (!verbs_of(&job->op)->cancel)
 		return;
-	lane_hold(async);
+	pump_later(async);
 	answer_early(job, ECANCELED, why);
-	pump(async);
-	lane_drop(async);
 }
 
 /* Gives back all that is with the lane. Verbs that still run keep their copies, and those the memory of the lane. */
@@ -395,6 +409,7 @@ static void async_free(struct lane *lane)
 	struct lane_async *async = container_of(lane, struct lane_async, lane);
 	lane_hold(async);
 	async->closed = true;
+	async->later = sd_event_source_disable_unref(async->later);
 	while (async->jobs) {
 		struct job *job = async->jobs;
 		struct op *client = take_ptr(job->client);

@@ -131,12 +131,63 @@ static json_t *conditions_json(const struct status *s)
 	return list;
 }
 
-static bool owns(const struct resource_view *view, const struct object *object)
+/* What an answer about objects is made of; gathered once for all of them. */
+struct owned {
+	const struct object *owner;
+	size_t i; /* of engine_view() */
+};
+struct asking {
+	struct manager *m;
+	const struct kind *kind; /* objects of it, or NULL: of all; */
+	const char *name;        /* the one of that name, or NULL: all */
+	struct arena *arena;
+	struct owned *owned; /* their resources, sorted by owner and in the engine's order */
+	size_t n_owned, cap_owned;
+	struct override_row *overrides;
+	size_t n_overrides;
+};
+
+static bool is_asked_for(const struct asking *a, const struct object *object)
 {
-	for (size_t i = 0; view->want && i < view->want->n_owners; i++)
-		if (view->want->owners[i] == object)
-			return true;
-	return false;
+	return (!a->kind || object->kind == a->kind) && (!a->name || streq(object->name, a->name));
+}
+
+static int by_owner(const void *a, const void *b)
+{
+	const struct owned *x = a, *y = b;
+	if (x->owner != y->owner)
+		return (x->owner > y->owner) - (x->owner < y->owner);
+	return (x->i > y->i) - (x->i < y->i);
+}
+
+static void gather(struct asking *a)
+{
+	struct resource_view view;
+	for (size_t i = 0; engine_view(a->m->engine, i, &view); i++)
+		for (size_t k = 0; view.want && k < view.want->n_owners; k++) {
+			if (!is_asked_for(a, view.want->owners[k]))
+				continue;
+			arena_grow(a->arena, a->owned, a->n_owned, a->cap_owned);
+			a->owned[a->n_owned++] = (struct owned){view.want->owners[k], i};
+		}
+	if (a->n_owned)
+		qsort(a->owned, a->n_owned, sizeof(*a->owned), by_owner);
+	if (store_get_overrides(a->m->store, a->arena, &a->overrides, &a->n_overrides, NULL) < 0)
+		a->n_overrides = 0;
+}
+
+/* The first of an object's; the others follow. NULL: it has none. */
+static const struct owned *first_owned(const struct asking *a, const struct object *object)
+{
+	size_t low = 0, high = a->n_owned;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (a->owned[middle].owner < object)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < a->n_owned && a->owned[low].owner == object ? &a->owned[low] : NULL;
 }
 
 /* The STATUS rows that were observed. */
@@ -168,77 +219,82 @@ static json_t *resource_short(const struct resource_view *view)
 	return r;
 }
 
+/* Under the name of its class; where the object has several of it, those after the first under their own ids. */
 static void add_details(json_t *details, const struct resource_view *view)
 {
 	json_t *rows = details_of(view);
-	if (json_object_size(rows) && !json_object_get(details, view->class->name))
-		json_object_set(details, view->class->name, rows);
+	cleanup_free char *id = xprintf("%s/%s", view->class->name, view->key);
+	bool first = !json_object_get(details, view->class->name);
+	if (json_object_size(rows))
+		json_object_set(details, first ? view->class->name : id, rows);
 	json_decref(rows);
 }
 
-static void add_override(struct manager *m, json_t *status, const char *id)
+static void add_override(const struct asking *a, json_t *status, const char *id)
 {
-	cleanup_arena struct arena *arena = arena_new();
-	struct override_row *rows = NULL;
-	size_t n = 0;
-	if (store_get_overrides(m->store, arena, &rows, &n, NULL) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (streq(rows[i].object, id))
+	for (size_t i = 0; i < a->n_overrides; i++)
+		if (streq(a->overrides[i].object, id))
 			json_object_set_new(status, "override",
-					    json_pack("{s:s, s:o, s:o}", "text", rows[i].text, "who",
-						      text_json(rows[i].who), "when", time_json(rows[i].when_ms)));
+					    json_pack("{s:s, s:o, s:o}", "text", a->overrides[i].text, "who",
+						      text_json(a->overrides[i].who), "when",
+						      time_json(a->overrides[i].when_ms)));
 }
 
-static json_t *status_json(struct manager *m, const struct object *object, bool whole)
+static void add_owned(const struct asking *a, const struct object *object, json_t *details, json_t *resources)
+{
+	struct resource_view view;
+	const struct owned *end = a->owned + a->n_owned;
+	for (const struct owned *at = first_owned(a, object); at && at < end && at->owner == object; at++) {
+		engine_view(a->m->engine, at->i, &view);
+		add_details(details, &view);
+		if (a->name)
+			json_array_append_new(resources, resource_short(&view));
+	}
+}
+
+static json_t *status_json(const struct asking *a, const struct object *object)
 {
 	cleanup_free char *id = object_id(object);
-	const struct status *s = status_of(m, object);
+	const struct status *s = status_of(a->m, object);
 	json_t *status = json_pack("{s:I}", "observedGeneration", (json_int_t)object->generation);
 	if (s) {
 		json_object_set_new(status, "conditions", conditions_json(s));
 		json_object_set_new(status, "repairs", json_integer(s->n_repairs));
 	}
 	json_t *details = json_object(), *resources = json_array();
-	struct resource_view view;
-	for (size_t i = 0; engine_view(m->engine, i, &view); i++) {
-		if (!owns(&view, object))
-			continue;
-		add_details(details, &view);
-		if (whole)
-			json_array_append_new(resources, resource_short(&view));
-	}
+	add_owned(a, object, details, resources);
 	if (json_object_size(details))
 		json_object_set(status, "details", details);
-	if (whole)
+	if (a->name)
 		json_object_set(status, "resources", resources);
 	json_decref(details);
 	json_decref(resources);
-	add_override(m, status, id);
+	add_override(a, status, id);
 	return status;
 }
 
-static json_t *object_json(struct manager *m, const struct object *object, bool whole)
+static json_t *object_json(const struct asking *a, const struct object *object)
 {
 	json_t *doc = object_to_json(object, 0);
 	json_t *metadata = json_object_get(doc, "metadata");
 	json_object_set_new(metadata, "set", json_string(object->set));
 	json_object_set_new(metadata, "generation", json_integer((json_int_t)object->generation));
-	json_object_set_new(doc, "status", status_json(m, object, whole));
+	json_object_set_new(doc, "status", status_json(a, object));
 	return doc;
 }
 
 json_t *manager_objects(struct manager *m, const struct kind *kind, const char *name)
 {
 	const struct generation *gen = engine_generation(m->engine);
+	cleanup_arena struct arena *arena = arena_new();
+	struct asking asking = {.m = m, .kind = kind, .name = name, .arena = arena};
 	if (m->statuses_stale)
 		statuses_refresh(m);
+	gather(&asking);
 	json_t *list = json_array();
-	for (size_t i = 0; i < gen->n_objects; i++) {
-		const struct object *o = gen->objects[i];
-		if ((!kind || o->kind == kind) && (!name || streq(o->name, name)))
-			json_array_append_new(list, object_json(m, o, name != NULL));
-	}
+	for (size_t i = 0; i < gen->n_objects; i++)
+		if (is_asked_for(&asking, gen->objects[i]))
+			json_array_append_new(list, object_json(&asking, gen->objects[i]));
 	return list;
 }
 

@@ -200,6 +200,8 @@ static int open_pool(const struct ceph_spec *spec, struct ceph_pool *pool)
 			 spec->pool, spec->pool, spec->pool);
 		return 0;
 	}
+	if (r >= 0) /* otherwise what is written to a full cluster waits until there is room */
+		ceph.rados_set_pool_full_try(pool->io);
 	if (r >= 0 && spec->namespace && (r = ceph.rbd_namespace_exists(pool->io, spec->namespace, &exists)) >= 0)
 		ceph.rados_ioctx_set_namespace(pool->io, spec->namespace);
 	if (!exists)

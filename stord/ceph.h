@@ -38,6 +38,7 @@ bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 	X(rados_buffer_free)                  \
 	X(rados_ioctx_create)                 \
 	X(rados_ioctx_set_namespace)          \
+	X(rados_set_pool_full_try)            \
 	X(rados_stat)                         \
 	X(rados_lock_exclusive)               \
 	X(rados_lock_shared)                  \
@@ -74,7 +75,7 @@ bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 	X(rbd_snap_list)                      \
 	X(rbd_snap_create)                    \
 	X(rbd_snap_remove)                    \
-	X(rbd_snap_rollback)                  \
+	X(rbd_snap_rollback_with_progress)    \
 	X(rbd_snap_exists)                    \
 	X(rbd_snap_set)                       \
 	X(rbd_snap_is_protected)              \
@@ -99,7 +100,7 @@ struct ceph_pool {
 	rados_t cluster;
 	rados_ioctx_t io;
 	char missing[256]; /* what the cluster does not have, as a sentence: `io` is not set; empty: it is there */
-	uint64_t identity;  /* of the cluster */
+	uint64_t identity; /* of the cluster */
 };
 /* Connects as the user with the key. The child ends by itself, with a sentence, when that and what follows take longer
  * than a number of seconds; 0: it may take as long as it takes, and single requests give up after half a minute. */

@@ -157,10 +157,11 @@ int iscsi_logout(const struct session_state *state, const struct iscsi_seen *see
 	const char *portal = portal_text(&seen->portal, arena);
 	const char *argv[] = {"iscsiadm", "-m", "session", "-r", id, "--logout", NULL};
 	iscsi_user_of(seen, user);
-	if (user[0])
-		return say(EBUSY, "no logout at portal %s of target %s, since disk %s; end that first", portal,
+	int code = user[0] ? EBUSY : iscsi_flush_maps(seen, user);
+	if (code)
+		return say(code, "no logout at portal %s of target %s, since disk %s; end that first", portal,
 			   seen->target, user);
-	int status = run_program(argv, NULL, &errs), code;
+	int status = run_program(argv, NULL, &errs);
 	if (status != 0 && status != STATUS_NOTHING) {
 		code = say_general(status, portal);
 		return code ? code : say(EIO, "no logout at portal %s: %s", portal, reason_of(errs));

@@ -10,6 +10,7 @@
 
 #include "core/env.h"
 #include "stord/iscsi.h"
+#include "stord/multipath.h"
 
 static bool read_attribute(unsigned id, const char *name, char *ret, size_t size)
 {
@@ -193,6 +194,31 @@ static bool is_used(const struct scsi_disk *disk, char ret[static IMAGE_TEXT_MAX
 		return false;
 	snprintf(ret, IMAGE_TEXT_MAX, "%s is in use", disk->name);
 	return true;
+}
+
+/* The map that the disk is the last path of, into ret; false if there is none. */
+static bool last_path_of(const struct scsi_disk *disk, const char *session, struct scsi_disk *ret)
+{
+	return disk->holder[0] && scsi_disk("/sys", disk->holder, ret) && ret->map[0] &&
+	       !has_other_path(ret->name, session);
+}
+
+int iscsi_flush_maps(const struct iscsi_seen *seen, char ret[static IMAGE_TEXT_MAX])
+{
+	cleanup_free struct scsi_disk *disks = NULL;
+	cleanup_free char *session = xprintf("session%u", seen->id);
+	size_t n = 0;
+	int code = 0;
+	scsi_disks("/sys", &disks, &n); /* without sysfs there are none */
+	for (size_t i = 0; !code && i < n; i++) {
+		struct scsi_disk map;
+		if (!streq(disks[i].session, session) || !last_path_of(&disks[i], session, &map))
+			continue;
+		code = map_flush(map.map);
+		snprintf(ret, IMAGE_TEXT_MAX, "%s is the last path of the map '%s', which does not go: %s",
+			 disks[i].name, map.map, code == EBUSY ? "it is in use" : multipathd_fault_text(code));
+	}
+	return code;
 }
 
 void iscsi_user_of(const struct iscsi_seen *seen, char ret[static IMAGE_TEXT_MAX])

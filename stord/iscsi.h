@@ -67,6 +67,9 @@ bool iscsi_is_ours(const struct iscsi_seen *seen);
 bool iscsi_is_alive(const struct iscsi_seen *seen);
 /* What somebody does with a disk that only this session leads to, "disk sdb is mounted at /mnt"; empty: nothing. */
 void iscsi_user_of(const struct iscsi_seen *seen, char ret[static IMAGE_TEXT_MAX]);
+/* Takes away the maps that only this session has a path of, so that nothing waits in them for paths that do not come
+ * back. 0, or an errno, and in ret what is in the way, "disk sdb is ...". */
+int iscsi_flush_maps(const struct iscsi_seen *seen, char ret[static IMAGE_TEXT_MAX]);
 /* How many sessions of a target work; by sysfs alone, as it is asked every few seconds. */
 unsigned iscsi_count_alive(const char *target, bool ours);
 /* The state of session ID as sysfs has it now, without waiting for anything; false if there is no such session. */

@@ -104,10 +104,11 @@ static struct lease_call call_for(const char *pool, const struct target *target)
 static json_t *holder_json(const struct lease_call *call, const struct lease_holder *holder)
 {
 	char since[32];
-	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "pool", call->pool, "volume", call->volume, "host",
-			 json_host_text(holder->host), "guest", json_host_text(holder->guest), "since",
-			 lease_time_text(holder->since_ms, since), "mode", lease_modes[holder->mode], "alive",
-			 lease_lives[holder->life], "instance", holder->instance);
+	json_t *guest = streq(holder->guest, "?") ? json_null() : json_host_text(holder->guest);
+	return json_pack("{s:s, s:s, s:o, s:o, s:s?, s:s, s:s, s:s}", "pool", call->pool, "volume", call->volume,
+			 "host", json_host_text(holder->host), "guest", guest, "since",
+			 holder->since_ms ? lease_time_text(holder->since_ms, since) : NULL, "mode",
+			 lease_modes[holder->mode], "alive", lease_lives[holder->life], "instance", holder->instance);
 }
 
 /* In a child: a line of JSON for each holder. */
@@ -248,8 +249,9 @@ static void on_broken(void *ctx, const struct child_result *result)
 	if (broken)
 		read_lines(result, broken);
 	json_array_foreach(broken, i, one) {
-		event_text("LeaseBroken", object, true, "the lease of guest '%s' on host '%s' was broken by %s",
-			   json_string_value(json_object_get(one, "guest")),
+		const char *guest = json_string_value(json_object_get(one, "guest"));
+		cleanup_free char *whose = guest ? xprintf("guest '%s'", guest) : xstrdup("a guest");
+		event_text("LeaseBroken", object, true, "the lease of %s on host '%s' was broken by %s", whose,
 			   json_string_value(json_object_get(one, "host")), breaking->who);
 	}
 	if (broken)

@@ -10,6 +10,7 @@
 /* Called once, later; owns the answer from then on:
  *
  *     {"leases": [{"pool", "volume", "host", "guest", "since", "mode", "alive": "yes|no|unknown", "instance"}],
+ *      (guest and since are null where the storage does not know them)
  *      "problems": [{"pool", "message"}]}
  */
 typedef void lease_list_fn(void *ctx, json_t *answer);

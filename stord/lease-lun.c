@@ -23,10 +23,13 @@ enum {
 	RESERVE_IN = 0x5e,
 	READ_KEYS = 0,
 	READ_RESERVATION = 1,
+	READ_FULL_STATUS = 3,
 	ANSWER_MAX = 8192,
 	TIMEOUT_MS = 5000,
 	TRIES = 5,
 	HEADER = 8,
+	DESCRIPTOR = 24,    /* of READ_FULL_STATUS, before the name of the initiator */
+	ISCSI_PROTOCOL = 5, /* of that name */
 	CHECK_CONDITION = 2,
 	ILLEGAL_REQUEST = 5,
 	UNIT_ATTENTION = 6,
@@ -187,6 +190,28 @@ static int open_leased(const struct lease_call *call, struct leased *l)
 	return read_reserved(l);
 }
 
+/* "iqn.1993-08.org.debian:01:host2" in the name of an initiator, perhaps with its session; empty if it is another. */
+static void initiator_of(const uint8_t *id, size_t size, char ret[static LEASE_TEXT_MAX])
+{
+	const char *name = (const char *)id + 4;
+	bool whole = size > 4 && (id[0] & 0xf) == ISCSI_PROTOCOL && memchr(name, '\0', size - 4);
+	snprintf(ret, LEASE_TEXT_MAX, "%.*s", whole ? (int)strcspn(name, ",") : 0, whole ? name : "");
+}
+
+/* Who has registered a key, as far as the disk tells. */
+static void find_initiator(const uint8_t *answer, uint64_t key, char ret[static LEASE_TEXT_MAX])
+{
+	size_t end = HEADER + number_at(answer + 4, 4);
+	ret[0] = '\0';
+	for (size_t at = HEADER; !ret[0] && at + DESCRIPTOR <= end && at + DESCRIPTOR <= ANSWER_MAX;) {
+		const uint8_t *descriptor = answer + at;
+		size_t size = number_at(descriptor + 20, 4);
+		at += DESCRIPTOR + size;
+		if (number_at(descriptor, 8) == key && at <= ANSWER_MAX)
+			initiator_of(descriptor + DESCRIPTOR, size, ret);
+	}
+}
+
 /* ---- the guests of this host ---- */
 
 static char *local_path(const struct lease_call *call, const char *guest)
@@ -235,8 +260,20 @@ static void add_locals(const struct lease_call *call, enum lease_mode mode, stru
 
 /* ---- verbs ---- */
 
+/* All that is known of another host are its key and, of iSCSI, the name that it logged in with. */
+static void add_other(const struct leased *l, uint64_t key, const uint8_t *names, struct lease_seen *ret)
+{
+	struct lease_holder *holder = &ret->holders[ret->n++];
+	*holder = (struct lease_holder){.mode = mode_of(&l->reserved), .guest = "?"};
+	snprintf(holder->instance, sizeof(holder->instance), "%016llx", (unsigned long long)key);
+	find_initiator(names, key, holder->host);
+	if (!holder->host[0])
+		snprintf(holder->host, sizeof(holder->host), "key %016llx", (unsigned long long)key);
+}
+
 static void describe(const struct leased *l, struct lease_seen *ret)
 {
+	uint8_t *names = xcalloc(ANSWER_MAX, 1);
 	*ret = (struct lease_seen){0};
 	if (l->unable)
 		snprintf(ret->note, sizeof(ret->note),
@@ -244,15 +281,13 @@ static void describe(const struct leased *l, struct lease_seen *ret)
 	/* A registration without a reservation keeps nobody off. */
 	if (l->unable || (has_key(&l->reserved, l->own) && l->reserved.type))
 		add_locals(l->call, l->unable ? l->call->self.mode : mode_of(&l->reserved), ret);
-	for (size_t i = 0; i < l->reserved.n && ret->n < LEASE_HOLDERS_MAX; i++) {
-		if (l->reserved.keys[i] == l->own)
-			continue;
-		struct lease_holder *holder = &ret->holders[ret->n++];
-		*holder = (struct lease_holder){.mode = mode_of(&l->reserved), .guest = "?"};
-		snprintf(holder->instance, sizeof(holder->instance), "%016llx",
-			 (unsigned long long)l->reserved.keys[i]);
-		snprintf(holder->host, sizeof(holder->host), "key %016llx", (unsigned long long)l->reserved.keys[i]);
-	}
+	bool alone = l->reserved.n <= (has_key(&l->reserved, l->own) ? 1 : 0);
+	if (!alone && ask(l->fd, READ_FULL_STATUS, names) != 0) /* not every disk can */
+		memset(names, 0, ANSWER_MAX);
+	for (size_t i = 0; i < l->reserved.n && ret->n < LEASE_HOLDERS_MAX; i++)
+		if (l->reserved.keys[i] != l->own)
+			add_other(l, l->reserved.keys[i], names, ret);
+	free(names);
 }
 
 static int lun_look(const struct lease_call *call, struct lease_seen *ret)
@@ -264,7 +299,7 @@ static int lun_look(const struct lease_call *call, struct lease_seen *ret)
 		return 0;
 	if (!code)
 		describe(&l, ret);
-	return code;
+	return code == EIO ? ETIMEDOUT : code; /* no path works: nothing is known, and nothing has changed */
 }
 
 static int refuse_others(const struct leased *l)

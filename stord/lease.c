@@ -214,6 +214,16 @@ static void see_silent(struct op *op, const char *silence)
 	op_complete(op);
 }
 
+static void gave_up(struct task *task, const char *said)
+{
+	see_silent(task->op, said);
+}
+
+static void late(struct task *task)
+{
+	see_silent(task->op, "its storage does not answer; who else has the volume is seen once it does");
+}
+
 static void start(struct op *op, lease_verb_fn *verb)
 {
 	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
@@ -223,7 +233,7 @@ static void start(struct op *op, lease_verb_fn *verb)
 	}
 	struct lease_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct lease_work){.op = op, .verb = verb};
-	task_start((struct task){.op = op, .input = work, .finish = finish}, do_verb,
+	task_start((struct task){.op = op, .input = work, .finish = finish, .late = late, .gave_up = gave_up}, do_verb,
 		   op->verb == OP_OBSERVE ? LOOK_MS : CHANGE_MS);
 }
 

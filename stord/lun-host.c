@@ -27,10 +27,10 @@ bool lun_record_read(const char *name, struct lun_record *ret)
 	json_t *json = json_load_file(path, 0, NULL);
 	const char *wwid = NULL, *paths = "", *use = "either";
 	json_int_t size = 0;
-	int map = 0;
-	bool read = json_unpack(json, "{s:s, s?I, s?s, s?b, s?s}", "wwid", &wwid, "size", &size, "use", &use, "map",
-				&map, "paths", &paths) == 0;
-	*ret = (struct lun_record){.size = size > 0 ? (uint64_t)size : 0, .map = map};
+	int map = 0, made = 0;
+	bool read = json_unpack(json, "{s:s, s?I, s?s, s?b, s?b, s?s}", "wwid", &wwid, "size", &size, "use", &use,
+				"map", &map, "made", &made, "paths", &paths) == 0;
+	*ret = (struct lun_record){.size = size > 0 ? (uint64_t)size : 0, .map = map, .made = made};
 	if (read) {
 		snprintf(ret->name, sizeof(ret->name), "%s", name);
 		snprintf(ret->wwid, sizeof(ret->wwid), "%s", wwid);
@@ -86,8 +86,9 @@ void lun_host_done(struct lun_host *host)
 static int write_file(const struct lun_record *record)
 {
 	cleanup_free char *path = record_path(record->name), *dir = xprintf("%s/luns", env.state_dir);
-	json_t *json = json_pack("{s:s, s:I, s:s, s:b, s:s}", "wwid", record->wwid, "size", (json_int_t)record->size,
-				 "use", lun_uses[record->use], "map", (int)record->map, "paths", record->paths);
+	json_t *json = json_pack("{s:s, s:I, s:s, s:b, s:b, s:s}", "wwid", record->wwid, "size",
+				 (json_int_t)record->size, "use", lun_uses[record->use], "map", (int)record->map,
+				 "made", (int)record->made, "paths", record->paths);
 	cleanup_free char *text = json_dumps(json, JSON_INDENT(2));
 	json_decref(json);
 	int r = text ? mkdir_all(dir, 0700) : -ENOMEM;

@@ -175,6 +175,7 @@ static const struct scsi_disk *choose(const struct lun_host *host, const struct 
 		return NULL;
 	}
 	if (use == LUN_MAP) {
+		seen->unmapped = true;
 		refuse(seen, ENODEV, "multipathd has made no map of the disk with WWID %s (%s); %s", wwid,
 		       found->disks[0]->name,
 		       host->maps.fault ? multipathd_fault_text(host->maps.fault)

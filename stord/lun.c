@@ -115,11 +115,31 @@ static void tell(const struct lun_host *host, const struct round *round, struct 
 			fail(&seen[i], EIO, text);
 }
 
+/* What one gives up another may take. */
+static void give_up(struct lun_host *host, const struct round *round)
+{
+	for (size_t i = 0; i < round->n; i++) {
+		const struct op *op = round->ops[i];
+		const struct lun_record *record = op->verb == OP_REMOVE ? lun_record_find(host, op->key) : NULL;
+		if (record)
+			lun_map_unmake(host, record);
+		if (record)
+			lun_record_drop(host, op->key);
+	}
+}
+
+/* Once multipathd knows the names. A name that another has taken gets no map either. */
+static void make_maps(struct lun_host *host, const struct round *round, struct lun_seen *seen)
+{
+	uint64_t until = now_ms() + LINK_MS;
+	for (size_t i = 0; i < round->n; i++)
+		if (seen[i].code == ENODEV && seen[i].unmapped && lun_map_make(host, round->ops[i]->key, until))
+			lun_judge(host, round->ops[i]->key, round->ops[i]->want, &seen[i]);
+}
+
 static void change(struct lun_host *host, const struct round *round, struct lun_seen *seen)
 {
-	for (size_t i = 0; i < round->n; i++) /* first: what one gives up another may take */
-		if (round->ops[i]->verb == OP_REMOVE)
-			lun_record_drop(host, round->ops[i]->key);
+	give_up(host, round);
 	for (size_t i = 0; i < round->n; i++)
 		if (round->ops[i]->verb == OP_CREATE || round->ops[i]->verb == OP_UPDATE)
 			prepare(host, round->ops[i], &seen[i]);
@@ -134,6 +154,7 @@ static void change(struct lun_host *host, const struct round *round, struct lun_
 			lun_ask_udev(op->key, seen[i].device);
 	}
 	tell(host, round, seen, lun_tell_multipathd);
+	make_maps(host, round, seen);
 	for (size_t i = 0; i < round->n; i++)
 		if (round->ops[i]->verb == OP_REMOVE && !seen[i].code && lun_record_remove(round->ops[i]->key) != 0)
 			fail(&seen[i], EIO, "what is known of it cannot be removed from the state directory");

@@ -63,6 +63,7 @@ struct lun_record {
 	uint64_t size; /* bytes when it was seen last; 0: never seen */
 	int use;
 	bool map;                  /* a map of it was seen, or is wanted */
+	bool made;                 /* multipathd would not have made it by itself */
 	char paths[LUN_PATHS_MAX]; /* its paths when it had most of them, a space between two */
 };
 /* All that there is to judge by. */
@@ -81,6 +82,7 @@ struct lun_seen {
 	char device[32];          /* kernel's name of what the link is to point at; empty: it is not there */
 	uint64_t size, incarnation;
 	bool map;
+	bool unmapped; /* its map is wanted, and there are only its paths */
 	bool grown;
 	int use;     /* as recorded */
 	bool known;  /* it is recorded */
@@ -105,6 +107,12 @@ char *lun_udev_rules(const struct lun_record *records, size_t n);
 char *lun_multipath_rules(const struct lun_record *records, size_t n, const char *others, const char *key);
 /* Can it stand in such files as it is? */
 bool lun_wwid_is_plain(const char *wwid);
+
+/* lun-map.c: blocking. Has multipathd make the map that a Lun wants, whatever it is configured to do by itself; it is
+ * given until until_ms to appear. False if it did not. */
+bool lun_map_make(struct lun_host *host, const char *name, uint64_t until_ms);
+/* The Lun of this record goes: so does what was made for it. */
+void lun_map_unmake(const struct lun_host *host, const struct lun_record *record);
 
 /* lun-host.c: blocking. */
 void lun_host_read(struct lun_host *ret);

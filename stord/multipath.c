@@ -12,6 +12,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#include "stord/image.h"
+
 enum { ANSWER_MS = 1500, ANSWER_MAX = 64 << 20, STATUS_MAX = 64 << 10 };
 
 static const char socket_name[] = "/org/kernel/linux/storage/multipathd";
@@ -66,6 +68,22 @@ int multipathd_ask(const char *command, char **ret)
 	if (!code)
 		*ret = take_ptr(answer);
 	return code;
+}
+
+/* multipath -f weft-data */
+static int flush_without_daemon(const char *map)
+{
+	const char *const argv[] = {"multipath", "-f", map, NULL};
+	return run_program(argv, NULL, NULL) == 0 ? 0 : EBUSY;
+}
+
+int map_flush(const char *map)
+{
+	cleanup_free char *command = xprintf("del map %s", map), *answer = NULL;
+	int fault = multipathd_ask(command, &answer);
+	if (fault == ECONNREFUSED)
+		return flush_without_daemon(map);
+	return fault ? fault : str_starts(answer, "ok") ? 0 : EBUSY;
 }
 
 const char *multipathd_fault_text(int fault)

@@ -32,6 +32,8 @@ void map_states_done(struct map_states *states);
 /* Sends multipathd a command and takes its answer (freed by the caller), in under two seconds. 0 or a positive errno.
  */
 int multipathd_ask(const char *command, char **ret);
+/* Takes a map away that nobody uses. 0, or a positive errno: EBUSY: it is used. */
+int map_flush(const char *map);
 /* What fault of multipathd means, as the rest of a sentence: "multipathd does not answer". */
 const char *multipathd_fault_text(int fault);
 

@@ -6,6 +6,8 @@
 
 #include <time.h>
 
+#include "stord/progress.h"
+
 static const char revert_key[] = "weft.revert";
 
 static bool is_shown(rbd_image_t image, const rbd_snap_info_t *snap)
@@ -147,6 +149,12 @@ bool rbd_is_half_reverted(rbd_image_t image, char problem[static IMAGE_TEXT_MAX]
 	return true;
 }
 
+static int tell_reverted(uint64_t done, uint64_t total, void *ctx)
+{
+	progress_say("going back", total ? 100.0 * (double)done / (double)total : 0);
+	return 0;
+}
+
 /* An interrupted one leaves a mixture, which is told by a note on the image, and the snapshot: done again it is whole.
  */
 static int snapshot_revert(const struct volume_call *call)
@@ -162,7 +170,7 @@ static int snapshot_revert(const struct volume_call *call)
 	if (r >= 0)
 		r = ceph.rbd_metadata_set(image, revert_key, call->snapshot);
 	if (r >= 0)
-		r = ceph.rbd_snap_rollback(image, call->snapshot);
+		r = ceph.rbd_snap_rollback_with_progress(image, call->snapshot, tell_reverted, NULL);
 	if (r >= 0)
 		r = ceph.rbd_metadata_remove(image, revert_key);
 	ceph.rbd_close(image);

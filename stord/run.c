@@ -32,11 +32,11 @@ static char *read_back(int fd)
 	return text;
 }
 
+/* In the parent's memory, as vfork() has it: nothing of that is changed. */
 static void be_program(const struct program *program, int out_fd, int errs_fd)
 {
 	if ((program->in_fd > 0 && dup2(program->in_fd, 0) < 0) || dup2(out_fd, 1) < 0 || dup2(errs_fd, 2) < 0)
 		_exit(127);
-	setenv("LC_ALL", "C", 1);
 	execvp(program->argv[0], (char *const *)program->argv);
 	dprintf(2, "%s cannot be executed: %s\n", program->argv[0], strerror(errno));
 	_exit(127);
@@ -62,7 +62,9 @@ int run_it(const struct program *program)
 			  errs_fd = memfd_create("weft-errors", MFD_CLOEXEC);
 	if (out_fd < 0 || errs_fd < 0)
 		return -errno;
-	pid_t parent = getpid(), pid = fork();
+	setenv("LC_ALL", "C", 1);
+	/* A copy of all of weftd for the moment until the program begins would be a tenth of what an image costs. */
+	pid_t parent = getpid(), pid = vfork();
 	if (pid < 0)
 		return -errno;
 	if (pid == 0) {

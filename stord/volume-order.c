@@ -210,6 +210,11 @@ void stord_volume_order(struct engine *engine, const struct stord_order *what, s
 		lane->ops->flush(lane);
 }
 
+const char *stord_order_progress(const char *key)
+{
+	return task_progress(&order_class, key);
+}
+
 static const char *clone_of(const struct generation *gen, const char *volume)
 {
 	for (size_t i = 0; i < gen->n_objects; i++) {

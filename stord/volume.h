@@ -87,6 +87,9 @@ struct stord_order {
 /* Called once, later: with the list of snapshots if that was asked for (borrowed), or an error. */
 typedef void stord_order_fn(void *ctx, const json_t *snapshots, const struct err *err);
 void stord_volume_order(struct engine *engine, const struct stord_order *order, stord_order_fn *done, void *ctx);
+/* How far the order is that is under way for a volume: "going back: 43 %", valid until the next call; NULL if there is
+ * none, or its storage does not tell. */
+const char *stord_order_progress(const char *key);
 
 /* Who has volumes open while guests run, and can change what nobody else may meanwhile. */
 typedef void stord_grown_fn(void *ctx, const struct err *err);

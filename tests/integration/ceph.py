@@ -140,6 +140,13 @@ class Cluster:
         self.run("ceph", "tell", "osd.0", "config", "set", "osd_debug_inject_dispatch_delay_probability", "1" if milliseconds else "0")
         self.run("ceph", "tell", "osd.0", "config", "set", "osd_debug_inject_dispatch_delay_duration", str(milliseconds / 1000))
 
+    def fill(self, full):
+        """What is there is taken for full, as it is when little is left of the disks; or no longer."""
+        ratios = {"nearfull": 0.001, "backfillfull": 0.0011, "full": 0.0012} if full else {"full": 0.95, "backfillfull": 0.9, "nearfull": 0.85}
+        for name, ratio in ratios.items():
+            self.run("ceph", "osd", f"set-{name}-ratio", str(ratio))
+        wait_until(lambda: any("full" in p["flags_names"].split(",") for p in self.json("ceph", "osd", "dump")["pools"]) == full, 60, "the OSD has seen that")
+
     def pause(self, name):
         """It keeps its connections and says nothing."""
         self.daemons[name].send_signal(signal.SIGSTOP)

@@ -137,6 +137,72 @@ def test_discovery(host, secret):
     assert iscsi_sessions() == before
 
 
+@pytest.fixture
+def portal6():
+    """A third portal of the target, on IPv6."""
+    np = TPG / "np" / "[2001:db8::60]:3260"
+    sh("ip addr add 2001:db8::60/64 dev servers0 nodad")
+    np.mkdir()
+    yield "[2001:db8::60]:3260"
+    sh("ip6tables -F INPUT")
+    np.rmdir()
+    sh("ip addr del 2001:db8::60/64 dev servers0")
+
+
+def test_portals_of_ipv6(host, secret, portal6):
+    """Beside one of IPv4; and the LUNs of every session are shown, not those of the first."""
+    host.apply(pool(f'portals: [192.0.2.60, "{portal6}"]') % secret, "--wait=90s")
+    wait_until(lambda: states() == ["LOGGED_IN"] * 2, 60)
+    assert f"{portal6},1 {TARGET}" in sh("iscsiadm -m session")
+    wait_until(lambda: {path.parent.name for path in records()} == {"192.0.2.60,3260,1", "2001:db8::60,3260,1"}, 30)
+    wait_until(lambda: sorted(int(lun.split()[0]) for lun in luns(host)) == [0, 0, 1, 1, 2, 2, 3, 3], 60, "each LUN by each portal")
+    before = iscsi_sessions()
+    host.restart()
+    host.wait_ready("pool", "san")
+    assert iscsi_sessions() == before and host.diff() == []
+    sh("ip6tables -I INPUT -d 2001:db8::60 -p tcp --dport 3260 -j DROP")
+    assert "192.0.2.60" not in said(host, portal6, type="Degraded") and host.ready("pool", "san")
+    sh("ip6tables -F INPUT")
+    wait_until(lambda: degraded(host) == "", 120, "it comes back")
+    host.delete_all()
+    wait_until(lambda: not ours() and not records(), 60)
+    host.apply(pool('discovery: "2001:db8::60"') % secret, "--wait=90s")
+    wait_until(lambda: len(ours()) == 3, 60, "all that it tells, of both kinds")
+    host.delete_all()
+    wait_until(lambda: not ours() and not records(), 90)
+
+
+@pytest.fixture
+def maps():
+    """multipathd makes a map of everything, and lets I/O wait for ever. A function that says which maps there are."""
+    conf = Path("/etc/multipath.conf")
+    conf.write_text('defaults {\n find_multipaths no\n no_path_retry queue\n polling_interval 2\n max_polling_interval 2\n}\n'
+                    'blacklist {\n devnode "^(vd|loop)"\n}\n')
+    sh("modprobe -a dm_multipath dm_round_robin; systemctl restart multipathd")
+    yield lambda: sorted(path.with_name("name").read_text().strip() for path in Path("/sys/block").glob("dm-*/dm/uuid") if path.read_text().startswith("mpath-"))
+    sh("multipath -F; systemctl stop multipathd.socket multipathd", check=False)
+    conf.unlink()
+
+
+def test_logout_with_maps(host, secret, maps, dropped):
+    """What is used keeps the last session that leads to it; what is not goes first, so that nothing waits for a path that will not come back."""
+    host.apply(pool() % secret, "--wait=90s")
+    wait_until(lambda: len(maps()) == 4 and len(ours()) == 2, 60, "a map a LUN")
+    with open(f"/dev/mapper/{maps()[0]}", "rb"):
+        host.weft("delete", "pool", "san", check=False)
+        wait_until(lambda: "is open in python3" in host.weft("get", "resources", "-o", "json", check=False).out + str(host.events()), 90)
+        assert len(ours()) == 1 and len(maps()) >= 1
+    wait_until(lambda: not ours() and not records(), 120, "it goes when nobody uses it")
+    assert maps() == []
+    host.apply(pool() % secret, "--wait=90s")
+    wait_until(lambda: len(maps()) == 4 and len(ours()) == 2, 60)
+    for portal in PORTALS:
+        dropped(portal)
+    said(host, "none of its portals answers", type="Degraded")
+    host.weft("delete", "pool", "san", check=False)
+    wait_until(lambda: not ours() and not records() and maps() == [], 180, "also while no path is there")
+
+
 def test_chap_both_ways_and_the_host_has_another_name(host, secret, target, tmp_path):
     (TPG / "auth/userid_mutual").write_text("san")
     (TPG / "auth/password_mutual").write_text(MUTUAL)

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 
@@ -11,7 +13,7 @@ import pytest
 from harness import wait_until
 from test_guest import add_image, boots
 from test_pools import loop  # noqa: F401
-from test_volumes import MIB, POOL, bytes_of, images, info, refusal, sh, volume
+from test_volumes import MIB, POOL, bytes_of, images, info, on_terminal, refusal, sh, volume
 
 pytestmark = pytest.mark.needs("qemu-img", "qemu-io", "qemu-system-x86_64", "as", "ld")
 GUEST = """---
@@ -105,6 +107,18 @@ def test_snapshots_without_a_guest(host, tmp_path):
     assert done.status == 1 and "'linked' is a linked clone of 'data'" in done.err
     host.weft("delete", "volume", "linked")
     (images(host) / "linked.qcow2").unlink()
+
+
+def test_an_order_that_takes_long_is_seen_to_go_on(make_host, tmp_path):
+    """qemu-img does not tell how far it is with a snapshot, so that the time is what moves."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow/qemu-img").write_text(f'#!/bin/sh\n[ "$1" = snapshot ] && sleep 3\nexec {shutil.which("qemu-img")} "$@"\n')
+    (tmp_path / "slow/qemu-img").chmod(0o755)
+    host = make_host(environment={**os.environ, "PATH": f"{tmp_path}/slow:{os.environ['PATH']}"})
+    host.apply(POOL + volume("data", "size: 8MiB"), "--wait=20s")
+    said = on_terminal(host, "volume", "snapshot", "create", "data", "one")
+    assert re.search(r"volume/data: create +[12] s", said), said
+    assert names(host) == ["one"]
 
 
 def test_snapshots_and_growth_under_a_running_guest(host):

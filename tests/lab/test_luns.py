@@ -141,14 +141,18 @@ class San:
         until(self, f"[ $(tr -dc . </run/weft/guests/{name}/console.log | wc -c) -gt {before + 1} ]", seconds)
 
 
+def tiny(san, directory):
+    """The guest of two sectors, as tiny.img in the share."""
+    subprocess.run(["as", SOURCE / "tests/data/tiny-guest.S", "-o", directory / "tiny.o"], check=True)
+    subprocess.run(["ld", "--oformat", "binary", "-Ttext", "0x7c00", directory / "tiny.o", "-o", directory / "tiny.img"], check=True)
+    os.truncate(directory / "tiny.img", 1024)
+    (san.host.share / "tiny.img").write_bytes((directory / "tiny.img").read_bytes())
+
+
 @pytest.fixture
 def san(restored, tmp_path):
-    host = restored("storage")
-    subprocess.run(["as", SOURCE / "tests/data/tiny-guest.S", "-o", tmp_path / "tiny.o"], check=True)
-    subprocess.run(["ld", "--oformat", "binary", "-Ttext", "0x7c00", tmp_path / "tiny.o", "-o", tmp_path / "tiny.img"], check=True)
-    os.truncate(tmp_path / "tiny.img", 1024)
-    (host.share / "tiny.img").write_bytes((tmp_path / "tiny.img").read_bytes())
-    san = San(host)
+    san = San(restored("storage"))
+    tiny(san, tmp_path)
     san.sh("sed -i '/^multipaths/,$d' /etc/multipath.conf; multipathd reconfigure")  # names of ours, not of the state's
     san.sh("mkdir -p /etc/target/pr")  # without it LIO does what reservations ask, and says that it failed
     san.sh("cp /etc/multipath.conf /tmp/multipath.conf.before; ls /etc/udev/rules.d /etc/multipath >/tmp/before")
@@ -304,6 +308,9 @@ def test_a_lun_is_reserved_for_its_guests_host(san):
         san.agent.run(f"for i in 1 2 3; do sg_persist --out --register-ignore --param-sark=0x777 /dev/{disk}; done; "
                       f"sg_persist --out --reserve --param-rk=0x777 --prout-type=5 /dev/{disk}")
         assert "Key=0x777" in san.sh(status)
+        (other,) = [lease for lease in json.loads(san.sh(f"{WEFT} lease list -o json")) if lease["instance"] == "0000000000000777"]
+        assert (other["host"], other["guest"], other["since"]) == ("iqn.1993-08.org.debian:01:other", None, None), "what is known, and nothing else"
+        assert "1970" not in san.sh(f"{WEFT} lease list")
         san.apply(guest("db", "data"))
         san.wait("db", "False", "reserved by another host (key 0000000000000777)", kind="guest")
         assert san.agent.run("pgrep -f [q]emu-system")[0] == 1

@@ -173,6 +173,27 @@ static void test_late_answer_after_the_deadline_is_thrown_away(void **state)
 	assert_int_equal(b.op.err.code, 0);
 }
 
+/* What waits is not started for the moment until it is called off as well. */
+static void test_many_are_called_off(void **state)
+{
+	struct lane *lane = *state;
+	struct client called_off[20] = {0}, last = {0};
+	for (size_t i = 0; i < ARRAY_SIZE(called_off); i++)
+		submit(lane, &called_off[i], &slow_class, OP_CREATE, "one");
+	submit(lane, &last, &slow_class, OP_CREATE, "one");
+	flush(lane);
+	for (size_t i = 0; i < ARRAY_SIZE(called_off); i++)
+		lane->ops->cancel(lane, &called_off[i].op);
+	assert_int_equal(n_held, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(called_off); i++)
+		assert_int_equal(called_off[i].op.err.code, ECANCELED);
+	assert_true(sd_event_run(env.loop, 0) >= 0);
+	assert_int_equal(n_held, 2);
+	op_complete(held[0]);
+	op_complete(held[1]);
+	assert_int_equal(last.n_done, 1);
+}
+
 static void test_cancel(void **state)
 {
 	struct lane *lane = *state;
@@ -277,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_after_the_other_in_a_slot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_results_go_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_answer_after_the_deadline_is_thrown_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_are_called_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_batches_do_not_overlap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers_from_within_do_not_pile_up, setup, teardown),
