@@ -28,9 +28,12 @@ def pool(fields="portals: [192.0.2.60, 198.51.100.60]", chap="chap: {user: host1
 
 
 @pytest.fixture(autouse=True)
-def leave_nothing():
+def leave_nothing(request):
     """A test that failed is not to be the failure of the next one."""
+    failed_before = request.session.testsfailed
     yield
+    if request.session.testsfailed == failed_before and not ours() and not list(Path("/etc/iscsi").rglob("weft-*")):
+        return  # the laws have looked
     quiet = time.monotonic()
     while time.monotonic() < quiet + 4:  # iscsid may still be at a login that was asked for
         for name in ours():
