@@ -30,7 +30,15 @@ def run(*argv, timeout=120, **options):
 def run_apart(*argv, **options):
     """In namespaces of its own: whatever ends it, nothing of it runs on and none of this machine's file systems stays mounted in its
     directory."""
-    return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *argv, **options)
+    try:
+        return run("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *argv, **options)
+    except LabError as error:
+        if "apt-get update" not in str(error):
+            raise
+        # What mmdebstrap says of a machine without a network does not say it.
+        hosts = sorted({str(word).split("//")[1].split("/")[0] for word in argv if str(word).startswith("deb ")})
+        raise LabError(f"Debian packages cannot be fetched from {', '.join(hosts)}, and what they are for is not in {CACHE} from before: "
+                       "is there a network?") from None
 
 
 def debian_sources(backports=False):
