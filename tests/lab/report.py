@@ -5,28 +5,54 @@ import json
 import os
 from pathlib import Path
 
+LONGEST_REASON = 300
+
 
 def write(**line):
     with open(os.environ["WEFT_REPORT"], "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
+def beside_another():
+    """In a worker of pytest-xdist: who has begun it hears of all tests, and says it."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def reason(report):
+    """Why a test was skipped, or where it failed and what was said there."""
+    if report.skipped:
+        return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = " / ".join(line.strip() for line in (crash.message if crash else str(report.longrepr)).splitlines() if line.strip())
+    return f"{Path(crash.path).name}:{crash.lineno}: {text}"[:LONGEST_REASON] if crash else text[-LONGEST_REASON:]
+
+
 def pytest_runtest_logstart(nodeid, location):
-    write(test=nodeid, outcome="begun")
+    if not beside_another():
+        write(test=nodeid, outcome="begun")
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "call" or report.outcome != "passed":
-        why = report.longrepr[2].removeprefix("Skipped: ") if report.skipped and isinstance(report.longrepr, tuple) else ""
-        write(test=report.nodeid, outcome=report.outcome, seconds=round(report.duration, 1), why=why)
+    if not beside_another() and (report.when == "call" or report.outcome != "passed"):
+        write(test=report.nodeid, outcome=report.outcome, seconds=round(report.duration, 1), why="" if report.passed else reason(report))
 
 
-def read(path):
-    """{test: (outcome, why)}; "begun" is one that has not ended, and a failure at its end counts for a test."""
+def runs(path):
+    """{test: [(outcome, why)]}, one for each time it ran; "begun" is one that has not ended, and a failure at its end counts for a test."""
     found = {}
     if Path(path).exists():
         for line in Path(path).read_text(encoding="utf-8").splitlines():
             line = json.loads(line)
-            if found.get(line["test"], ("",))[0] != "failed" or line["outcome"] == "begun":
-                found[line["test"]] = (line["outcome"], line.get("why", ""))
+            times = found.setdefault(line["test"], [])
+            if line["outcome"] == "begun":
+                times.append(("begun", ""))
+            elif not times:
+                times.append((line["outcome"], line.get("why", "")))
+            elif times[-1][0] != "failed":
+                times[-1] = (line["outcome"], line.get("why", ""))
     return found
+
+
+def read(path):
+    """{test: (outcome, why)} of the last time each ran."""
+    return {test: times[-1] for test, times in runs(path).items()}
