@@ -15,6 +15,8 @@ struct address_key {
 	struct ip_prefix prefix;
 };
 int address_key_parse(const char *key, struct address_key *ret, struct err *err);
+/* Has somebody given it for a time only? */
+bool address_is_leased(const struct netlink_address *address);
 /* NULL if the link (which may be NULL) has no such address. */
 const struct netlink_address *address_find(const struct netlink_link *link, const struct ip_prefix *prefix);
 

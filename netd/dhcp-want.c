@@ -26,8 +26,18 @@ static void want_settings(struct lowering *l, struct want *client, struct want *
 	}
 }
 
-void link_dhcp_want(struct lowering *l, struct want *link, const struct link_common *common)
+/* On a link that weft may take over as it is, an address that somebody else keeps stays his as long as he keeps it. */
+static bool is_left(struct lowering *l, const struct want *link, const struct link_common *common, int family)
 {
+	return common->adopt && fact(l, "leased/%s/ipv%d", link->key, family);
+}
+
+void link_dhcp_want(struct lowering *l, struct want *link, const struct link_common *said)
+{
+	struct link_common asked = *said;
+	const struct link_common *common = &asked;
+	asked.dhcp4 = said->dhcp4 && !is_left(l, link, said, 4);
+	asked.dhcp6 = said->dhcp6 && !is_left(l, link, said, 6);
 	if (!common->dhcp4 && !common->dhcp6)
 		return;
 	lower_at(l, common->dhcp4 ? "spec.dhcp4" : "spec.dhcp6");

@@ -192,11 +192,13 @@ static const char *why_not(const struct netlink_cache *cache, const struct netli
 	return NULL;
 }
 
-json_t *import_addresses(struct importing *host, const struct netlink_link *link)
+json_t *import_addresses(struct importing *host, const struct netlink_link *link, bool leases_are_said)
 {
 	json_t *addresses = json_array();
 	char text[IP_TEXT];
 	for (const struct netlink_address *a = link->addresses; a; a = a->next) {
+		if (leases_are_said && address_is_leased(a))
+			continue;
 		const char *why = why_not(host->cache, a);
 		if (!why)
 			json_array_append_new(addresses, json_string(prefix_text(&a->prefix, text)));
@@ -294,12 +296,23 @@ static void put_list(json_t *spec, const char *name, json_t *list)
 	json_decref(list);
 }
 
+/* Whoever keeps them goes on with that; weft begins to ask when they are gone (dhcp-want.c). */
+static void put_leases(const struct netlink_link *link, json_t *spec)
+{
+	for (const struct netlink_address *a = link->addresses; a; a = a->next)
+		if (address_is_leased(a))
+			json_object_set_new(spec, a->prefix.ip.family == 4 ? "dhcp4" : "dhcp6", json_true());
+}
+
 json_t *import_spec(const struct link_import *import, const struct kind *kind)
 {
 	const struct link_kind *link_kind = link_kind_of(import->link);
 	bool made = link_kind && link_kind->object == kind;
 	json_t *spec = json_object();
-	put_list(spec, "addresses", import_addresses(import->host, import->link));
+	bool asks = table_field(kind->table, "dhcp4") && !import->link->master;
+	put_list(spec, "addresses", import_addresses(import->host, import->link, asks));
+	if (asks)
+		put_leases(import->link, spec);
 	put_list(spec, "routes", import_routes(import->host, import->link));
 	bool idle = json_object_size(spec) == 0 && (*import->link->kind || !is_part(import->host, import->link));
 	if (!made && idle) {

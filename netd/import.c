@@ -242,6 +242,7 @@ json_t *netd_import(struct err *err)
 	struct found found = {0};
 	struct generation *gen = NULL;
 	int r = netd_links_start(NULL, err);
+	netd_leased_start();
 	if (r == 0)
 		r = read_host(&host, batch, err);
 	if (r == 0) {

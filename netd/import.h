@@ -39,8 +39,9 @@ bool import_is_static(const struct kernel_route *route);
  * the object. */
 json_t *import_spec(const struct link_import *import, const struct kind *kind);
 
-/* For the hooks. The addresses that somebody gave it for good, of others a remark. */
-json_t *import_addresses(struct importing *host, const struct netlink_link *link);
+/* For the hooks. The addresses that somebody gave it for good, of others a remark; but nothing of leased ones if the
+ * manifest says that they are leased. */
+json_t *import_addresses(struct importing *host, const struct netlink_link *link, bool leases_are_said);
 /* Its static routes, of those that manifests cannot say a remark. */
 json_t *import_routes(struct importing *host, const struct netlink_link *link);
 /* The names of its ports that are taken. */

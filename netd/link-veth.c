@@ -140,7 +140,7 @@ static void veth_import(const struct link_import *import, json_t *spec)
 	if (!link)
 		return;
 	json_t *peer = json_pack("{s:s, s:s}", "name", link->name, "mac", mac_text(&link->mac, text));
-	json_t *addresses = import_addresses(import->host, link), *routes = import_routes(import->host, link);
+	json_t *addresses = import_addresses(import->host, link, false), *routes = import_routes(import->host, link);
 	if (json_array_size(addresses))
 		json_object_set(peer, "addresses", addresses);
 	if (json_array_size(routes))

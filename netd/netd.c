@@ -9,6 +9,7 @@ int netd_start(struct engine *engine, struct err *err)
 	int r = netd_links_start(engine, err);
 	netd_holdings_start(engine);
 	netd_gateway_start();
+	netd_leased_start();
 	if (r == 0)
 		r = netd_firewall_start(engine, err);
 	if (r == 0)

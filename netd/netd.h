@@ -21,6 +21,8 @@ void netd_holdings_start(struct engine *engine);
 /* The facts "gateway/ipv4" and "gateway/ipv6": the router over which the host reaches what is far away, as ping(8)
  * takes it. */
 void netd_gateway_start(void);
+/* Registers the facts "leased/LINK/ipv4" and "leased/LINK/ipv6". */
+void netd_leased_start(void);
 
 /* The DHCP and DNS servers tell this engine when they end. */
 int netd_dhcp_start(struct engine *engine, struct err *err);

@@ -57,6 +57,17 @@ static void mark_paths(struct netlink_cache *cache)
 	netlink_mark_dirty(cache, NULL, "link-towards/*");
 }
 
+/* Whether somebody else keeps an address there that is leased. */
+static void mark_leases(struct netlink_cache *cache, const struct netlink_link *link)
+{
+	char key[IFNAMSIZ + 16];
+	snprintf(key, sizeof(key), "leased/%s", link->name);
+	if (!netlink_facts_watched(key))
+		return;
+	snprintf(key, sizeof(key), "leased/%s/*", link->name);
+	netlink_mark_dirty(cache, NULL, key);
+}
+
 /* Nor is what it holds. */
 static void mark_holdings(struct netlink_cache *cache, const struct netlink_link *link)
 {
@@ -438,8 +449,10 @@ static void new_address(struct netlink_cache *cache, struct netlink_link *link, 
 	cache->knows_proto |= seen->proto != 0;
 	if (changed)
 		mark_address(cache, link, &seen->prefix);
-	if (is_new)
-		mark_paths(cache);
+	if (!is_new)
+		return;
+	mark_paths(cache);
+	mark_leases(cache, link);
 }
 
 static void remove_address(struct netlink_cache *cache, struct netlink_link *link, struct netlink_address **at)
@@ -448,6 +461,7 @@ static void remove_address(struct netlink_cache *cache, struct netlink_link *lin
 	mark_address(cache, link, &gone->prefix);
 	route_cache_address_lost(cache, link, &gone->prefix.ip);
 	mark_paths(cache);
+	mark_leases(cache, link);
 	*at = gone->next;
 	free(gone);
 }

@@ -16,7 +16,8 @@ class Server:
         host.run("ip", "link", "add", nic, "type", "veth", "peer", "name", "srv", "netns", self.ns)
         for command in ("link set lo up", "link set srv up", "addr add 10.9.0.1/24 dev srv", "addr add fd09::1/64 dev srv nodad"):
             self.run("ip", *command.split())
-        host.run("sysctl", "-qw", f"net.ipv6.conf.{nic}.accept_ra=0")  # or the kernel would take routes at times of its own
+        for link in nic, "default":  # or the kernel would take routes at times of its own, also on a bridge that is made of it
+            host.run("sysctl", "-qw", f"net.ipv6.conf.{link}.accept_ra=0")
         host.run("ip", "link", "set", nic, "up")
         self.serve()
 

@@ -34,6 +34,7 @@ link set port0 type bridge_slave isolated on learning off
 link set br7 up
 addr add 10.70.0.1/24 dev br7
 addr add 10.70.0.77/24 dev br7 valid_lft 3000 preferred_lft 3000
+addr add 10.75.0.77/24 dev port1 valid_lft 3000 preferred_lft 3000
 """),
     "dummy": (["link:dummy"], """
 link add dum7 type dummy
@@ -198,7 +199,8 @@ def test_what_is_printed_is_what_there_is(host):
     ports = {p["name"] if isinstance(p, dict) else p: p for p in bridge["ports"]}
     assert ports["port0"] == {"name": "port0", "isolated": True, "learning": False} and set(ports) == {"port0", "port1"}
     assert bridge["addresses"] == ["10.70.0.1/24"] and bridge["multicastSnooping"] is False
-    assert re.search(r"^# br7: its address 10.70.0.77/24 is leased", text, re.M)
+    assert bridge["dhcp4"] is True and "dhcp6" not in bridge and "10.70.0.77" not in text
+    assert re.search(r"^# port1: its address 10.75.0.77/24 is leased", text, re.M)
     routes = {r["to"]: r for r in objects["nic0"]["spec"]["routes"]}
     assert routes["10.91.0.0/16"] == {"to": "10.91.0.0/16", "via": "10.90.0.2", "source": "10.90.0.9", "mtu": 1300}
     assert routes["10.92.0.0/16"]["table"] == 77 and "10.93.0.0/16" not in routes
