@@ -32,7 +32,9 @@ static const struct cli_option rows[] = {
 	 .offset = offsetof(struct options, verify),
 	 .argument = "ADDRESS|gateway",
 	 .doc = "Go back unless it answers a ping afterwards"},
-	FLAG_OPTION("atomic", struct options, atomic, "Go back unless everything is Ready in time"),
+	FLAG_OPTION(
+		"atomic", struct options, atomic,
+		"Go back unless everything is Ready in time; what cannot go back (growing a volume) comes after that"),
 	FLAG_OPTION("allow-disruption", struct options, allow_disruption, "Do what interrupts traffic, too"),
 	{.name = "wait",
 	 .type = OPTION_MAYBE_TIME,

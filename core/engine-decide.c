@@ -22,6 +22,12 @@ static void act(struct decision *d, enum op_verb verb, uint64_t rows, const void
 	d->spec = spec;
 }
 
+static void wait_for_final(struct decision *d)
+{
+	wait_for(d, RES_WAITING, "waits until the revision is final");
+	d->for_final = true;
+}
+
 static bool is_transactional(const struct res *res)
 {
 	return res->class->flags & CLASS_TRANSACTIONAL;
@@ -53,6 +59,20 @@ static const struct res *unmet_need(const struct res *res)
 		if (!is_as_wanted(res->afters.items[i]))
 			return res->afters.items[i];
 	return NULL;
+}
+
+bool waits_for_final(const struct res *res)
+{
+	bool any = res->for_final;
+	for (size_t i = 0; i < res->n_needs && res->state == RES_WAITING; i++) {
+		const struct res *need = res->needs[i].res;
+		if (need->state == RES_PRESENT && need->known)
+			continue;
+		if (!waits_for_final(need))
+			return false;
+		any = true;
+	}
+	return any && res->state == RES_WAITING;
 }
 
 /* Is what is missing or different the doing of a need that went or was made anew, not of a rival? */
@@ -201,7 +221,7 @@ static void decide_recreate(const struct engine *e, const struct res *res, struc
 		return;
 	}
 	if (e->pending && (res->class->flags & CLASS_REMOVE_IRREVERSIBLE)) {
-		wait_for(d, RES_WAITING, "waits until the revision is final");
+		wait_for_final(d);
 		return;
 	}
 	for (size_t i = 0; i < res->dependents.n; i++) {
@@ -276,7 +296,7 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 		return;
 	}
 	if (e->pending && (flags & FIELD_IRREVERSIBLE)) {
-		wait_for(d, RES_WAITING, "waits until the revision is final");
+		wait_for_final(d);
 		return;
 	}
 	const struct res *need = unmet_need(res);
@@ -325,7 +345,7 @@ static uint64_t rows_to_give_back(const struct res *res)
 static void decide_give_back(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
 {
 	if (e->pending && (table_flags(res->class->table, rows) & FIELD_IRREVERSIBLE)) {
-		wait_for(d, RES_WAITING, "waits until the revision is final");
+		wait_for_final(d);
 		return;
 	}
 	if (held(e, res, d))

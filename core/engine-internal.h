@@ -42,6 +42,7 @@ struct res {
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
 	struct observation obs;
 
+	bool for_final; /* of its last decision */
 	bool made, released, fresh;
 	uint64_t made_incarnation;
 	json_t *baseline;
@@ -140,10 +141,11 @@ struct decision {
 	bool refused;     /* transactional: the apply cannot stand */
 	bool held;        /* until its next try */
 	bool restart_needed;
-	bool adopt;    /* keep a baseline first */
-	bool stubborn; /* present, though it keeps another binding or loses its mark */
-	bool fails;    /* for `reason`, as an operation fails: again with backoff */
-	bool contest;  /* hold back: a rival undoes it */
+	bool adopt;     /* keep a baseline first */
+	bool stubborn;  /* present, though it keeps another binding or loses its mark */
+	bool fails;     /* for `reason`, as an operation fails: again with backoff */
+	bool contest;   /* hold back: a rival undoes it */
+	bool for_final; /* it cannot go back, and waits until the revision is final */
 	uint64_t differs;
 	char reason[sizeof(((struct err *)0)->text)];
 };
@@ -163,6 +165,8 @@ struct res *res_old_need(struct engine *e, const struct res *res, size_t i);
 
 /* engine-decide.c */
 void decide(const struct engine *e, const struct res *res, struct decision *d);
+/* All that it waits for, directly or by what it needs, is that the revision is final. */
+bool waits_for_final(const struct res *res);
 bool caused_by_need(const struct res *res);
 
 /* engine-op.c */

@@ -596,6 +596,7 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 	if (d->state == RES_WAITING && !d->held)
 		res->retry_ms = 0; /* what failed before may well work once this has come */
 	res->state = d->state;
+	res->for_final = d->for_final;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
 	e->activity += before != d->state;

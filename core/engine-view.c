@@ -24,9 +24,16 @@ static bool is_long(const struct engine *e, const struct res *r)
 	       e->host.now_ms(e->host.ctx) - r->op->started_ms >= LONG_MS;
 }
 
+/* What this revision has made is looked at once more when the host tells of it. Of thousands there is always one that
+ * is. */
+static bool is_second_look(const struct res *r)
+{
+	return r->fresh && r->op && r->op->verb == OP_OBSERVE && !(r->class->flags & CLASS_TRANSACTIONAL);
+}
+
 static enum engine_outcome outcome_of(const struct engine *e, const struct res *r)
 {
-	if (is_older_end(r) || is_long(e, r))
+	if (is_older_end(r) || is_long(e, r) || is_second_look(r))
 		return ENGINE_SETTLED;
 	bool transactional = r->class->flags & CLASS_TRANSACTIONAL;
 	if (r->excused)
@@ -93,6 +100,7 @@ static void fill_view(const struct res *r, struct resource_view *view)
 		.exists = r->obs.exists,
 		.made = r->made,
 		.restart_needed = r->restart_needed,
+		.for_final = waits_for_final(r),
 		.incarnation = r->obs.incarnation,
 		.reason = r->reason.text[0] ? r->reason.text : NULL,
 		.health = r->obs.exists ? r->obs.health : NULL,

@@ -31,6 +31,7 @@ struct resource_view {
 	const void *baseline;    /* as it was before weft, which it goes back to; NULL if weft made it or has not
 				    changed it */
 	bool known, exists, made, disruptive, restart_needed;
+	bool for_final; /* it, or what it needs, waits for the revision to be final, and for nothing else */
 	uint64_t incarnation;
 	uint64_t differs;   /* rows that differ now */
 	const char *reason; /* sentence: the error, what it waits for, what keeps undoing it; NULL */

@@ -81,6 +81,7 @@ struct status {
 	const struct object *object;
 	char *id; /* "Kind/name" */
 	bool ready, progressing, degraded, contested, restart_needed;
+	bool ready_now;         /* but for what waits until the revision is final */
 	char *reason, *message; /* of Ready; of Degraded in health */
 	char *health;
 	char *progress;    /* of Progressing; NULL: nothing is said */
@@ -96,12 +97,14 @@ struct manager {
 	uint64_t final_rev;
 	struct job *job; /* being carried out; a pending confirm holds this place */
 	struct job *queue, **queue_tail;
-	struct job *waiting; /* final, waiting for Ready */
-	uint64_t *leaving;   /* revisions that may still have something on the host */
+	struct job *waiting;    /* final, waiting for Ready */
+	uint64_t look_again_ms; /* not before that, whether they are */
+	bool look_later;
+	uint64_t *leaving; /* revisions that may still have something on the host */
 	size_t n_leaving, cap_leaving;
 	char **suspects; /* keys of facts, or beginnings of keys with a *, that may have changed */
 	size_t n_suspects, cap_suspects;
-	uint64_t facts_due_ms; /* not looked at before */
+	uint64_t facts_due_ms;   /* not looked at before */
 	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
 	size_t n_statuses;
 	struct generation *status_gen; /* owned */
@@ -139,7 +142,9 @@ void verify_progress(struct manager *m, struct job *job);
 void statuses_refresh(struct manager *m);
 const struct status *status_of(struct manager *m, const struct object *object); /* NULL if it has none */
 void statuses_free(struct manager *m);
-bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const struct status **ret_not);
+/* Are those of `ids` that exist Ready? Or would be, but for what waits until the revision is final. */
+bool statuses_ready(struct manager *m, const char *const *ids, size_t n, bool but_for_final,
+		    const struct status **ret_not);
 
 /* manager-answer.c */
 json_t *plan_to_json(struct manager *m, struct generation *gen);

@@ -440,7 +440,8 @@ static void progress_applying(struct manager *m, struct job *job)
 	case ENGINE_SETTLED:
 		break;
 	}
-	if (job->atomic && !statuses_ready(m, job->touched, job->n_touched, &not_ready)) {
+	/* What cannot go back is no part of what is judged: it is done after that. */
+	if (job->atomic && !statuses_ready(m, job->touched, job->n_touched, true, &not_ready)) {
 		if (now_ms() >= job->deadline_ms)
 			job_undo(m, job, "%s was not Ready in time: %s", not_ready->id,
 				 not_ready->message ? not_ready->message : "no reason is known");
@@ -462,12 +463,19 @@ static void progress_undoing(struct manager *m, struct job *job)
 	job_end(m, job);
 }
 
+/* Whether thousands of objects are Ready is not asked again for each of them: looking takes a tenth of the time at
+ * most.
+ */
 static void progress_waiting(struct manager *m)
 {
+	uint64_t begin = now_ms();
+	m->look_later = m->waiting && begin < m->look_again_ms;
+	if (m->look_later)
+		return;
 	for (struct job **p = &m->waiting; *p;) {
 		struct job *job = *p;
 		const struct status *not_ready = NULL;
-		bool ready = statuses_ready(m, job->touched, job->n_touched, &not_ready) &&
+		bool ready = statuses_ready(m, job->touched, job->n_touched, false, &not_ready) &&
 			     (job->type != JOB_DELETE || !engine_leaving(m->engine));
 		if (!ready && now_ms() < job->deadline_ms && job->done) {
 			p = &job->next;
@@ -483,6 +491,7 @@ static void progress_waiting(struct manager *m)
 				   not_ready && not_ready->message ? not_ready->message : "still under way");
 		job_free(job);
 	}
+	m->look_again_ms = now_ms() + 10 * (now_ms() - begin);
 }
 
 void job_progress(struct manager *m)

@@ -16,6 +16,7 @@ struct tally {
 	const struct object *object;
 	struct worst worst, worst_spare;
 	unsigned n_resources, n_repairs;
+	unsigned rank_now, rank_spare_now; /* of what does not wait for the revision to be final */
 	bool progressing, contested, restart_needed;
 	bool spare_present; /* one of those that can stand in for each other */
 	const char *health, *spare_health, *note;
@@ -67,6 +68,12 @@ static void keep_worst(struct worst *worst, const struct resource_view *view)
 		*worst = (struct worst){view->class->name, view->key, view->reason, view->state, rank_of(view)};
 }
 
+static void keep_rank(unsigned *rank, const struct resource_view *view)
+{
+	if (!view->for_final && rank_of(view) > *rank)
+		*rank = rank_of(view);
+}
+
 static void add_view(struct tally *t, const struct resource_view *view)
 {
 	t->n_resources++;
@@ -83,6 +90,7 @@ static void add_view(struct tally *t, const struct resource_view *view)
 		add_progress(t, view);
 	t->spare_present |= view->want->spare && view->state == RES_PRESENT;
 	keep_worst(view->want->spare ? &t->worst_spare : &t->worst, view);
+	keep_rank(view->want->spare ? &t->rank_spare_now : &t->rank_now, view);
 }
 
 /* As long as one of several does its work, what fails of the others is not what the object waits for. */
@@ -91,6 +99,8 @@ static void settle_spares(struct tally *t)
 	const struct worst *spare = &t->worst_spare;
 	if (!t->spare_present && spare->rank > t->worst.rank)
 		t->worst = *spare;
+	if (!t->spare_present && t->rank_spare_now > t->rank_now)
+		t->rank_now = t->rank_spare_now;
 	if (!t->health)
 		t->health = t->spare_health;
 	if (!t->health && t->spare_present && spare->rank > 1)
@@ -107,10 +117,13 @@ static void add_owners(struct tally *tallies, size_t n, const struct resource_vi
 	}
 }
 
-static void replace(char **text, char *new)
+/* Mostly it stays what it was: of thousands of objects one has changed. */
+static void replace(char **text, const char *new)
 {
+	if (streq(*text, new))
+		return;
 	free(*text);
-	*text = new;
+	*text = new ? xstrdup(new) : NULL;
 }
 
 static void status_clear(struct status *s)
@@ -170,24 +183,25 @@ static void take_tally(struct manager *m, struct status *s, const struct tally *
 	if (s->ready != ready)
 		s->since_ms = wall_ms();
 	s->ready = ready;
+	s->ready_now = t->rank_now == 0 && !refused;
 	s->progressing = t->progressing;
 	s->degraded = t->health != NULL;
 	s->contested = t->contested;
 	s->restart_needed = t->restart_needed;
 	s->n_repairs = t->n_repairs;
-	replace(&s->health, t->health ? xstrdup(t->health) : NULL);
-	replace(&s->progress, t->progress[0] ? xstrdup(t->progress) : NULL);
-	replace(&s->reason, xstrdup(refused ? "Refused" : ready ? "AsWanted" : resource_state_names[t->worst.state]));
-	if (refused)
-		replace(&s->message, xstrdup("its manifest was refused; `weft events` says why"));
-	else if (ready)
-		replace(&s->message, t->note ? xstrdup(t->note) : NULL);
-	else
-		replace(&s->message,
-			xprintf("%s/%s: %s", t->worst.class, t->worst.key,
-				t->worst.state == RES_BUSY && t->progress[0] ? t->progress
-				: t->worst.reason && *t->worst.reason        ? t->worst.reason
-									     : resource_state_names[t->worst.state]));
+	replace(&s->health, t->health);
+	replace(&s->progress, t->progress[0] ? t->progress : NULL);
+	replace(&s->reason, refused ? "Refused" : ready ? "AsWanted" : resource_state_names[t->worst.state]);
+	if (refused || ready) {
+		replace(&s->message, refused ? "its manifest was refused; `weft events` says why" : t->note);
+		return;
+	}
+	cleanup_free char *message =
+		xprintf("%s/%s: %s", t->worst.class, t->worst.key,
+			t->worst.state == RES_BUSY && t->progress[0] ? t->progress
+			: t->worst.reason && *t->worst.reason        ? t->worst.reason
+								     : resource_state_names[t->worst.state]);
+	replace(&s->message, message);
 }
 
 void statuses_refresh(struct manager *m)
@@ -231,13 +245,14 @@ static bool is_among(const char *id, const char *const *ids, size_t n)
 	return false;
 }
 
-/* Are those of `ids` that exist Ready? */
-bool statuses_ready(struct manager *m, const char *const *ids, size_t n, const struct status **ret_not)
+bool statuses_ready(struct manager *m, const char *const *ids, size_t n, bool but_for_final,
+		    const struct status **ret_not)
 {
 	if (m->statuses_stale)
 		statuses_refresh(m);
 	for (size_t i = 0; i < m->n_statuses; i++) {
-		if (m->statuses[i].ready || !is_among(m->statuses[i].id, ids, n))
+		const struct status *s = &m->statuses[i];
+		if ((but_for_final ? s->ready_now : s->ready) || !is_among(m->statuses[i].id, ids, n))
 			continue;
 		*ret_not = &m->statuses[i];
 		return false;

@@ -160,6 +160,8 @@ static uint64_t next_deadline(const struct manager *m)
 	for (const struct job *job = m->waiting; job; job = job->next)
 		if (job->deadline_ms < next)
 			next = job->deadline_ms;
+	if (m->look_later && m->look_again_ms < next)
+		next = m->look_again_ms;
 	return next;
 }
 

@@ -40,6 +40,8 @@ bool ceph_monitor_parse(const char *text, struct ceph_monitor *ret);
 	X(rados_ioctx_set_namespace)          \
 	X(rados_set_pool_full_try)            \
 	X(rados_stat)                         \
+	X(rados_write_full)                   \
+	X(rados_remove)                       \
 	X(rados_lock_exclusive)               \
 	X(rados_lock_shared)                  \
 	X(rados_list_lockers)                 \

@@ -39,9 +39,10 @@ int rbd_open_pool(const struct volume_call *call, unsigned seconds, struct ceph_
 int rbd_failed(const struct volume_call *call, const char *doing, int r)
 {
 	char text[32];
+	const uint64_t size = call->state->size;
 	if (r == -ENOSPC || r == -EDQUOT)
-		return say(ENOSPC, "%s: the cluster has no room or no quota left for an image of %s",
-			   call->state->place, tool_size_text(call->state->size, text));
+		return say(ENOSPC, "%s: the cluster has no room or no quota left%s%s", call->state->place,
+			   size ? " for an image of " : "", size ? tool_size_text(size, text) : "");
 	if (r == -EPERM || r == -EACCES)
 		return say(EACCES,
 			   "%s: %s: client.%s may not; give it the capabilities mon 'profile rbd' and osd "

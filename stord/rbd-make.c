@@ -117,6 +117,7 @@ static int open_io(const struct making *m, const char *place, rados_ioctx_t *ret
 			   "'%s' cannot be copied from there: %s; if it is in another cluster, export it to a file "
 			   "and use `source`",
 			   place, strerror(-r));
+	ceph.rados_set_pool_full_try(*ret);
 	if (space)
 		ceph.rados_ioctx_set_namespace(*ret, space);
 	return 0;
@@ -211,6 +212,16 @@ static bool is_own(const struct volume_state *state)
 	return state->base || (state->clone && state->clone_type == state->type);
 }
 
+/* librbd's copying says of a full cluster that there is no such file. */
+static int check_room(const struct making *m)
+{
+	cleanup_free char *object = xprintf("%s.room", m->name);
+	int r = ceph.rados_write_full(m->pool.io, object, object, 1);
+	if (r >= 0)
+		r = ceph.rados_remove(m->pool.io, object);
+	return r < 0 ? rbd_failed(m->call, "making it", r) : 0;
+}
+
 static int sweep_attempt(const struct making *m)
 {
 	int r = ceph.rbd_remove(m->pool.io, m->name);
@@ -250,6 +261,8 @@ int rbd_image_make(const struct volume_call *call)
 	if (code)
 		return code;
 	code = sweep_attempt(&m);
+	if (!code && is_own(state))
+		code = check_room(&m);
 	if (!code)
 		code = is_own(state)                   ? from_image(&m)
 		       : state->source || state->clone ? import(&m)

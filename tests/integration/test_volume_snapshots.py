@@ -171,6 +171,18 @@ def test_a_device_that_has_grown_is_told_to_its_guest(make_host, loop):  # noqa:
     host.delete_all()
 
 
+def test_atomic_judges_all_else_before_a_volume_grows(host):
+    """Growing cannot be taken back, so that it, and what needs it, comes when all else is Ready; or never."""
+    image = images(host) / "data.qcow2"
+    host.apply(POOL + volume("data", "size: 8MiB"), "--wait=20s")
+    broken = "---\napiVersion: weft/v1\nkind: Guest\nmetadata: {name: broken}\nspec: {memory: {size: 32MiB}, boot: {kernel: absent}}\n"
+    done = host.apply(POOL + volume("data", "size: 16MiB") + GUEST + broken, "--atomic", "--wait=5s", check=False)
+    assert done.status == 1 and "broken" in done.err
+    assert info(image)["virtual-size"] == 8 * MIB and not host.objects("guest")
+    host.apply(POOL + volume("data", "size: 16MiB") + GUEST, "--atomic", "--wait=60s")
+    assert info(image)["virtual-size"] == 16 * MIB and host.ready("guest", "web") and host.ready("volume", "data")
+
+
 def test_guests_on_linked_clones(host, tmp_path):
     """Two guests on one base at a time, which stays as it is; QEMU is given the whole chain open."""
     files = host.root / "lib/files"
