@@ -64,6 +64,8 @@ static void look(const struct thing *t, struct op *op)
 		return;
 	memcpy(seen, table_copy(t->class->table, t->spec, op->obs.arena), t->class->table->size);
 	op->obs.incarnation = t->incarnation;
+	/* What is there was made through here, and carries the mark as links and files do. */
+	op->obs.owner = t->class->flags & CLASS_INHERENT ? OWNER_UNKNOWN : OWNER_OURS;
 }
 
 /* A positive errno, 0 when it was done. */
@@ -160,30 +162,19 @@ void memory_host_fail(unsigned n)
 	fail_at = n;
 }
 
-/* A port whose Tap was deleted stays a port, but no manifest says any more how to make it. */
-static bool can_be_made(struct engine *engine, const struct thing *t)
+static bool can_be_lost(const struct thing *t)
 {
-	struct resource_view view;
-	for (size_t i = 0; engine_view(engine, i, &view); i++)
-		if (view.class == t->class && streq(view.key, t->key))
-			return !view.want || !t->class->creatable || t->class->creatable(view.want->spec);
-	return true;
-}
-
-static bool can_be_lost(struct engine *engine, const struct thing *t)
-{
-	return t->exists && !(t->class->flags & (CLASS_INHERENT | CLASS_PRECIOUS | CLASS_KEEP)) &&
-	       can_be_made(engine, t);
+	return t->exists && !(t->class->flags & (CLASS_INHERENT | CLASS_PRECIOUS | CLASS_KEEP));
 }
 
 void memory_host_lose(struct engine *engine, unsigned number)
 {
 	size_t n = 0;
 	for (const struct thing *t = things; t; t = t->next)
-		n += can_be_lost(engine, t);
+		n += can_be_lost(t);
 	size_t which = n ? number % n : 0;
 	for (struct thing *t = things; n && t; t = t->next) {
-		if (!can_be_lost(engine, t) || which-- > 0)
+		if (!can_be_lost(t) || which-- > 0)
 			continue;
 		t->exists = false;
 		engine_dirty(engine, t->class->name, t->key);
