@@ -13,18 +13,26 @@ struct block {
 struct arena {
 	struct block *blocks;
 	size_t next_size, total;
+	unsigned refs;
 };
 
 struct arena *arena_new(void)
 {
 	struct arena *arena = xcalloc(1, sizeof(*arena));
 	arena->next_size = FIRST_BLOCK;
+	arena->refs = 1;
+	return arena;
+}
+
+struct arena *arena_ref(struct arena *arena)
+{
+	arena->refs++;
 	return arena;
 }
 
 struct arena *arena_free(struct arena *arena)
 {
-	if (!arena)
+	if (!arena || --arena->refs > 0)
 		return NULL;
 	for (struct block *b = arena->blocks, *next; b; b = next) {
 		next = b->next;

@@ -10,7 +10,8 @@
 struct arena;
 
 struct arena *arena_new(void);
-struct arena *arena_free(struct arena *arena); /* NULL is fine; returns NULL */
+struct arena *arena_ref(struct arena *arena);
+struct arena *arena_free(struct arena *arena); /* with the last reference; NULL is fine; returns NULL */
 void *arena_alloc(struct arena *arena, size_t size);
 char *arena_strdup(struct arena *arena, const char *s); /* NULL gives NULL */
 char *arena_strndup(struct arena *arena, const char *s, size_t size);

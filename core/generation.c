@@ -7,6 +7,9 @@ struct generation *generation_new(struct arena *arena)
 {
 	struct generation *gen = xcalloc(1, sizeof(*gen));
 	gen->arena = arena ? arena : arena_new();
+	gen->lists = arena_new();
+	static uint64_t serial;
+	gen->serial = ++serial;
 	gen->refs = 1;
 	return gen;
 }
@@ -22,7 +25,11 @@ struct generation *generation_unref(struct generation *gen)
 {
 	if (!gen || --gen->refs > 0)
 		return NULL;
+	for (size_t i = 0; i < gen->n_older; i++)
+		arena_free(gen->older[i]);
+	free(gen->older);
 	free(gen->table);
+	arena_free(gen->lists);
 	arena_free(gen->arena);
 	free(gen);
 	return NULL;
@@ -40,41 +47,88 @@ static size_t hash_id(const char *class, const char *key)
 	return (size_t)(h ^ h >> 32);
 }
 
-static struct want **slot_of(const struct generation *gen, const char *class, const char *key)
+static struct want **slot_of(const struct generation *gen, size_t hash, const char *class, const char *key)
 {
-	size_t i = hash_id(class, key) & (gen->table_size - 1);
-	while (gen->table[i] && !(streq(gen->table[i]->class->name, class) && streq(gen->table[i]->key, key)))
-		i = (i + 1) & (gen->table_size - 1);
+	size_t i = hash & (gen->table_size - 1);
+	for (; gen->table[i]; i = (i + 1) & (gen->table_size - 1)) {
+		const struct want *w = gen->table[i];
+		if (w->hash == hash && streq(w->class->name, class) && streq(w->key, key))
+			break;
+	}
 	return &gen->table[i];
 }
 
-static void table_grow(struct generation *gen)
+/* For one that is not in the table. */
+static void table_put(struct generation *gen, struct want *want)
+{
+	size_t i = want->hash & (gen->table_size - 1);
+	while (gen->table[i])
+		i = (i + 1) & (gen->table_size - 1);
+	gen->table[i] = want;
+}
+
+static void table_resize(struct generation *gen, size_t size)
 {
 	free(gen->table);
-	gen->table_size = gen->table_size ? gen->table_size * 2 : 64;
+	gen->table_size = size;
 	gen->table = xcalloc(gen->table_size, sizeof(*gen->table));
 	for (size_t i = 0; i < gen->n_wants; i++)
-		*slot_of(gen, gen->wants[i]->class->name, gen->wants[i]->key) = gen->wants[i];
+		table_put(gen, gen->wants[i]);
 }
 
 struct want *generation_find(const struct generation *gen, const char *class, const char *key)
 {
-	return gen && gen->table_size ? *slot_of(gen, class, key) : NULL;
+	return gen && gen->table_size ? *slot_of(gen, hash_id(class, key), class, key) : NULL;
+}
+
+void generation_reserve(struct generation *gen, size_t n)
+{
+	size_t size = gen->table_size ? gen->table_size : 64;
+	while (size <= n * 2)
+		size *= 2;
+	if (size != gen->table_size)
+		table_resize(gen, size);
+	if (gen->cap_wants >= n)
+		return;
+	struct want **wants = arena_alloc(gen->lists, n * sizeof(struct want *));
+	if (gen->n_wants)
+		memcpy(wants, gen->wants, gen->n_wants * sizeof(struct want *));
+	gen->wants = wants;
+	gen->cap_wants = n;
+}
+
+void generation_share(struct generation *gen, struct want *want)
+{
+	if (gen->n_wants * 2 >= gen->table_size)
+		table_resize(gen, gen->table_size ? gen->table_size * 2 : 64);
+	arena_grow(gen->lists, gen->wants, gen->n_wants, gen->cap_wants);
+	gen->wants[gen->n_wants++] = want;
+	table_put(gen, want);
+}
+
+struct want *generation_scrap(struct generation *gen, const struct resource_class *class, const char *key)
+{
+	struct want *want = arena_new_of(gen->arena, struct want);
+	want->class = class;
+	want->key = arena_strdup(gen->arena, key);
+	want->hash = hash_id(class->name, key);
+	want->spec = arena_alloc(gen->arena, class->table->size);
+	return want;
 }
 
 struct want *generation_add(struct generation *gen, const struct resource_class *class, const char *key, void *spec)
 {
-	if (gen->n_wants * 2 >= gen->table_size)
-		table_grow(gen);
-	struct want *want = arena_new_of(gen->arena, struct want);
-	want->class = class;
-	want->key = arena_strdup(gen->arena, key);
-	want->spec = spec ? spec : arena_alloc(gen->arena, class->table->size);
+	struct want *want = generation_scrap(gen, class, key);
+	if (spec)
+		want->spec = spec;
 	want->index = gen->n_wants;
-	arena_grow(gen->arena, gen->wants, gen->n_wants, gen->cap_wants);
-	gen->wants[gen->n_wants++] = want;
-	*slot_of(gen, class->name, key) = want;
+	generation_share(gen, want);
 	return want;
+}
+
+bool generation_carries(const struct generation *gen, const struct want *want)
+{
+	return want->index < gen->n_carried || want->index >= gen->n_wants || gen->wants[want->index] != want;
 }
 
 void generation_clear_wants(struct generation *gen)
@@ -82,4 +136,5 @@ void generation_clear_wants(struct generation *gen)
 	if (gen->table)
 		memset(gen->table, 0, gen->table_size * sizeof(*gen->table));
 	gen->n_wants = gen->n_facts = gen->n_allocs = gen->n_refused = 0;
+	gen->n_carried = gen->n_gone = 0;
 }

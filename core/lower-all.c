@@ -8,19 +8,6 @@
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
 
-struct run {
-	struct generation *gen;
-	const struct lower_input *input;
-	struct diags *diags;
-	struct diags aside;          /* of what may be refused in silence */
-	struct configuration config; /* in reference order after sort() */
-	/* By slot in the configuration's index. */
-	bool *out; /* refused, or refers to something refused */
-	enum mark *marks;
-	struct object **sorted;
-	size_t n_sorted;
-};
-
 static size_t hash_name(const char *kind, const char *name)
 {
 	size_t h = 5381;
@@ -51,8 +38,8 @@ static void build_index(struct run *run)
 	config->index_size = 64;
 	while (config->index_size < config->n * 2)
 		config->index_size *= 2;
-	config->objects = arena_alloc(run->gen->arena, (config->n + 1) * sizeof(*config->objects));
-	config->index = arena_alloc(run->gen->arena, config->index_size * sizeof(*config->index));
+	config->objects = arena_alloc(run->gen->lists, (config->n + 1) * sizeof(*config->objects));
+	config->index = arena_alloc(run->gen->lists, config->index_size * sizeof(*config->index));
 	size_t n = 0;
 	for (size_t i = 0; i < config->n; i++) {
 		struct object *o = run->input->objects[i];
@@ -69,7 +56,7 @@ static void build_index(struct run *run)
 	config->n = n;
 }
 
-static size_t slot_of(const struct run *run, const struct object *object)
+size_t run_slot(const struct run *run, const struct object *object)
 {
 	return (size_t)(index_slot(&run->config, object->kind->name, object->name) - run->config.index);
 }
@@ -141,7 +128,7 @@ static void sort_object(struct run *run, const struct object *object);
 
 static void sort_target(struct run *run, const struct object *from, const struct object *to, const char *path)
 {
-	if (run->marks[slot_of(run, to)] != MARK_OPEN) {
+	if (run->marks[run_slot(run, to)] != MARK_OPEN) {
 		sort_object(run, to);
 		return;
 	}
@@ -157,7 +144,7 @@ static void sort_target(struct run *run, const struct object *from, const struct
  * once. */
 static void sort_object(struct run *run, const struct object *object)
 {
-	size_t at = slot_of(run, object);
+	size_t at = run_slot(run, object);
 	if (run->marks[at] != MARK_NEW)
 		return;
 	run->marks[at] = MARK_OPEN;
@@ -167,15 +154,19 @@ static void sort_object(struct run *run, const struct object *object)
 	each_ref(&visit);
 	run->out[at] = diags->n_total > before;
 	run->marks[at] = MARK_DONE;
+	run->seats[at] = run->n_sorted;
 	run->sorted[run->n_sorted++] = run->config.index[at];
 }
 
 static void sort_all(struct run *run)
 {
 	struct configuration *config = &run->config;
-	run->marks = arena_alloc(run->gen->arena, config->index_size * sizeof(*run->marks));
-	run->sorted = arena_alloc(run->gen->arena, (config->n + 1) * sizeof(*run->sorted));
-	run->out = arena_alloc(run->gen->arena, config->index_size);
+	struct arena *lists = run->gen->lists;
+	run->marks = arena_alloc(lists, config->index_size * sizeof(*run->marks));
+	run->seats = arena_alloc(lists, config->index_size * sizeof(*run->seats));
+	run->sorted = arena_alloc(lists, (config->n + 1) * sizeof(*run->sorted));
+	run->lowered = arena_alloc(lists, (config->n + 1) * sizeof(struct lowered *));
+	run->out = arena_alloc(lists, config->index_size);
 	for (size_t i = 0; i < config->n; i++)
 		sort_object(run, config->objects[i]);
 	config->objects = run->sorted;
@@ -183,35 +174,56 @@ static void sort_all(struct run *run)
 
 static const struct object *check_find(const struct check *check, const char *kind, const char *name)
 {
-	const struct run *run = check->ctx;
-	return configuration_find(&run->config, kind, name);
+	struct lowering *l = check->ctx;
+	return lower_find(l, kind, name);
 }
 
 static const struct object *check_at(const struct check *check, size_t i)
 {
-	const struct run *run = check->ctx;
-	return i < run->config.n ? run->config.objects[i] : NULL;
+	struct lowering *l = check->ctx;
+	return lower_object_at(l, i);
+}
+
+struct lowering run_lowering(struct run *run, const struct object *object, struct lowered *lowered)
+{
+	return (struct lowering){.gen = run->gen,
+				 .input = run->input,
+				 .config = &run->config,
+				 .choices = &run->choices,
+				 .diags = diags_of(run, object),
+				 .object = object,
+				 .run = run,
+				 .lowered = lowered,
+				 .arena = lowered ? run->gen->arena : run->gen->lists,
+				 .asked = lowered ? &lowered->by_lower : NULL};
+}
+
+void run_check(struct run *run, const struct object *object, struct lowered *lowered)
+{
+	struct lowering l = run_lowering(run, object, lowered);
+	l.asked = &lowered->by_check;
+	struct check check = {object, l.diags, check_find, check_at, &l};
+	size_t before = l.diags->n_total;
+	if (object->kind->check)
+		object->kind->check(&check);
+	if (l.diags->n_total > before)
+		run->out[run_slot(run, object)] = true;
 }
 
 static void check_all(struct run *run)
 {
 	for (size_t i = 0; i < run->config.n; i++) {
-		const struct object *o = run->config.objects[i];
-		struct diags *diags = diags_of(run, o);
-		struct check check = {o, diags, check_find, check_at, run};
-		size_t before = diags->n_total;
-		if (o->kind->check)
-			o->kind->check(&check);
-		if (diags->n_total > before)
-			run->out[slot_of(run, o)] = true;
+		run->lowered[i] = arena_new_of(run->gen->arena, struct lowered);
+		run->lowered[i]->object = run->config.objects[i];
+		run_check(run, run->config.objects[i], run->lowered[i]);
 	}
 }
 
 static void take_along(struct run *run, const struct object *from, const struct object *to, const char *path)
 {
-	if (!run->out[slot_of(run, to)])
+	if (!run->out[run_slot(run, to)])
 		return;
-	run->out[slot_of(run, from)] = true;
+	run->out[run_slot(run, from)] = true;
 	if (is_tolerated(run, to) && !is_tolerated(run, from) && !run->input->lenient)
 		diag_add(run->diags, object_pos(from, "metadata.name"),
 			 "%s '%s' refers to %s '%s', which is refused itself", from->kind->name, from->name,
@@ -222,18 +234,19 @@ static void take_along(struct run *run, const struct object *from, const struct 
 static bool lower_each(struct run *run)
 {
 	bool clean = true;
-	struct choices choices;
-	choices_init(&choices, run->input, run->gen->arena);
+	choices_init(&run->choices, run->gen->lists);
 	for (size_t i = 0; i < run->config.n; i++) {
 		struct object *o = run->config.objects[i];
-		bool *out = &run->out[slot_of(run, o)];
+		bool *out = &run->out[run_slot(run, o)];
 		if (!*out) {
 			struct ref_visit visit = {run, o, false, take_along};
 			each_ref(&visit);
 		}
 		if (*out)
 			continue;
-		struct lowering l = {run->gen, run->input, &run->config, &choices, diags_of(run, o), o, NULL, false};
+		/* What it did in a round before is forgotten. */
+		*run->lowered[i] = (struct lowered){.object = o, .by_check = run->lowered[i]->by_check};
+		struct lowering l = run_lowering(run, o, run->lowered[i]);
 		o->kind->lower(&l, o);
 		if (l.refused) {
 			*out = true;
@@ -279,7 +292,7 @@ static void refuse_circle(void *ctx, struct want *const *wants, size_t n)
 	struct run *run = circles->run;
 	for (size_t i = 0; i < n; i++) {
 		main_owner_first(wants[i]);
-		run->out[slot_of(run, wants[i]->owners[0])] = true;
+		run->out[run_slot(run, wants[i]->owners[0])] = true;
 	}
 	size_t at = first_to_tell(run, wants, n);
 	const struct object *before = wants[at]->owners[0];
@@ -312,25 +325,29 @@ static bool lower_round(struct run *run)
 	return !refuse_circles(run) && clean;
 }
 
+void run_publish_want(struct generation *gen, struct want *w)
+{
+	main_owner_first(w);
+	if (w->defaults)
+		table_merge(w->class->table, w->spec, w->defaults, gen->arena);
+	w->mark = arena_printf(gen->arena, "weft:%s:%s/%s", env.instance, w->owners[0]->kind->name, w->owners[0]->name);
+}
+
 static void publish(struct run *run)
 {
 	struct generation *gen = run->gen;
 	gen->objects = run->config.objects;
 	gen->n_objects = gen->cap_objects = run->config.n;
+	gen->lowered = run->lowered;
 	for (size_t i = 0; i < run->config.n; i++) {
-		if (!run->out[slot_of(run, run->config.objects[i])])
+		if (!run->out[run_slot(run, run->config.objects[i])])
 			continue;
 		arena_grow(gen->arena, gen->refused, gen->n_refused, gen->cap_refused);
 		gen->refused[gen->n_refused++] = run->config.objects[i];
 	}
-	for (size_t i = 0; i < gen->n_wants; i++) {
-		struct want *w = gen->wants[i];
-		main_owner_first(w);
-		if (w->defaults)
-			table_merge(w->class->table, w->spec, w->defaults, gen->arena);
-		w->mark = arena_printf(gen->arena, "weft:%s:%s/%s", env.instance, w->owners[0]->kind->name,
-				       w->owners[0]->name);
-	}
+	for (size_t i = 0; i < gen->n_wants; i++)
+		run_publish_want(gen, gen->wants[i]);
+	gen->size_anew = arena_used(gen->arena);
 }
 
 /* For lowering once more. What the refused ones asked of the host stays: once that has changed they may be taken. */
@@ -339,19 +356,25 @@ static void start_over(struct run *run)
 	struct generation *gen = run->gen;
 	size_t n = gen->n_facts, kept = 0;
 	for (size_t i = 0; i < n; i++)
-		if (run->out[slot_of(run, gen->facts[i].reader)])
+		if (run->out[run_slot(run, gen->facts[i].reader)])
 			gen->facts[kept++] = gen->facts[i];
 	generation_clear_wants(gen);
 	gen->n_facts = kept;
 }
 
+void run_begin(struct run *run, struct generation *gen, const struct lower_input *input, struct diags *diags)
+{
+	*run = (struct run){.gen = gen, .input = input, .diags = diags, .aside = {.arena = gen->arena}};
+	build_index(run);
+	sort_all(run);
+}
+
 int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags)
 {
-	struct run run = {.gen = gen, .input = input, .diags = diags, .aside = {.arena = gen->arena}};
+	struct run run;
 	bool again = input->lenient || input->n_tolerated;
 	size_t before = diags->n_total;
-	build_index(&run);
-	sort_all(&run);
+	run_begin(&run, gen, input, diags);
 	check_all(&run);
 	/* A refused object's wants may have shaped others: start over without it, at most once an object. */
 	while (!lower_round(&run) && again)

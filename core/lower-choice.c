@@ -47,49 +47,60 @@ void fact_changed(const char *key)
 		listener(listener_ctx, key);
 }
 
-static void record_fact(struct lowering *l, const char *key, const char *value)
+static const char *record_fact(struct lowering *l, const char *key, const char *value)
 {
 	struct generation *gen = l->gen;
-	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
-	gen->facts[gen->n_facts++] = (struct fact_row){key, value, l->object};
+	struct lowered *lowered = l->lowered;
+	const struct fact_row row = {arena_strdup(gen->arena, key), arena_strdup(gen->arena, value), l->object};
+	arena_grow(gen->lists, gen->facts, gen->n_facts, gen->cap_facts);
+	gen->facts[gen->n_facts++] = row;
+	arena_grow(gen->arena, lowered->facts, lowered->n_facts, lowered->cap_facts);
+	lowered->facts[lowered->n_facts++] = row;
+	return row.value;
 }
 
 struct fact_value {
 	const char *text;
 };
 
-/* The facts that this object has read so far are the last ones. */
-static bool has_read(const struct lowering *l, const char *key)
+static const struct fact_row *read_before(const struct lowering *l, const char *key)
 {
-	for (size_t i = l->gen->n_facts; i > 0 && l->gen->facts[i - 1].reader == l->object; i--)
-		if (streq(l->gen->facts[i - 1].key, key))
-			return true;
-	return false;
+	for (size_t i = 0; l->lowered && i < l->lowered->n_facts; i++)
+		if (streq(l->lowered->facts[i].key, key))
+			return &l->lowered->facts[i];
+	return NULL;
+}
+
+const char *fact_known(struct choices *choices, const char *key)
+{
+	struct fact_value *known = strmap_get(&choices->facts, key);
+	if (!known) {
+		cleanup_free char *text = NULL;
+		known = arena_new_of(choices->arena, struct fact_value);
+		known->text = fact_read(key, &text) == 0 ? arena_strdup(choices->arena, text) : NULL;
+		strmap_put(&choices->facts, arena_strdup(choices->arena, key), known);
+	}
+	return known->text;
 }
 
 const char *fact(struct lowering *l, const char *key_fmt, ...)
 {
 	va_list args;
 	va_start(args, key_fmt);
-	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
+	cleanup_free char *key = xvprintf(key_fmt, args);
 	va_end(args);
-	struct fact_value *known = strmap_get(&l->choices->facts, key);
-	if (!known) {
-		cleanup_free char *text = NULL;
-		known = arena_new_of(l->gen->arena, struct fact_value);
-		known->text = fact_read(key, &text) == 0 ? arena_strdup(l->gen->arena, text) : NULL;
-		strmap_put(&l->choices->facts, key, known);
-	}
-	if (!has_read(l, key))
-		record_fact(l, key, known->text);
-	return known->text;
+	const struct fact_row *before = read_before(l, key);
+	if (before)
+		return before->value;
+	const char *text = fact_known(l->choices, key);
+	return l->lowered ? record_fact(l, key, text) : text;
 }
 
 bool fact_u64(struct lowering *l, uint64_t *ret, const char *key_fmt, ...)
 {
 	va_list args;
 	va_start(args, key_fmt);
-	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
+	cleanup_free char *key = xvprintf(key_fmt, args);
 	va_end(args);
 	const char *text = fact(l, "%s", key);
 	if (!text || *text < '0' || *text > '9')
@@ -108,12 +119,27 @@ static const char *slot_key(struct arena *arena, const char *object, const char 
 	return arena_printf(arena, "%s\n%s\n%s", object, space, slot);
 }
 
-void choices_init(struct choices *choices, const struct lower_input *input, struct arena *arena)
+void choices_init(struct choices *choices, struct arena *arena)
 {
-	*choices = (struct choices){strmap_in(arena), strmap_in(arena), strmap_in(arena), strmap_in(arena),
-				    strmap_in(arena)};
-	for (size_t i = 0; i < input->n_allocs; i++) {
-		const struct alloc_row *row = &input->allocs[i];
+	*choices = (struct choices){.arena = arena,
+				    .facts = strmap_in(arena),
+				    .taken = strmap_in(arena),
+				    .kept_texts = strmap_in(arena),
+				    .kept_slots = strmap_in(arena),
+				    .memos = strmap_in(arena),
+				    .claims = strmap_in(arena)};
+}
+
+/* What was kept, by text and by slot; not before somebody asks for it, as it is much. */
+static void know_kept(struct lowering *l)
+{
+	struct choices *choices = l->choices;
+	struct arena *arena = choices->arena;
+	if (choices->knows_kept)
+		return;
+	choices->knows_kept = true;
+	for (size_t i = 0; i < l->input->n_allocs; i++) {
+		const struct alloc_row *row = &l->input->allocs[i];
 		strmap_put(&choices->kept_texts, text_key(arena, row->space, row->text), (void *)row->object);
 		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot),
 			   (void *)row->text);
@@ -124,32 +150,66 @@ void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowe
 {
 	void *memo = strmap_get(&l->choices->memos, name);
 	if (!memo) {
+		lower_hush(l, 1);
 		memo = make(l);
+		lower_hush(l, -1);
 		strmap_put(&l->choices->memos, name, memo);
 	}
 	return memo;
 }
 
+struct arena *lower_memo_arena(struct lowering *l)
+{
+	return l->choices->arena;
+}
+
+static void know_claims(struct lowering *l)
+{
+	struct choices *choices = l->choices;
+	if (!choices->knows_claims && l->run->carry)
+		carry_claims(l->run);
+	choices->knows_claims = true;
+}
+
+const struct object *lower_claim(struct lowering *l, const char *what)
+{
+	struct lowered *lowered = l->lowered;
+	know_claims(l);
+	const struct object *other = strmap_get(&l->choices->claims, what);
+	if (other)
+		return other;
+	what = arena_strdup(l->gen->arena, what);
+	strmap_put(&l->choices->claims, what, (void *)l->object);
+	arena_grow(l->gen->arena, lowered->claims, lowered->n_claims, lowered->cap_claims);
+	lowered->claims[lowered->n_claims++] = what;
+	return NULL;
+}
+
 static void take(struct lowering *l, const char *object, const char *space, const char *slot, const char *text)
 {
 	struct generation *gen = l->gen;
-	arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
-	gen->allocs[gen->n_allocs++] =
-		(struct alloc_row){object, arena_strdup(gen->arena, space), arena_strdup(gen->arena, slot), text};
-	strmap_put(&l->choices->taken, text_key(gen->arena, space, text), (void *)object);
+	struct lowered *lowered = l->lowered;
+	const struct alloc_row row = {object, arena_strdup(gen->arena, space), arena_strdup(gen->arena, slot), text};
+	arena_grow(gen->lists, gen->allocs, gen->n_allocs, gen->cap_allocs);
+	gen->allocs[gen->n_allocs++] = row;
+	arena_grow(gen->arena, lowered->allocs, lowered->n_allocs, lowered->cap_allocs);
+	lowered->allocs[lowered->n_allocs++] = row;
+	strmap_put(&l->choices->taken, text_key(l->choices->arena, space, text), (void *)object);
 }
 
 /* The object that holds a text in a space: of those lowered so far, then of those that held it before. */
 static const char *holder(struct lowering *l, const char *space, const char *text, bool kept_too)
 {
-	const char *key = text_key(l->gen->arena, space, text);
+	const char *key = text_key(l->choices->arena, space, text);
 	const char *object = strmap_get(&l->choices->taken, key);
+	know_kept(l);
 	return object || !kept_too ? object : strmap_get(&l->choices->kept_texts, key);
 }
 
 static const char *kept_choice(struct lowering *l, const char *object, const char *space, const char *slot)
 {
-	return strmap_get(&l->choices->kept_slots, slot_key(l->gen->arena, object, space, slot));
+	know_kept(l);
+	return strmap_get(&l->choices->kept_slots, slot_key(l->choices->arena, object, space, slot));
 }
 
 const char *alloc_kept(struct lowering *l, const char *space, const char *slot)
@@ -183,6 +243,9 @@ bool alloc_fixed(struct lowering *l, const char *space, const char *slot, const 
 {
 	const char *object = lower_object_id(l);
 	const char *other = holder(l, space, text, false);
+	const char *kept = l->run->carry ? holder(l, space, text, true) : NULL;
+	if (kept && !streq(kept, object)) /* it may be carried over, and whose it is goes by the order of all */
+		carry_collides(l, NULL);
 	if (other) {
 		if (ret_holder)
 			*ret_holder = other;

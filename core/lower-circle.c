@@ -11,6 +11,7 @@ struct visit {
 };
 
 struct walk {
+	const struct generation *gen;
 	uint8_t *marks;
 	struct visit *path; /* from where it began to where it is */
 	size_t n;
@@ -49,6 +50,8 @@ static void follow(struct walk *walk, struct want *first)
 		struct want *need =
 			at->next < n_needs ? at->want->needs[at->next] : at->want->afters[at->next - n_needs];
 		at->next++;
+		if (generation_carries(walk->gen, need))
+			continue;
 		if (walk->marks[need->index] == MARK_NEW)
 			enter(walk, need);
 		else if (walk->marks[need->index] == MARK_OPEN)
@@ -59,12 +62,13 @@ static void follow(struct walk *walk, struct want *first)
 void lower_circles(const struct generation *gen, lower_circle_fn *fn, void *ctx)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	struct walk walk = {.marks = arena_alloc(arena, gen->n_wants + 1),
+	struct walk walk = {.gen = gen,
+			    .marks = arena_alloc(arena, gen->n_wants + 1),
 			    .path = arena_alloc(arena, (gen->n_wants + 1) * sizeof(*walk.path)),
 			    .circle = arena_alloc(arena, (gen->n_wants + 1) * sizeof(*walk.circle)),
 			    .fn = fn,
 			    .ctx = ctx};
-	for (size_t i = 0; i < gen->n_wants; i++)
+	for (size_t i = gen->n_carried; i < gen->n_wants; i++)
 		if (walk.marks[i] == MARK_NEW)
 			follow(&walk, gen->wants[i]);
 }

@@ -60,9 +60,11 @@ struct want *want(struct lowering *l, const struct resource_class *class, const 
 	const char *key = arena_vprintf(l->gen->arena, key_fmt, args);
 	va_end(args);
 	struct want *w = generation_find(l->gen, class->name, key);
-	if (!w) {
-		w = generation_add(l->gen, class, key, NULL);
+	bool scrap = w && !lower_touch(l, w); /* something to go on with until this way is given up */
+	if (!w || scrap) {
+		w = scrap ? generation_scrap(l->gen, class, key) : generation_add(l->gen, class, key, NULL);
 		w->origins = arena_alloc(l->gen->arena, class->table->n_fields * sizeof(*w->origins));
+		lower_touch(l, w);
 	}
 	add_owner(l, w);
 	if (spec)
@@ -79,6 +81,8 @@ void want_set(struct lowering *l, struct want *w, const char *row, const char *f
 	const char *text = plain ? va_arg(args, const char *) : made;
 	va_end(args);
 	struct err err = {0};
+	if (!lower_touch(l, w))
+		return;
 	/* Once the object is refused, the resource may be of another sort than its rows are for. */
 	if (want_set_text(l, w, row, text, &err) < 0 && !l->refused) {
 		fprintf(stderr, "weft: %s/%s: %s\n", w->class->name, w->key, err.text);
@@ -103,6 +107,8 @@ static void *single_row(struct lowering *l, const struct want *w, const char *pa
 
 int want_set_text(struct lowering *l, struct want *w, const char *row, const char *text, struct err *err)
 {
+	if (!lower_touch(l, w))
+		return 0;
 	void *spec = single_row(l, w, row);
 	int r = table_set_text(&(struct set_into){w->class->table, spec, l->gen->arena}, row, text, err);
 	if (r == 0)
@@ -112,7 +118,11 @@ int want_set_text(struct lowering *l, struct want *w, const char *row, const cha
 
 struct want *want_find(struct lowering *l, const char *class, const char *key)
 {
-	return generation_find(l->gen, class, key);
+	struct want *w = generation_find(l->gen, class, key);
+	if (w && l->run->carry && generation_carries(l->gen, w) && !carry_shows(l, w))
+		w = NULL;
+	lower_looked(l, class, key, w);
+	return w;
 }
 
 void want_default(struct lowering *l, struct want *w, const char *row, const char *fmt, ...)
@@ -123,6 +133,8 @@ void want_default(struct lowering *l, struct want *w, const char *row, const cha
 	cleanup_free char *text = xvprintf(fmt, args);
 	va_end(args);
 	struct err err = {0};
+	if (!lower_touch(l, w))
+		return;
 	if (!w->defaults)
 		w->defaults = arena_alloc(l->gen->arena, table->size);
 	if (table_set_text(&(struct set_into){table, w->defaults, l->gen->arena}, row, text, &err) < 0) {
@@ -142,31 +154,32 @@ static void add_edge(struct lowering *l, struct want ***items, size_t *n, size_t
 
 void needs(struct lowering *l, struct want *a, struct want *b)
 {
-	if (a && b && a != b)
+	if (a && b && a != b && lower_touch(l, a))
 		add_edge(l, &a->needs, &a->n_needs, &a->cap_needs, b);
 }
 
 void handover(struct lowering *l, struct want *x, struct want *y)
 {
-	if (x && y && x != y)
+	if (x && y && x != y && lower_touch(l, x))
 		add_edge(l, &x->handovers, &x->n_handovers, &x->cap_handovers, y);
 }
 
 void after(struct lowering *l, struct want *a, struct want *b)
 {
-	if (a && b && a != b)
+	if (a && b && a != b && lower_touch(l, a))
 		add_edge(l, &a->afters, &a->n_afters, &a->cap_afters, b);
 }
 
 void rests_on(struct lowering *l, struct want *a, struct want *b)
 {
-	if (a && b && a != b)
+	if (a && b && a != b && lower_touch(l, a))
 		add_edge(l, &a->rests, &a->n_rests, &a->cap_rests, b);
 }
 
 void carried(struct lowering *l, struct want *x, struct want *y)
 {
-	x->carrier = y;
+	if (lower_touch(l, x))
+		x->carrier = y;
 }
 
 void want_cost(struct lowering *l, struct want *w, const char *row, const char *fmt, ...)
@@ -176,6 +189,8 @@ void want_cost(struct lowering *l, struct want *w, const char *row, const char *
 	va_start(args, fmt);
 	const char *text = arena_vprintf(l->gen->arena, fmt, args);
 	va_end(args);
+	if (!lower_touch(l, w))
+		return;
 	w->cost = w->cost ? arena_printf(l->gen->arena, "%s; %s", w->cost, text) : text;
 	w->costly |= (uint64_t)1 << (table_field(table, row) - table->fields);
 }
@@ -216,7 +231,7 @@ struct diags *lower_diags(struct lowering *l)
 
 struct arena *lower_arena(struct lowering *l)
 {
-	return l->gen->arena;
+	return l->arena;
 }
 
 const struct object *lower_object(struct lowering *l)
@@ -226,19 +241,25 @@ const struct object *lower_object(struct lowering *l)
 
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name)
 {
-	return configuration_find(l->config, kind, name);
+	const struct object *object = configuration_find(l->config, kind, name);
+	lower_asked(l, lower_ask_object, kind, name, (uintptr_t)object);
+	return object;
 }
 
 const struct object *lower_object_at(struct lowering *l, size_t i)
 {
+	if (l->asked && !l->hushed)
+		l->asked->around = true;
 	return i < l->config->n ? l->config->objects[i] : NULL;
 }
 
 const char *lower_override(struct lowering *l)
 {
-	const char *id = lower_object_id(l);
-	for (size_t i = 0; i < l->input->n_overrides; i++)
+	const char *text = NULL;
+	cleanup_free char *id = xprintf("%s/%s", l->object->kind->name, l->object->name);
+	for (size_t i = 0; i < l->input->n_overrides && !text; i++)
 		if (streq(l->input->overrides[i].object, id))
-			return l->input->overrides[i].text;
-	return NULL;
+			text = l->input->overrides[i].text;
+	lower_asked(l, lower_ask_override, NULL, NULL, lower_hash(0, text));
+	return text;
 }

@@ -42,7 +42,9 @@ struct want {
 	bool spare; /* one of several for one purpose: while another of its class is Present, what fails of it makes its
 		       object Degraded, not un-Ready */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
-	size_t index;                /* in the generation */
+	size_t index;                /* in the generation that it was made for */
+	size_t hash;
+	uint64_t stale; /* serial of a generation that does not carry it over */
 };
 
 /* Wants a resource: copies `spec` (may be NULL: set rows afterwards with want_set). Wanting the same id twice merges
@@ -85,9 +87,19 @@ const struct object *lower_object(struct lowering *l);
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name);
 /* Every object of the configuration in turn, in reference order; NULL ends. */
 const struct object *lower_object_at(struct lowering *l, size_t i);
-/* What a module works out of the whole configuration, made when first asked for and kept while that is being lowered,
- * in the generation's arena. The name is borrowed. */
+/* What a module works out of the whole configuration, made when first asked for and kept while that is being lowered, in
+ * lower_memo_arena(). The name is borrowed. Whatever an object gets to know by it is to be told to lower_asked(). */
+struct arena *lower_memo_arena(struct lowering *l);
 void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l));
+/* The object got to know something of the configuration by another way than the functions here: the answer to a question
+ * that can be asked again, so that it is lowered anew once the answer is another one. The texts are copied; b may be
+ * NULL. Between lower_hush(1) and lower_hush(-1) nothing is noted: what is asked there goes into one answer. */
+typedef uint64_t lower_question_fn(struct lowering *l, const char *a, const char *b);
+void lower_asked(struct lowering *l, lower_question_fn *fn, const char *a, const char *b, uint64_t answer);
+void lower_hush(struct lowering *l, int by);
+uint64_t lower_hash(uint64_t before, const char *text); /* for answers; begin with 0; NULL is a text of its own */
+/* What only one object can have ("vni 5001 of port 4789"): the object that has it already, NULL if it now is this one's. */
+const struct object *lower_claim(struct lowering *l, const char *what);
 /* What a person has ordered beside the manifest (`weft guest stop`): the override's text, NULL if there is none. */
 const char *lower_override(struct lowering *l);
 
@@ -137,7 +149,12 @@ struct override_row {
 	uint64_t when_ms;
 };
 struct generation {
-	struct arena *arena; /* owns everything below */
+	struct arena *arena;  /* owns what was lowered for this generation; later ones that carry it over share it */
+	struct arena *lists;  /* owns the lists below, and what else is this generation's alone */
+	struct arena **older; /* those of earlier ones, of which something is carried over */
+	size_t n_older;
+	size_t size_anew;       /* bytes of the last one in this line that was lowered from nothing */
+	struct lowered **lowered; /* of each object, how it was lowered; NULL where that is not known */
 	struct object **objects;
 	size_t n_objects, cap_objects;
 	struct want **wants;
@@ -150,15 +167,36 @@ struct generation {
 	size_t n_refused, cap_refused;
 	struct want **table; /* hash by class and key */
 	size_t table_size;
+	uint64_t serial;   /* no two generations have the same */
+	uint64_t basis;    /* the one from which wants[0..n_carried) are carried over; 0: none */
+	size_t n_carried;
+	struct want **gone; /* those of the basis that are not */
+	size_t n_gone;
+	const bool *anew; /* of each object: was it lowered anew */
+	const struct object **left; /* of the basis, that are not there any more */
+	size_t n_left;
+	uint64_t rev, basis_rev; /* as what this one, and the basis, are stored; 0: not yet */
+	unsigned n_deltas;       /* on the way from this one to one that is stored as a whole */
 	bool final; /* it is, or was once: only then what it says of bytes to be deleted counts */
 	unsigned refs;
 };
+/* What lowering an object asked of the host and chose. */
+const struct fact_row *lowered_facts(const struct lowered *lowered, size_t *ret_n);
+const struct alloc_row *lowered_allocs(const struct lowered *lowered, size_t *ret_n);
 struct generation *generation_new(struct arena *arena); /* takes the arena; NULL makes one */
 struct generation *generation_ref(struct generation *gen);
 struct generation *generation_unref(struct generation *gen);
 struct want *generation_find(const struct generation *gen, const char *class, const char *key);
+/* Is it one that was lowered for an earlier generation? */
+bool generation_carries(const struct generation *gen, const struct want *want);
 /* Forgets wants, facts and allocations, for lowering once more. */
 void generation_clear_wants(struct generation *gen);
+/* Makes room for n wants. */
+void generation_reserve(struct generation *gen, size_t n);
+/* Adds one that belongs to an earlier generation, and is not in this one yet. */
+void generation_share(struct generation *gen, struct want *want);
+/* One that is in no list, though it may have the id of another. */
+struct want *generation_scrap(struct generation *gen, const struct resource_class *class, const char *key);
 struct want *generation_add(struct generation *gen, const struct resource_class *class, const char *key, void *spec);
 
 struct lower_input {
@@ -171,9 +209,19 @@ struct lower_input {
 	const struct object *const *tolerated; /* may be refused all the same, in silence: they were before */
 	size_t n_tolerated;
 	bool lenient; /* leave refused objects, and what refers to them, out instead of failing */
+	/* lower_carry() only: the generation before. Objects that are unchanged are the same pointers as in it. */
+	const struct generation *before;
 };
 /* Checks references and cycles, runs check() and lower() of every object, finds conflicts. Everything wrong is queued
  * in diags. Returns 0, or -EINVAL when the configuration is refused. */
 int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags);
+/* The same for a configuration that differs little from the one before: what no change reaches is carried over, as the
+ * same pointers. Gives up with -EAGAIN where it is not sure of the same outcome, and wherever something is to be refused;
+ * the generation is then to be lowered from nothing. */
+int lower_carry(struct generation *gen, const struct lower_input *input);
+/* Aborts unless lowering from nothing gives the same; for debug builds and tests. */
+void lower_check(const struct generation *gen, const struct lower_input *input);
+/* The same unless what was read back from the store is what was put there. */
+void generation_check_stored(const struct generation *gen, const struct generation *back);
 
 #endif

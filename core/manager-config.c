@@ -36,32 +36,46 @@ struct object *object_carry(const struct object *object, struct arena *arena)
 	return copy;
 }
 
+/* An object of the next configuration: what the request says of it (NULL: nothing), and the one before if it is the
+ * same. */
+struct item {
+	struct object *asked;
+	const struct object *same;
+};
+
 struct build {
 	struct manager *m;
 	struct job *job;
-	struct arena *arena;
-	struct object **objects;
+	struct arena *arena;   /* of the generation */
+	struct arena *scratch; /* gone when it is built */
+	struct item *items;
 	size_t n, cap;
-	const struct object **tolerated;
-	size_t n_tolerated, cap_tolerated;
+	const struct object **tolerated; /* may be refused once more */
+	size_t n_tolerated, cap_tolerated, n_doomed;
 	struct strmap stored, new, doomed; /* by "Kind/name" */
 };
 
-static void add_object(struct build *b, struct object *object)
+static void add_item(struct build *b, struct object *asked, const struct object *same)
 {
-	arena_grow(b->arena, b->objects, b->n, b->cap);
-	b->objects[b->n++] = object;
-}
-
-static void add_new(struct build *b, struct object *object)
-{
-	add_object(b, object);
-	strmap_put(&b->new, arena_printf(b->arena, "%s/%s", object->kind->name, object->name), object);
+	arena_grow(b->scratch, b->items, b->n, b->cap);
+	b->items[b->n++] = (struct item){asked, same};
 }
 
 static const char *id_in(struct arena *arena, const struct object *object)
 {
 	return arena_printf(arena, "%s/%s", object->kind->name, object->name);
+}
+
+static void add_new(struct build *b, struct object *object, const struct object *same)
+{
+	add_item(b, object, same);
+	strmap_put(&b->new, id_in(b->scratch, object), object);
+}
+
+static void tolerate(struct build *b, const struct object *object)
+{
+	arena_grow(b->scratch, b->tolerated, b->n_tolerated, b->cap_tolerated);
+	b->tolerated[b->n_tolerated++] = object;
 }
 
 static bool is_refused(const struct generation *gen, const struct object *object)
@@ -72,35 +86,33 @@ static bool is_refused(const struct generation *gen, const struct object *object
 	return false;
 }
 
-/* An object that the request leaves alone. If it was refused before, it may be so again without holding up others. */
-static struct object *carry(struct build *b, const struct generation *from, const struct object *object)
+static void *find_in(const struct strmap *map, const struct object *like)
 {
-	struct object *copy = object_carry(object, b->arena);
-	if (copy && is_refused(from, object)) {
-		arena_grow(b->arena, b->tolerated, b->n_tolerated, b->cap_tolerated);
-		b->tolerated[b->n_tolerated++] = copy;
-	}
-	return copy;
+	char id[512];
+	bool fits = (size_t)snprintf(id, sizeof(id), "%s/%s", like->kind->name, like->name) < sizeof(id);
+	cleanup_free char *longer = fits ? NULL : object_id(like);
+	return map->n ? strmap_get(map, fits ? id : longer) : NULL;
 }
 
 static const struct object *find_stored(const struct build *b, const struct object *like)
 {
-	return strmap_get(&b->stored, id_in(b->arena, like));
+	return find_in(&b->stored, like);
 }
 
 static const struct object *doomed(const struct build *b, const struct object *o)
 {
-	return strmap_get(&b->doomed, id_in(b->arena, o));
+	return find_in(&b->doomed, o);
 }
 
 static void doom(struct build *b, const struct object *o)
 {
-	strmap_put(&b->doomed, id_in(b->arena, o), (void *)o);
+	strmap_put(&b->doomed, id_in(b->scratch, o), (void *)o);
+	b->n_doomed++;
 }
 
 static bool is_new(const struct build *b, const struct object *like)
 {
-	return strmap_get(&b->new, id_in(b->arena, like)) != NULL;
+	return find_in(&b->new, like) != NULL;
 }
 
 static void touch(struct job *job, const struct object *object, const char *change)
@@ -130,6 +142,13 @@ static bool same_content(const struct object *a, const struct object *b)
 	return same;
 }
 
+/* Where it stands counts as well: faults name it. */
+static bool same_place(const struct object *a, const struct object *b)
+{
+	unsigned line = a->node ? a->node->pos.line : 0;
+	return streq(a->file, b->file) && streq(a->set, b->set) && line == (b->node ? b->node->pos.line : 0);
+}
+
 static void refuse_other_set(struct build *b, const struct object *o, const struct object *before)
 {
 	struct diag *d =
@@ -153,11 +172,13 @@ static void take_new(struct build *b, struct object *o)
 		touch(job, o, "created");
 	} else if (same_content(before, o)) {
 		touch(job, o, "unchanged");
+		add_new(b, o, same_place(before, o) ? before : NULL);
+		return;
 	} else {
 		o->generation++;
 		touch(job, o, "changed");
 	}
-	add_new(b, o);
+	add_new(b, o, NULL);
 }
 
 static void parse_document(struct build *b, const struct source *source, const struct node *doc)
@@ -191,18 +212,18 @@ static void parse_source(struct build *b, const struct source *request)
 
 static void spare(struct build *b, const struct object *o)
 {
-	strmap_put(&b->doomed, id_in(b->arena, o), NULL);
+	strmap_put(&b->doomed, id_in(b->scratch, o), NULL);
 }
 
 /* What a reference leads to; one to "*" names a link, whatever its kind. */
 static const struct object *target_of(const struct build *b, const char *kind, const char *name)
 {
 	if (!streq(kind, "*"))
-		return strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind, name));
+		return strmap_get(&b->stored, arena_printf(b->scratch, "%s/%s", kind, name));
 	for (size_t i = 0; kind_at(i); i++) {
 		const struct object *o = NULL;
 		if (kind_at(i)->flags & KIND_NAME_IS_IFNAME)
-			o = strmap_get(&b->stored, arena_printf(b->arena, "%s/%s", kind_at(i)->name, name));
+			o = strmap_get(&b->stored, arena_printf(b->scratch, "%s/%s", kind_at(i)->name, name));
 		if (o)
 			return o;
 	}
@@ -236,7 +257,7 @@ static void refuse_referenced(void *ctx, const char *kind, const char *name, con
 static bool spare_referenced(struct build *b)
 {
 	struct ref_search search = {b, NULL, false};
-	for (size_t i = 0; i < b->m->final->n_objects; i++) {
+	for (size_t i = 0; b->n_doomed && i < b->m->final->n_objects; i++) {
 		search.from = b->m->final->objects[i];
 		if (!is_new(b, search.from) && !doomed(b, search.from))
 			table_refs(search.from->kind->table, search.from->spec, refuse_referenced, &search);
@@ -256,9 +277,8 @@ static void carry_rest(struct build *b)
 			touch(b->job, o, "deleted");
 			continue;
 		}
-		struct object *copy = is_new(b, o) ? NULL : carry(b, final, o);
-		if (copy)
-			add_object(b, copy);
+		if (!is_new(b, o))
+			add_item(b, NULL, o);
 	}
 }
 
@@ -335,14 +355,16 @@ static int take_revision(struct build *b, struct err *err)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < old->n_objects; i++) {
-		struct object *copy = carry(b, old, old->objects[i]);
+		struct object *copy = object_carry(old->objects[i], b->arena);
 		if (!copy)
 			continue;
 		const struct object *now = find_stored(b, copy);
 		bool same = now && same_content(now, copy);
 		copy->generation = now ? now->generation + !same : copy->generation;
 		touch(b->job, copy, same ? "unchanged" : now ? "changed" : "created");
-		add_new(b, copy);
+		add_new(b, copy, same && same_place(now, copy) ? now : NULL);
+		if (is_refused(old, old->objects[i]))
+			tolerate(b, copy);
 	}
 	for (size_t i = 0; i < b->m->final->n_objects; i++)
 		if (!is_new(b, b->m->final->objects[i]))
@@ -353,11 +375,8 @@ static int take_revision(struct build *b, struct err *err)
 
 static void take_all(struct build *b)
 {
-	for (size_t i = 0; i < b->m->final->n_objects; i++) {
-		struct object *copy = carry(b, b->m->final, b->m->final->objects[i]);
-		if (copy)
-			add_object(b, copy);
-	}
+	for (size_t i = 0; i < b->m->final->n_objects; i++)
+		add_item(b, NULL, b->m->final->objects[i]);
 }
 
 static int gather(struct build *b)
@@ -414,7 +433,7 @@ static int overrides_for(struct build *b, struct override_row **ret, size_t *ret
 	int r = store_get_overrides(b->m->store, b->arena, &rows, &n, err);
 	if (r < 0)
 		return r;
-	struct override_row *all = arena_alloc(b->arena, (n + 1) * sizeof(*all));
+	struct override_row *all = arena_alloc(b->scratch, (n + 1) * sizeof(*all));
 	for (size_t i = 0; i < n; i++)
 		if (!streq(rows[i].object, job->override_object) && !was_changed(job, rows[i].object))
 			all[kept++] = rows[i];
@@ -523,39 +542,82 @@ static void keep_refused(struct generation *gen, const struct generation *before
 	keep_choices(gen, before);
 }
 
-/* Builds job->gen; faults are in job->diags. */
-int config_build(struct manager *m, struct job *job)
+/* As little anew as can be: what has not changed is the same object as before. */
+static int carry_over(struct build *b, struct lower_input input)
 {
-	job->gen = generation_new(NULL);
-	struct arena *arena = job->gen->arena;
-	struct build b = {.m = m,
-			  .job = job,
-			  .arena = arena,
-			  .stored = strmap_in(arena),
-			  .new = strmap_in(arena),
-			  .doomed = strmap_in(arena)};
-	for (size_t i = 0; i < m->final->n_objects; i++)
-		strmap_put(&b.stored, id_in(arena, m->final->objects[i]), m->final->objects[i]);
-	job->diags.arena = job->gen->arena;
-	gather(&b);
+	struct object **objects = arena_alloc(b->scratch, (b->n + 1) * sizeof(*objects));
+	if (b->n_tolerated || b->job->diags.n_total)
+		return -EAGAIN;
+	for (size_t i = 0; i < b->n; i++)
+		objects[i] = b->items[i].same ? (struct object *)b->items[i].same : b->items[i].asked;
+	input.objects = objects;
+	input.n_objects = b->n;
+	input.before = b->m->final;
+	int r = lower_carry(b->job->gen, &input);
+#ifdef WEFT_CHECKS
+	if (r == 0)
+		lower_check(b->job->gen, &input);
+#endif
+	return r;
+}
+
+/* All from nothing, and of what stands nowhere else copies, so that nothing of the generation before is needed. What was
+ * refused before may be so again without holding up others. */
+static int lower_anew(struct build *b, struct lower_input input)
+{
+	struct object **objects = arena_alloc(b->scratch, (b->n + 1) * sizeof(*objects));
+	for (size_t i = 0; i < b->n; i++) {
+		const struct item *item = &b->items[i];
+		struct object *object = item->asked ? item->asked : object_carry(item->same, b->arena);
+		if (!object)
+			continue;
+		objects[input.n_objects++] = object;
+		if (!item->asked && is_refused(b->m->final, item->same))
+			tolerate(b, object);
+	}
+	input.objects = objects;
+	input.tolerated = b->tolerated;
+	input.n_tolerated = b->n_tolerated;
+	int r = lower_all(b->job->gen, &input, &b->job->diags);
+	if (r == 0)
+		keep_refused(b->job->gen, b->m->final);
+	return r;
+}
+
+static int build(struct build *b)
+{
+	struct job *job = b->job;
+	const struct generation *final = b->m->final;
+	for (size_t i = 0; i < final->n_objects; i++)
+		strmap_put(&b->stored, id_in(b->scratch, final->objects[i]), final->objects[i]);
+	gather(b);
 	if (job->diags.n_total && job->type != JOB_FILES)
 		return -EINVAL;
-	struct lower_input input = {.objects = b.objects,
-				    .n_objects = b.n,
-				    .allocs = m->final->allocs,
-				    .n_allocs = m->final->n_allocs,
-				    .tolerated = b.tolerated,
-				    .n_tolerated = b.n_tolerated,
+	struct lower_input input = {.allocs = final->allocs,
+				    .n_allocs = final->n_allocs,
 				    .lenient = job->type == JOB_FILES || job->type == JOB_RELOWER};
 	struct override_row *overrides = NULL;
 	struct err err = {0};
-	if (overrides_for(&b, &overrides, &input.n_overrides, &err) < 0) {
+	if (overrides_for(b, &overrides, &input.n_overrides, &err) < 0) {
 		diag_add(&job->diags, (struct pos){0}, "%s", err.text);
 		return -EIO;
 	}
 	input.overrides = overrides;
-	int r = lower_all(job->gen, &input, &job->diags);
-	if (r == 0)
-		keep_refused(job->gen, m->final);
-	return r;
+	return carry_over(b, input) == 0 ? 0 : lower_anew(b, input);
+}
+
+/* Builds job->gen; faults are in job->diags. */
+int config_build(struct manager *m, struct job *job)
+{
+	cleanup_arena struct arena *scratch = arena_new();
+	job->gen = generation_new(NULL);
+	job->diags.arena = job->gen->arena;
+	struct build b = {.m = m,
+			  .job = job,
+			  .arena = job->gen->arena,
+			  .scratch = scratch,
+			  .stored = strmap_in(scratch),
+			  .new = strmap_in(scratch),
+			  .doomed = strmap_in(scratch)};
+	return build(&b);
 }

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A generation as text: one line of JSON an object, fact, allocation or resource, so that one bad line costs that line.
  *
- *     {"object": {document}, "number": 0, "set": "default", "generation": 3, "file": "lan.yaml", "line": 4, "refused":
- * true}
- *     {"fact": "link/eth0/mtu", "value": "1500", "reader": 0}
+ *     {"object": {document}, "set": "default", "generation": 3, "file": "lan.yaml", "line": 4, "refused": true}
+ *     {"fact": "link/eth0/mtu", "value": "1500", "reader": "Vxlan/vx0"}
  *     {"alloc": ["Guest/web", "mac", "0", "52:54:00:..."]}
- *     {"want": "lan", "class": "link", "number": 0, "spec": {...}, "mark": "...", "owners": [0], "needs": [],
- * "handovers": [], "afters": [], "rests": [], "carrier": 7, "adopt": true, "guardsGateway": true, "spare": true}
+ *     {"want": "lan", "class": "link", "spec": {...}, "mark": "...", "owners": ["Network/lan"], "needs": [],
+ * "handovers": [], "afters": [], "rests": [], "carrier": "qemu/web", "adopt": true, "guardsGateway": true, "spare": true}
  *
- * Objects and resources are referred to by their numbers. */
+ * Of one that carries over most of another, only the difference from that is written, and both are read together. Then an
+ * object replaces that of its name, with its facts and allocations, a resource that of its id, and
+ *
+ *     {"gone": ["Guest/web"], "goneWants": ["qemu/web"]}
+ *
+ * takes away. An earlier weft referred to objects and resources by a "number" of theirs; that is read as well. */
 #include "core/store-internal.h"
 
 #include "core/event.h"
+#include "core/strmap.h"
 
 enum { LINE_MAX_BYTES = 16 * 1024 * 1024 };
 
@@ -63,7 +68,6 @@ static json_t *object_line(const struct generation *gen, size_t number)
 	json_t *line = json_object();
 	json_object_set_new(line, "object",
 			    object->node ? node_to_json(object->node) : object_to_json(object, EMIT_SECRETS));
-	json_object_set_new(line, "number", json_integer((json_int_t)number));
 	set_text(line, "set", object->set);
 	set_text(line, "file", object->file);
 	json_object_set_new(line, "generation", json_integer((json_int_t)object->generation));
@@ -74,23 +78,14 @@ static json_t *object_line(const struct generation *gen, size_t number)
 	return line;
 }
 
-/* Objects by pointer, sorted, for their numbers. */
-struct numbered {
-	const struct object *object;
-	size_t number;
-};
-
-static int compare_numbered(const void *a, const void *b)
+static json_t *object_name(const struct object *object)
 {
-	const struct numbered *x = a, *y = b;
-	return x->object < y->object ? -1 : x->object > y->object;
+	return json_sprintf("%s/%s", object->kind->name, object->name);
 }
 
-static json_t *object_number(const struct numbered *numbers, size_t n, const struct object *object)
+static json_t *want_id(const struct want *want)
 {
-	struct numbered key = {.object = object};
-	const struct numbered *found = n ? bsearch(&key, numbers, n, sizeof(key), compare_numbered) : NULL;
-	return found ? json_integer((json_int_t)found->number) : NULL;
+	return json_sprintf("%s/%s", want->class->name, want->key);
 }
 
 static int set_edges(const struct generation *gen, json_t *line, const char *key, struct want *const *wants, size_t n)
@@ -100,106 +95,140 @@ static int set_edges(const struct generation *gen, json_t *line, const char *key
 		json_object_set(line, key, list);
 	int r = 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
-		if (wants[i]->index >= gen->n_wants || gen->wants[wants[i]->index] != wants[i])
+		if (generation_find(gen, wants[i]->class->name, wants[i]->key) != wants[i])
 			r = -EINVAL;
-		json_array_append_new(list, json_integer((json_int_t)wants[i]->index));
+		json_array_append_new(list, want_id(wants[i]));
 	}
 	json_decref(list);
 	return r;
 }
 
-struct want_writer {
-	const struct generation *gen;
-	struct numbered *numbers;
-	struct buffer *buffer;
-};
-
-static int add_want(const struct want_writer *w, const struct want *want)
+static int add_want(struct buffer *b, const struct generation *gen, const struct want *want)
 {
 	json_t *line = json_object(), *owners = json_array();
 	json_object_set_new(line, "want", json_string(want->key));
 	json_object_set_new(line, "class", json_string(want->class->name));
-	json_object_set_new(line, "number", json_integer((json_int_t)want->index));
 	json_object_set_new(line, "spec", table_to_json(want->class->table, want->spec, EMIT_SECRETS));
 	set_text(line, "mark", want->mark);
 	for (size_t i = 0; i < want->n_owners; i++)
-		json_array_append_new(owners, object_number(w->numbers, w->gen->n_objects, want->owners[i]));
+		json_array_append_new(owners, object_name(want->owners[i]));
 	json_object_set_new(line, "owners", owners);
-	int r = set_edges(w->gen, line, "needs", want->needs, want->n_needs);
+	int r = set_edges(gen, line, "needs", want->needs, want->n_needs);
 	if (r == 0)
-		r = set_edges(w->gen, line, "handovers", want->handovers, want->n_handovers);
+		r = set_edges(gen, line, "handovers", want->handovers, want->n_handovers);
 	if (r == 0)
-		r = set_edges(w->gen, line, "afters", want->afters, want->n_afters);
+		r = set_edges(gen, line, "afters", want->afters, want->n_afters);
 	if (r == 0)
-		r = set_edges(w->gen, line, "rests", want->rests, want->n_rests);
+		r = set_edges(gen, line, "rests", want->rests, want->n_rests);
 	if (r == 0 && want->carrier)
-		json_object_set_new(line, "carrier", json_integer((json_int_t)want->carrier->index));
+		json_object_set_new(line, "carrier", want_id(want->carrier));
 	if (want->adopt)
 		json_object_set_new(line, "adopt", json_true());
 	if (want->guards_gateway)
 		json_object_set_new(line, "guardsGateway", json_true());
 	if (want->spare)
 		json_object_set_new(line, "spare", json_true());
-	add_line(w->buffer, line);
+	add_line(b, line);
 	return r;
 }
 
-static struct numbered *number_objects(const struct generation *gen)
+static void add_facts(struct buffer *b, const struct fact_row *facts, size_t n)
 {
-	struct numbered *numbers = xcalloc(gen->n_objects, sizeof(*numbers));
-	for (size_t i = 0; i < gen->n_objects; i++)
-		numbers[i] = (struct numbered){gen->objects[i], i};
-	qsort(numbers, gen->n_objects, sizeof(*numbers), compare_numbered);
-	return numbers;
-}
-
-static void add_facts(struct buffer *b, const struct generation *gen, const struct numbered *numbers)
-{
-	for (size_t i = 0; i < gen->n_facts; i++) {
-		const struct fact_row *fact = &gen->facts[i];
-		json_t *line = json_object(), *reader = object_number(numbers, gen->n_objects, fact->reader);
-		json_object_set_new(line, "fact", json_string(fact->key));
-		set_text(line, "value", fact->value);
-		if (reader)
-			json_object_set_new(line, "reader", reader);
+	for (size_t i = 0; i < n; i++) {
+		json_t *line = json_object();
+		json_object_set_new(line, "fact", json_string(facts[i].key));
+		set_text(line, "value", facts[i].value);
+		if (facts[i].reader)
+			json_object_set_new(line, "reader", object_name(facts[i].reader));
 		add_line(b, line);
 	}
+}
+
+static void add_allocs(struct buffer *b, const struct alloc_row *allocs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct alloc_row *a = &allocs[i];
+		add_line(b, json_pack("{s:[ssss]}", "alloc", a->object, a->space, a->slot, a->text));
+	}
+}
+
+/* The wants from one on; returns the buffer's text. */
+static int finish(struct buffer *b, const struct generation *gen, size_t from, char **ret, size_t *ret_size, struct err *err)
+{
+	for (size_t i = from; i < gen->n_wants; i++) {
+		if (add_want(b, gen, gen->wants[i]) == 0)
+			continue;
+		free(b->text);
+		return err_set(err, EINVAL, "%s/%s refers to a resource of another generation",
+			       gen->wants[i]->class->name, gen->wants[i]->key);
+	}
+	append("", 1, b); /* never NULL, and ends in NUL */
+	*ret = b->text;
+	*ret_size = b->size - 1;
+	return 0;
 }
 
 int store_generation_write(const struct generation *gen, char **ret, size_t *ret_size, struct err *err)
 {
 	struct buffer b = {0};
-	cleanup_free struct numbered *numbers = number_objects(gen);
 	for (size_t i = 0; i < gen->n_objects; i++)
 		add_line(&b, object_line(gen, i));
-	add_facts(&b, gen, numbers);
-	for (size_t i = 0; i < gen->n_allocs; i++) {
-		const struct alloc_row *a = &gen->allocs[i];
-		add_line(&b, json_pack("{s:[ssss]}", "alloc", a->object, a->space, a->slot, a->text));
-	}
-	struct want_writer w = {gen, numbers, &b};
-	for (size_t i = 0; i < gen->n_wants; i++) {
-		if (add_want(&w, gen->wants[i]) == 0)
+	add_facts(&b, gen->facts, gen->n_facts);
+	add_allocs(&b, gen->allocs, gen->n_allocs);
+	return finish(&b, gen, 0, ret, ret_size, err);
+}
+
+static void add_gone(struct buffer *b, const struct generation *gen)
+{
+	json_t *gone = json_array(), *wants = json_array();
+	for (size_t i = 0; i < gen->n_left; i++)
+		json_array_append_new(gone, object_name(gen->left[i]));
+	for (size_t i = 0; i < gen->n_gone; i++)
+		if (!generation_find(gen, gen->gone[i]->class->name, gen->gone[i]->key))
+			json_array_append_new(wants, want_id(gen->gone[i]));
+	add_line(b, json_pack("{s:o, s:o}", "gone", gone, "goneWants", wants));
+}
+
+int store_generation_write_delta(const struct generation *gen, char **ret, size_t *ret_size, struct err *err)
+{
+	struct buffer b = {0};
+	add_gone(&b, gen);
+	for (size_t i = 0; i < gen->n_objects; i++)
+		if (gen->anew[i])
+			add_line(&b, object_line(gen, i));
+	for (size_t i = 0; i < gen->n_objects; i++) {
+		if (!gen->anew[i])
 			continue;
-		free(b.text);
-		return err_set(err, EINVAL, "%s/%s refers to a resource of another generation",
-			       gen->wants[i]->class->name, gen->wants[i]->key);
+		size_t n = 0;
+		const struct fact_row *facts = lowered_facts(gen->lowered[i], &n);
+		add_facts(&b, facts, n);
+		const struct alloc_row *allocs = lowered_allocs(gen->lowered[i], &n);
+		add_allocs(&b, allocs, n);
 	}
-	append("", 1, &b); /* never NULL, and ends in NUL */
-	*ret = b.text;
-	*ret_size = b.size - 1;
-	return 0;
+	return finish(&b, gen, gen->n_carried, ret, ret_size, err);
 }
 
 /* ---- reading ---- */
+
+/* One of one of the texts. */
+struct line {
+	json_t *json;
+	size_t text;
+	const char *id; /* as in `latest`; NULL: it replaces nothing */
+};
 
 struct reader {
 	struct generation *gen;
 	uint64_t rev;
 	size_t numbers_max;      /* no text has more than this */
-	struct object **objects; /* by their number; NULL where one was left out */
+	struct arena *arena; /* of the maps */
+	struct line *lines;  /* of all texts, in order */
+	size_t n_lines, cap_lines;
+	struct strmap latest;  /* "object Kind/name" or "want class/key" -> struct line, or what says that it is gone */
+	struct strmap objects; /* "Kind/name" -> struct object */
+	struct object **numbered; /* objects by their number; NULL where one was left out */
 	size_t n_objects, cap_objects;
-	struct want **wants;
+	struct want **wants; /* the same */
 	json_t **want_lines; /* kept until all are known, for the edges */
 	size_t n_wants, cap_wants, cap_want_lines;
 };
@@ -266,12 +295,13 @@ static void read_object(struct reader *reader, const json_t *line)
 	struct object *object = decode_object(reader, line, id);
 	size_t number = line_number(reader, line, reader->n_objects);
 	while (reader->n_objects <= number) {
-		grow(reader->objects, reader->n_objects, reader->cap_objects);
-		reader->objects[reader->n_objects++] = NULL;
+		grow(reader->numbered, reader->n_objects, reader->cap_objects);
+		reader->numbered[reader->n_objects++] = NULL;
 	}
-	reader->objects[number] = object;
+	reader->numbered[number] = object;
 	if (!object)
 		return;
+	strmap_put(&reader->objects, arena_printf(reader->arena, "%s/%s", kind, name), object);
 	arena_grow(gen->arena, gen->objects, gen->n_objects, gen->cap_objects);
 	gen->objects[gen->n_objects++] = object;
 	if (!json_is_true(json_object_get(line, "refused")))
@@ -282,8 +312,10 @@ static void read_object(struct reader *reader, const json_t *line)
 
 static struct object *object_at(const struct reader *reader, const json_t *number)
 {
+	if (json_is_string(number))
+		return strmap_get(&reader->objects, json_string_value(number));
 	json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
-	return i >= 0 && (size_t)i < reader->n_objects ? reader->objects[i] : NULL;
+	return i >= 0 && (size_t)i < reader->n_objects ? reader->numbered[i] : NULL;
 }
 
 static void read_fact(struct reader *reader, const json_t *line)
@@ -397,6 +429,10 @@ static void read_want(struct reader *reader, json_t *line)
 
 static struct want *want_at(const struct reader *reader, const json_t *number)
 {
+	const char *id = json_string_value(number), *slash = id ? strchr(id, '/') : NULL;
+	cleanup_free char *class = slash ? xstrndup(id, (size_t)(slash - id)) : NULL;
+	if (slash)
+		return generation_find(reader->gen, class, slash + 1);
 	json_int_t i = json_is_integer(number) ? json_integer_value(number) : -1;
 	return i >= 0 && (size_t)i < reader->n_wants ? reader->wants[i] : NULL;
 }
@@ -429,11 +465,80 @@ static void link_edges(const struct reader *reader, struct want *want, const jso
 	want->carrier = want_at(reader, json_object_get(line, "carrier"));
 }
 
-static void read_line(struct reader *reader, const char *text, size_t size)
+/* ---- lines ---- */
+
+static const char *id_of_line(struct reader *reader, const json_t *line)
+{
+	const json_t *doc = json_object_get(line, "object");
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
+	const char *name = json_string_value(json_object_get(json_object_get(doc, "metadata"), "name"));
+	const char *class = json_string_value(json_object_get(line, "class"));
+	const char *key = json_string_value(json_object_get(line, "want"));
+	if (doc)
+		return kind && name ? arena_printf(reader->arena, "object %s/%s", kind, name) : NULL;
+	return class && key ? arena_printf(reader->arena, "want %s/%s", class, key) : NULL;
+}
+
+static void take_away(struct reader *reader, const json_t *ids, const char *sort, size_t text)
+{
+	const json_t *id;
+	size_t i;
+	json_array_foreach(ids, i, id) {
+		if (!json_is_string(id))
+			continue;
+		struct line *nothing = arena_new_of(reader->arena, struct line);
+		nothing->text = text;
+		strmap_put(&reader->latest, arena_printf(reader->arena, "%s %s", sort, json_string_value(id)), nothing);
+	}
+}
+
+static void keep_line(struct reader *reader, const char *bytes, size_t size, size_t text)
 {
 	json_error_t fault;
-	json_t *line = size <= LINE_MAX_BYTES ? json_loadb(text, size, 0, &fault) : NULL;
-	if (json_object_get(line, "object"))
+	json_t *json = size <= LINE_MAX_BYTES ? json_loadb(bytes, size, 0, &fault) : NULL;
+	take_away(reader, json_object_get(json, "gone"), "object", text);
+	take_away(reader, json_object_get(json, "goneWants"), "want", text);
+	if (json_object_get(json, "gone")) {
+		json_decref(json);
+		return;
+	}
+	grow(reader->lines, reader->n_lines, reader->cap_lines);
+	struct line line = {json, text, id_of_line(reader, json)};
+	reader->lines[reader->n_lines++] = line;
+	if (!line.id)
+		return;
+	struct line *latest = arena_new_of(reader->arena, struct line);
+	*latest = line;
+	strmap_put(&reader->latest, line.id, latest);
+}
+
+static void keep_lines(struct reader *reader, const struct source *source, size_t text)
+{
+	for (const char *p = source->text, *end = p + source->size; p < end;) {
+		const char *newline = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = newline ? newline : end;
+		keep_line(reader, p, (size_t)(stop - p), text);
+		p = stop + 1;
+	}
+}
+
+/* Is it replaced, or its object, by a later text? */
+static bool is_past(const struct reader *reader, const struct line *line)
+{
+	const json_t *alloc = json_object_get(line->json, "alloc"), *reader_id = json_object_get(line->json, "reader");
+	const char *object = alloc ? json_string_value(json_array_get(alloc, 0)) : json_string_value(reader_id);
+	cleanup_free char *id = object ? xprintf("object %s", object) : NULL;
+	const char *of = line->id ? line->id : id;
+	const struct line *latest = of ? strmap_get(&reader->latest, of) : NULL;
+	return latest && latest->text > line->text;
+}
+
+static void read_line(struct reader *reader, json_t *line, bool objects)
+{
+	bool is_object = json_object_get(line, "object") != NULL;
+	if (is_object != objects)
+		return;
+	if (is_object)
 		read_object(reader, line);
 	else if (json_object_get(line, "fact"))
 		read_fact(reader, line);
@@ -443,24 +548,39 @@ static void read_line(struct reader *reader, const char *text, size_t size)
 		read_want(reader, line);
 	else
 		skipped(reader, NULL, "a line", line ? "its meaning is not known" : "it is damaged");
-	json_decref(line);
 }
 
-struct generation *store_generation_read(const char *lines, size_t size, uint64_t rev)
+/* Objects first: a later text may hold one that a resource of an earlier one belongs to. */
+static void read_lines(struct reader *reader)
 {
-	struct reader reader = {.gen = generation_new(NULL), .rev = rev, .numbers_max = size};
-	for (const char *p = lines, *end = lines + size; p < end;) {
-		const char *newline = memchr(p, '\n', (size_t)(end - p));
-		const char *stop = newline ? newline : end;
-		read_line(&reader, p, (size_t)(stop - p));
-		p = stop + 1;
+	for (int objects = 1; objects >= 0; objects--)
+		for (size_t i = 0; i < reader->n_lines; i++)
+			if (!is_past(reader, &reader->lines[i]))
+				read_line(reader, reader->lines[i].json, objects);
+	for (size_t i = 0; i < reader->n_lines; i++)
+		json_decref(reader->lines[i].json);
+	for (size_t i = 0; i < reader->n_wants; i++) {
+		if (reader->wants[i])
+			link_edges(reader, reader->wants[i], reader->want_lines[i]);
+		json_decref(reader->want_lines[i]);
 	}
-	for (size_t i = 0; i < reader.n_wants; i++) {
-		if (reader.wants[i])
-			link_edges(&reader, reader.wants[i], reader.want_lines[i]);
-		json_decref(reader.want_lines[i]);
+}
+
+struct generation *store_generation_read(const struct source *texts, size_t n, uint64_t rev)
+{
+	cleanup_arena struct arena *arena = arena_new();
+	struct reader reader = {.gen = generation_new(NULL),
+				.rev = rev,
+				.arena = arena,
+				.latest = strmap_in(arena),
+				.objects = strmap_in(arena)};
+	for (size_t i = 0; i < n; i++) {
+		reader.numbers_max += texts[i].size;
+		keep_lines(&reader, &texts[i], i);
 	}
-	free(reader.objects);
+	read_lines(&reader);
+	free(reader.lines);
+	free(reader.numbered);
 	free(reader.wants);
 	free(reader.want_lines);
 	return reader.gen;

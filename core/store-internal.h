@@ -43,7 +43,10 @@ int store_end(struct store *store, int r, struct err *err);
 
 /* A generation as lines of JSON, one an object, fact, allocation or resource; freed by the caller. */
 int store_generation_write(const struct generation *gen, char **ret, size_t *ret_size, struct err *err);
-/* Reads it back. Lines that cannot be used any more are left out, each with an event. */
-struct generation *store_generation_read(const char *lines, size_t size, uint64_t rev);
+/* The same of what differs from the generation that it carries over. */
+int store_generation_write_delta(const struct generation *gen, char **ret, size_t *ret_size, struct err *err);
+/* Reads one back: a whole one, then what differs from it, then what differs from that. Lines that cannot be used any
+ * more are left out, each with an event. */
+struct generation *store_generation_read(const struct source *texts, size_t n, uint64_t rev);
 
 #endif

@@ -34,6 +34,8 @@ static const char *const migrations[] = {
 	"CREATE TABLE override (object TEXT PRIMARY KEY, text TEXT NOT NULL, who TEXT, when_ms INTEGER NOT NULL) "
 	"WITHOUT ROWID;"
 	"CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;",
+	/* base: the revision from which the lines say the difference; 0: they are all. */
+	"ALTER TABLE generation ADD COLUMN base INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA = ARRAY_SIZE(migrations) };
 

@@ -29,8 +29,9 @@ int store_begin(struct store *store, struct err *err);
 int store_commit(struct store *store, struct err *err);
 void store_abort(struct store *store);
 
-/* Writes a revision with its whole generation in one transaction; assigns row->rev. */
-int store_put_revision(struct store *store, struct revision_row *row, const struct generation *gen, struct err *err);
+/* Writes a revision with its generation in one transaction; assigns row->rev. Of a generation that carries over one that
+ * is stored, only the difference is written. */
+int store_put_revision(struct store *store, struct revision_row *row, struct generation *gen, struct err *err);
 /* Writes what may change of a stored row: state, confirm_by_ms and message. */
 int store_update_revision(struct store *store, const struct revision_row *row, struct err *err);
 /* The newest final one, 0 if there is none: which must not be mistaken for one that cannot be read, since then nothing
@@ -40,7 +41,8 @@ int store_final_revision(struct store *store, uint64_t *ret, struct err *err);
 int store_get_generation(struct store *store, uint64_t rev, struct generation **ret, struct err *err);
 typedef void store_revision_fn(void *ctx, const struct revision_row *row);
 int store_each_revision(struct store *store, store_revision_fn *fn, void *ctx, struct err *err); /* newest first */
-/* Keeps the last `keep` revisions and those that may still have something on the host. */
+/* Keeps the last `keep` revisions, those that may still have something on the host, and those that others are stored as
+ * a difference from. */
 int store_prune_revisions(struct store *store, unsigned keep, struct err *err);
 
 int store_put_records(struct store *store, const struct engine_record *records, size_t n, struct err *err);

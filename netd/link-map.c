@@ -14,6 +14,13 @@ struct names {
 	const char **items;
 	size_t n, cap;
 };
+/* With the facts that went into it: whoever asks for it counts as their reader too. */
+struct known_mtu {
+	uint32_t mtu;
+	uint64_t answer; /* what differs once anything of it does */
+	const char **facts;
+	size_t n_facts;
+};
 struct subnet {
 	const struct ip_prefix *prefix;
 	const char *link;
@@ -24,11 +31,12 @@ struct link_map {
 	struct strmap bridges; /* port -> name of the bridge */
 	struct strmap ports;   /* bridge -> struct names */
 	struct strmap holders; /* address -> name of the link */
-	struct strmap mtus;    /* link -> uint32_t */
-	struct strmap claims;  /* what only one can have -> struct object */
+	struct strmap mtus;    /* link -> struct known_mtu */
 	struct subnet *subnets;
 	size_t n_subnets, cap_subnets;
 	unsigned depth;
+	const char **facts; /* read for the MTUs that are being worked out */
+	size_t n_facts, cap_facts;
 };
 
 static bool is_network(const struct object *object)
@@ -124,15 +132,14 @@ static void add_object(struct link_map *map, const struct object *object)
 static void *make_map(struct lowering *l)
 {
 	const struct object *object;
-	struct arena *arena = lower_arena(l);
+	struct arena *arena = lower_memo_arena(l);
 	struct link_map *map = arena_new_of(arena, struct link_map);
 	*map = (struct link_map){.arena = arena,
 				 .objects = strmap_in(arena),
 				 .bridges = strmap_in(arena),
 				 .ports = strmap_in(arena),
 				 .holders = strmap_in(arena),
-				 .mtus = strmap_in(arena),
-				 .claims = strmap_in(arena)};
+				 .mtus = strmap_in(arena)};
 	for (int networks = 0; networks < 2; networks++)
 		for (size_t i = 0; (object = lower_object_at(l, i)); i++)
 			if (is_network(object) == networks)
@@ -145,34 +152,55 @@ static struct link_map *map_of(struct lowering *l)
 	return lower_memo(l, "link-map", make_map);
 }
 
+static uint64_t ask_object(struct lowering *l, const char *name, const char *none)
+{
+	return (uintptr_t)strmap_get(&map_of(l)->objects, name);
+}
+
 const struct object *link_object(struct lowering *l, const char *name)
 {
-	return strmap_get(&map_of(l)->objects, name);
+	const struct object *object = strmap_get(&map_of(l)->objects, name);
+	lower_asked(l, ask_object, name, NULL, (uintptr_t)object);
+	return object;
+}
+
+static uint64_t ask_bridge(struct lowering *l, const char *name, const char *none)
+{
+	return lower_hash(0, strmap_get(&map_of(l)->bridges, name));
 }
 
 const char *link_bridge_of(struct lowering *l, const char *name)
 {
+	lower_asked(l, ask_bridge, name, NULL, ask_bridge(l, name, NULL));
 	return strmap_get(&map_of(l)->bridges, name);
+}
+
+static uint64_t ask_ports(struct lowering *l, const char *bridge, const char *none)
+{
+	const struct names *ports = strmap_get(&map_of(l)->ports, bridge);
+	uint64_t answer = 0;
+	for (size_t i = 0; ports && i < ports->n; i++)
+		answer = lower_hash(answer, ports->items[i]);
+	return answer;
 }
 
 const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
 {
 	const struct names *ports = strmap_get(&map_of(l)->ports, bridge);
+	if (i == 0)
+		lower_asked(l, ask_ports, bridge, NULL, ask_ports(l, bridge, NULL));
 	return ports && i < ports->n ? ports->items[i] : NULL;
 }
 
 bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...)
 {
-	struct link_map *map = map_of(l);
 	va_list args;
 	va_start(args, what_fmt);
-	const char *what = arena_vprintf(map->arena, what_fmt, args);
+	cleanup_free char *what = xvprintf(what_fmt, args);
 	va_end(args);
-	const struct object *other = strmap_get(&map->claims, what);
-	if (!other) {
-		strmap_put(&map->claims, what, (void *)lower_object(l));
+	const struct object *other = lower_claim(l, what);
+	if (!other)
 		return true;
-	}
 	struct diag *diag = lower_refuse(l, path, "%s is taken by %s '%s'", what, other->kind->name, other->name);
 	diag_related(lower_diags(l), diag, object_pos(other, path), "which has it here");
 	return false;
@@ -212,10 +240,20 @@ bool link_room(struct lowering *l, const struct object *object, struct link_room
 	return kind && kind->room && kind->room(l, object, ret) && ret->limit_mtu;
 }
 
+/* A fact that MTUs are worked out of. */
+static const char *fact_of_path(struct lowering *l, const char *key)
+{
+	struct link_map *map = map_of(l);
+	arena_grow(map->arena, map->facts, map->n_facts, map->cap_facts);
+	map->facts[map->n_facts++] = key;
+	return fact(l, "%s", key);
+}
+
 static uint32_t mtu_of_fact(struct lowering *l, const char *name)
 {
-	uint64_t mtu;
-	return fact_u64(l, &mtu, "link/%s/mtu", name) && mtu <= UINT32_MAX ? (uint32_t)mtu : 0;
+	const char *text = fact_of_path(l, arena_printf(lower_memo_arena(l), "link/%s/mtu", name));
+	uint64_t mtu = text && *text >= '0' && *text <= '9' ? strtoull(text, NULL, 10) : 0;
+	return mtu <= UINT32_MAX ? (uint32_t)mtu : 0;
 }
 
 uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge)
@@ -266,22 +304,56 @@ static uint32_t mtu_of_object(struct lowering *l, const struct object *object, c
 	return mtu ? mtu : STANDARD_MTU;
 }
 
-uint32_t link_mtu(struct lowering *l, const char *name)
+static struct known_mtu *mtu_new(struct lowering *l, const char *name)
 {
 	struct link_map *map = map_of(l);
-	uint32_t *known = strmap_get(&map->mtus, name);
-	if (known)
-		return *known;
-	if (map->depth == TOWER_MAX)
-		return 0;
-	const struct object *object = link_object(l, name);
+	struct known_mtu *known = arena_new_of(map->arena, struct known_mtu);
+	size_t first = map->n_facts;
+	lower_hush(l, 1);
 	map->depth++;
-	uint32_t mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
+	const struct object *object = link_object(l, name);
+	known->mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
 	map->depth--;
-	known = arena_new_of(map->arena, uint32_t);
-	*known = mtu;
+	lower_hush(l, -1);
+	known->answer = known->mtu;
+	known->n_facts = map->n_facts - first;
+	known->facts = arena_alloc(map->arena, known->n_facts * sizeof(*known->facts));
+	for (size_t i = 0; i < known->n_facts; i++) {
+		known->facts[i] = map->facts[first + i];
+		known->answer = lower_hash(known->answer, known->facts[i]);
+		known->answer = lower_hash(known->answer, fact(l, "%s", known->facts[i]));
+	}
+	if (!map->depth)
+		map->n_facts = 0;
 	strmap_put(&map->mtus, arena_strdup(map->arena, name), known);
-	return mtu;
+	return known;
+}
+
+/* NULL where links stand on each other in a circle. */
+static const struct known_mtu *mtu_known(struct lowering *l, const char *name)
+{
+	struct link_map *map = map_of(l);
+	const struct known_mtu *known = strmap_get(&map->mtus, name);
+	if (!known)
+		return map->depth < TOWER_MAX ? mtu_new(l, name) : NULL;
+	for (size_t i = 0; i < known->n_facts; i++)
+		fact_of_path(l, known->facts[i]);
+	if (!map->depth)
+		map->n_facts = 0;
+	return known;
+}
+
+static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
+{
+	const struct known_mtu *known = mtu_known(l, name);
+	return known ? known->answer : 0;
+}
+
+uint32_t link_mtu(struct lowering *l, const char *name)
+{
+	const struct known_mtu *known = mtu_known(l, name);
+	lower_asked(l, ask_mtu, name, NULL, known ? known->answer : 0);
+	return known ? known->mtu : 0;
 }
 
 /* ---- what a link stands on ---- */
@@ -301,27 +373,53 @@ bool link_room_on(struct lowering *l, const char *lower, struct link_room *ret)
 	return mtu != 0;
 }
 
-static const char *link_towards(struct lowering *l, const struct ip *remote)
+static const char *subnet_towards(const struct link_map *map, const struct ip *remote)
 {
-	const struct link_map *map = map_of(l);
 	const struct subnet *best = NULL;
-	char text[IP_TEXT];
 	for (size_t i = 0; i < map->n_subnets; i++) {
 		const struct subnet *s = &map->subnets[i];
 		if (prefix_contains(s->prefix, remote) && (!best || s->prefix->len > best->prefix->len))
 			best = s;
 	}
-	return best ? best->link : fact(l, "link-towards/%s", ip_text(remote, text));
+	return best ? best->link : NULL;
+}
+
+static uint64_t ask_towards(struct lowering *l, const char *remote, const char *none)
+{
+	struct ip ip;
+	return ip_parse(remote, &ip) == 0 ? lower_hash(0, subnet_towards(map_of(l), &ip)) : 0;
+}
+
+static const char *link_towards(struct lowering *l, const struct ip *remote)
+{
+	char text[IP_TEXT];
+	const char *ours = subnet_towards(map_of(l), remote);
+	lower_asked(l, ask_towards, ip_text(remote, text), NULL, lower_hash(0, ours));
+	return ours ? ours : fact_of_path(l, arena_printf(lower_memo_arena(l), "link-towards/%s", text));
+}
+
+static const char *holder_of(struct lowering *l, const char *ip, bool *ret_ours)
+{
+	const char *ours = strmap_get(&map_of(l)->holders, ip);
+	const struct link_kind *kind = ours ? kind_of(strmap_get(&map_of(l)->objects, ours)) : NULL;
+	*ret_ours = ours != NULL;
+	return kind && kind->leads_nowhere ? NULL : ours;
+}
+
+static uint64_t ask_with(struct lowering *l, const char *local, const char *none)
+{
+	bool ours;
+	uint64_t holder = lower_hash(0, holder_of(l, local, &ours));
+	return holder + ours;
 }
 
 static const char *link_with(struct lowering *l, const struct ip *local)
 {
 	char text[IP_TEXT];
-	const char *ours = strmap_get(&map_of(l)->holders, ip_text(local, text));
-	if (!ours)
-		return fact(l, "link-with/%s", text);
-	const struct link_kind *kind = kind_of(link_object(l, ours));
-	return kind && kind->leads_nowhere ? NULL : ours;
+	bool ours;
+	const char *holder = holder_of(l, ip_text(local, text), &ours);
+	lower_asked(l, ask_with, text, NULL, ask_with(l, text, NULL));
+	return ours ? holder : fact_of_path(l, arena_printf(lower_memo_arena(l), "link-with/%s", text));
 }
 
 bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret)

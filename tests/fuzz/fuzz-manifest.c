@@ -50,7 +50,7 @@ static void check_stored(const struct generation *gen)
 	size_t size, again_size;
 	struct err err = {0};
 	require(store_generation_write(gen, &lines, &size, &err) == 0, "what was lowered can be stored");
-	struct generation *back = store_generation_read(lines, size, 1);
+	struct generation *back = store_generation_read(&(struct source){.text = lines, .size = size}, 1, 1);
 	require(back->n_objects == gen->n_objects && back->n_wants == gen->n_wants && back->n_allocs == gen->n_allocs &&
 			back->n_facts == gen->n_facts,
 		"all that was stored is read back");

@@ -143,7 +143,7 @@ static struct generation *make_generation(void)
 	return gen;
 }
 
-static uint64_t put(struct store *store, const struct generation *gen, enum revision_state state, uint64_t previous)
+static uint64_t put(struct store *store, struct generation *gen, enum revision_state state, uint64_t previous)
 {
 	struct revision_row row = {
 		.state = state, .previous = previous, .who = "root (uid 0)", .what = "apply", .set = "default"};
