@@ -62,6 +62,7 @@ struct res {
 	bool settled; /* has been as wanted since its want last changed: a difference now is drift */
 	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
 	bool observe_failed;
+	bool relink; /* its edges are taken down, and are to be made anew */
 	bool hurry; /* leaving, and a person does not want to wait */
 	bool again; /* marked dirty while an operation was under way */
 	char *loss; /* what drift was seen, for the event */
@@ -93,6 +94,7 @@ struct poll {
 
 struct probe {
 	struct generation *gen; /* owned */
+	size_t first;           /* of its wants: those before are wanted already */
 	engine_done_fn *done;
 	void *ctx;
 };
@@ -157,6 +159,9 @@ void res_free(struct engine *e, struct res *res);
 void res_queue(struct engine *e, struct res *res);
 void res_forget_seen(struct engine *e, struct res *res); /* observe it anew */
 void res_link_all(struct engine *e);                     /* edges anew out of wants and olds */
+/* The same for some: each is taken down while its want and old are what they were, then all that were are made anew. */
+void res_unlink(struct engine *e, struct res *res);
+void res_relink(struct engine *e);
 void res_neighbours_queue(struct engine *e, struct res *res);
 void res_instance_changed(struct engine *e, struct res *res, bool was_there);
 bool res_is_there(const struct res *res);
@@ -177,6 +182,8 @@ void res_set_retry(struct engine *e, struct res *res, uint64_t at_ms);
 void res_notice(struct engine *e, struct res *res, enum engine_notice_type type, const char *text);
 
 /* engine-view.c */
+/* Does the generation carry over wants of the current one? Then only the others can make a difference. */
+bool differs_little(const struct engine *e, const struct generation *gen);
 void probe_check(struct engine *e);
 
 #endif

@@ -276,12 +276,53 @@ static void link_rest(struct engine *e, struct res *res)
 		list_add(&res->carrier->followers, res);
 }
 
+/* Edges that start at it; those that end at it stay. */
+void res_unlink(struct engine *e, struct res *res)
+{
+	if (res->relink)
+		return;
+	res->relink = true;
+	for (size_t i = 0; i < res->n_needs; i++)
+		list_drop(&res->needs[i].res->dependents, res);
+	for (size_t i = 0; i < res->rests.n; i++)
+		list_drop(&res->rests.items[i]->dependents, res);
+	for (size_t i = 0; res->old && i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *need = res_old_need(e, res, i);
+		if (need)
+			list_drop(&need->dependents, res);
+	}
+	for (size_t i = 0; i < res->handovers.n; i++)
+		list_drop(&res->handovers.items[i]->followers, res);
+	for (size_t i = 0; i < res->afters.n; i++)
+		list_drop(&res->afters.items[i]->followers, res);
+	if (res->carrier)
+		list_drop(&res->carrier->followers, res);
+	res->handovers.n = res->afters.n = res->rests.n = 0;
+	res->carrier = NULL;
+}
+
+void res_relink(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++)
+		if (e->nodes[i]->relink)
+			link_needs(e, e->nodes[i]);
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->relink)
+			continue;
+		r->relink = false;
+		link_old_needs(e, r);
+		link_rest(e, r);
+	}
+}
+
 void res_link_all(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
 		r->handovers.n = r->afters.n = r->rests.n = r->dependents.n = r->followers.n = 0;
 		r->carrier = NULL;
+		r->relink = false;
 	}
 	for (size_t i = 0; i < e->n_nodes; i++)
 		link_needs(e, e->nodes[i]);

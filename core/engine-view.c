@@ -196,25 +196,50 @@ static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
 	}
 }
 
+bool differs_little(const struct engine *e, const struct generation *gen)
+{
+	return e->current && gen->basis == e->current->serial && gen->n_wants - gen->n_carried + gen->n_gone <= gen->n_wants / 2 + 8;
+}
+
+static bool plans_to_leave(const struct res *r)
+{
+	return r && (r->want || r->old) && r->known && r->obs.exists;
+}
+
+void engine_plan_change(struct engine *e, struct generation *gen, plan_fn *fn, void *ctx)
+{
+	if (!differs_little(e, gen)) {
+		engine_plan(e, gen, fn, ctx);
+		return;
+	}
+	for (size_t i = gen->n_carried; i < gen->n_wants; i++)
+		plan_want(e, gen->wants[i], fn, ctx);
+	for (size_t i = 0; i < gen->n_gone; i++) {
+		const struct want *w = gen->gone[i];
+		const struct res *r = res_find(e, w->class->name, w->key);
+		if (plans_to_leave(r) && !generation_find(gen, w->class->name, w->key))
+			plan_leaving(r, fn, ctx);
+	}
+}
+
 void engine_plan(struct engine *e, struct generation *gen, plan_fn *fn, void *ctx)
 {
 	for (size_t i = 0; i < gen->n_wants; i++)
 		plan_want(e, gen->wants[i], fn, ctx);
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		const struct res *r = e->nodes[i];
-		bool of_ours = r->want || r->old;
-		if (of_ours && r->known && r->obs.exists && !generation_find(gen, r->class->name, r->key))
+		if (plans_to_leave(r) && !generation_find(gen, r->class->name, r->key))
 			plan_leaving(r, fn, ctx);
 	}
 }
 
 /* ---- probes ---- */
 
-void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
+static void probe_from(struct engine *e, struct generation *gen, size_t first, engine_done_fn *done, void *ctx)
 {
 	grow(e->probes, e->n_probes, e->cap_probes);
-	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), done, ctx};
-	for (size_t i = 0; i < gen->n_wants; i++) {
+	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), first, done, ctx};
+	for (size_t i = first; i < gen->n_wants; i++) {
 		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
 		r->probe = gen->wants[i];
 		res_queue(e, r);
@@ -222,9 +247,19 @@ void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done
 	e->host.wake(e->host.ctx);
 }
 
+void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
+{
+	probe_from(e, gen, 0, done, ctx);
+}
+
+void engine_probe_change(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
+{
+	probe_from(e, gen, differs_little(e, gen) ? gen->n_carried : 0, done, ctx);
+}
+
 static bool probe_is_done(const struct engine *e, const struct probe *probe)
 {
-	for (size_t i = 0; i < probe->gen->n_wants; i++) {
+	for (size_t i = probe->first; i < probe->gen->n_wants; i++) {
 		const struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
 		if (r && !r->known && !r->observe_failed)
 			return false;
@@ -244,7 +279,7 @@ static struct want *other_probe(const struct engine *e, const struct res *r)
 
 static void probe_end(struct engine *e, const struct probe *probe)
 {
-	for (size_t i = 0; i < probe->gen->n_wants; i++) {
+	for (size_t i = probe->first; i < probe->gen->n_wants; i++) {
 		struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
 		if (!r)
 			continue;
@@ -308,6 +343,40 @@ static void check_edges(const struct res *r)
 		check_failed(r, "has other needs than its want");
 }
 
+/* As many edges end at each as start at others for it: those that start were checked one by one. */
+static void check_edge_counts(const struct engine *e)
+{
+	cleanup_free size_t *dependents = xcalloc(e->n_nodes + 1, sizeof(size_t));
+	cleanup_free size_t *followers = xcalloc(e->n_nodes + 1, sizeof(size_t));
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		for (size_t k = 0; k < r->n_needs; k++)
+			dependents[r->needs[k].res->index]++;
+		for (size_t k = 0; k < r->rests.n; k++)
+			dependents[r->rests.items[k]->index]++;
+		for (size_t k = 0; k < r->handovers.n; k++)
+			followers[r->handovers.items[k]->index]++;
+		for (size_t k = 0; k < r->afters.n; k++)
+			followers[r->afters.items[k]->index]++;
+		if (r->carrier)
+			followers[r->carrier->index]++;
+		if (r->want && (r->afters.n != r->want->n_afters || (r->carrier != NULL) != (r->want->carrier != NULL)))
+			check_failed(r, "follows others than its want");
+	}
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		if (r->followers.n != followers[i])
+			check_failed(r, "has other followers than follow it");
+		if (r->dependents.n < dependents[i])
+			check_failed(r, "has fewer dependents than depend on it");
+		bool has_olds = false;
+		for (size_t k = 0; k < r->dependents.n; k++)
+			has_olds |= r->dependents.items[k]->old && r->dependents.items[k]->old != r->dependents.items[k]->want;
+		if (!has_olds && r->dependents.n != dependents[i])
+			check_failed(r, "has dependents that do not depend on it");
+	}
+}
+
 /* What is being looked at may come out either way. */
 static bool neighbour_in_motion(const struct res *r)
 {
@@ -343,6 +412,7 @@ void engine_check(struct engine *e)
 		if (!d.act && !d.contest && d.state != r->state)
 			check_failed(r, "would be in another state if decided anew");
 	}
+	check_edge_counts(e);
 	if (n_busy != e->n_busy)
 		abort();
 }

@@ -157,6 +157,17 @@ static void queue_all(struct engine *e)
 	e->host.wake(e->host.ctx);
 }
 
+/* Those that are as wanted stay so whatever the generation, as long as it wants the same of them. */
+static void queue_unsettled(struct engine *e)
+{
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		if (!r->want || !r->known || r->state != RES_PRESENT)
+			res_queue(e, r);
+	}
+	e->host.wake(e->host.ctx);
+}
+
 /* What a final generation wants is no longer taken back with the revision that made it. */
 static void settle_fresh(struct engine *e)
 {
@@ -169,9 +180,46 @@ static void settle_fresh(struct engine *e)
 	}
 }
 
-void engine_switch(struct engine *e, struct generation *gen, bool pending)
+static bool is_anything_leaving(const struct engine *e)
 {
-	add_generation(e, gen);
+	for (size_t i = 0; i < e->n_nodes; i++)
+		if (!e->nodes[i]->want && e->nodes[i]->old)
+			return true;
+	return false;
+}
+
+/* The wants of a generation that carries over most of the current one. */
+static void take_changes(struct engine *e, struct generation *gen)
+{
+	for (size_t i = 0; i < gen->n_gone; i++)
+		res_unlink(e, res_find(e, gen->gone[i]->class->name, gen->gone[i]->key));
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		struct res *r = e->nodes[i];
+		r->tried = r->refused = false;
+		r->excused = !r->want || r->state != RES_PRESENT;
+		if (!r->want)
+			continue;
+		if (r->old && r->old != r->want)
+			res_unlink(e, r);
+		r->old = r->want;
+		r->old_final = e->current->final;
+		r->released = r->hurry = false;
+	}
+	for (size_t i = 0; i < gen->n_gone; i++) {
+		struct res *r = res_find(e, gen->gone[i]->class->name, gen->gone[i]->key);
+		r->want = NULL;
+		r->excused = false;
+	}
+	for (size_t i = gen->n_carried; i < gen->n_wants; i++) {
+		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
+		res_unlink(e, r);
+		adopt_want(e, gen->wants[i]);
+		res_queue(e, r);
+	}
+}
+
+static void take_all(struct engine *e, struct generation *gen)
+{
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
 		r->excused = !r->want; /* it was leaving already */
@@ -184,6 +232,16 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 	}
 	for (size_t i = 0; i < gen->n_wants; i++)
 		adopt_want(e, gen->wants[i]);
+}
+
+void engine_switch(struct engine *e, struct generation *gen, bool pending)
+{
+	bool little = differs_little(e, gen) && !is_anything_leaving(e);
+	add_generation(e, gen);
+	if (little)
+		take_changes(e, gen);
+	else
+		take_all(e, gen);
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		if (e->nodes[i]->want)
 			continue;
@@ -197,9 +255,15 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 	gen->final |= !pending;
 	if (!pending)
 		settle_fresh(e);
-	res_link_all(e);
+	if (little)
+		res_relink(e);
+	else
+		res_link_all(e);
 	cancel_stale(e);
-	queue_all(e);
+	if (little)
+		queue_unsettled(e);
+	else
+		queue_all(e);
 }
 
 void engine_leave(struct engine *e, struct generation *old)
@@ -225,7 +289,7 @@ void engine_final(struct engine *e)
 	e->pending = false;
 	e->current->final = true;
 	settle_fresh(e);
-	queue_all(e);
+	queue_unsettled(e);
 }
 
 void engine_hurry(struct engine *e)
@@ -261,9 +325,13 @@ static bool forget_olds(struct engine *e)
 		return false;
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
-		if (!leaving || (r->want && r->state == RES_PRESENT))
-			r->old = NULL;
+		if (leaving && !(r->want && r->state == RES_PRESENT))
+			continue;
+		if (r->old && r->old != r->want)
+			res_unlink(e, r);
+		r->old = NULL;
 	}
+	res_relink(e);
 	return true;
 }
 
@@ -273,7 +341,6 @@ static void collect_generations(struct engine *e)
 {
 	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes || e->queue || !forget_olds(e))
 		return;
-	res_link_all(e);
 	size_t kept = 0;
 	for (size_t i = 0; i < e->n_gens; i++) {
 		if (is_pointed_into(e, e->gens[i]))

@@ -106,6 +106,14 @@ void generation_share(struct generation *gen, struct want *want)
 	table_put(gen, want);
 }
 
+void generation_share_arenas(struct generation *gen, const struct generation *before)
+{
+	gen->older = xcalloc(before->n_older + 1, sizeof(struct arena *));
+	for (size_t i = 0; i < before->n_older; i++)
+		gen->older[gen->n_older++] = arena_ref(before->older[i]);
+	gen->older[gen->n_older++] = arena_ref(before->arena);
+}
+
 struct want *generation_scrap(struct generation *gen, const struct resource_class *class, const char *key)
 {
 	struct want *want = arena_new_of(gen->arena, struct want);

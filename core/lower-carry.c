@@ -268,15 +268,6 @@ static void list_choices(struct run *run)
 	}
 }
 
-static void share_arenas(struct generation *gen, const struct generation *before)
-{
-	gen->older = xcalloc(before->n_older + 1, sizeof(struct arena *));
-	for (size_t i = 0; i < before->n_older; i++)
-		gen->older[gen->n_older++] = arena_ref(before->older[i]);
-	gen->older[gen->n_older++] = arena_ref(before->arena);
-	gen->size_anew = before->size_anew;
-}
-
 /* Every now and then all is lowered from nothing, which leaves behind what has gathered of older generations. */
 static bool is_too_much(const struct generation *gen, const struct generation *before)
 {
@@ -299,7 +290,8 @@ static void publish(struct run *run)
 	gen->basis_rev = run->carry->before->rev;
 	gen->n_deltas = run->carry->before->n_deltas;
 	list_choices(run);
-	share_arenas(gen, run->carry->before);
+	generation_share_arenas(gen, run->carry->before);
+	gen->size_anew = run->carry->before->size_anew;
 }
 
 int lower_carry(struct generation *gen, const struct lower_input *input)

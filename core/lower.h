@@ -195,6 +195,8 @@ void generation_clear_wants(struct generation *gen);
 void generation_reserve(struct generation *gen, size_t n);
 /* Adds one that belongs to an earlier generation, and is not in this one yet. */
 void generation_share(struct generation *gen, struct want *want);
+/* Keeps alive what it carries over from another. */
+void generation_share_arenas(struct generation *gen, const struct generation *before);
 /* One that is in no list, though it may have the id of another. */
 struct want *generation_scrap(struct generation *gen, const struct resource_class *class, const char *key);
 struct want *generation_add(struct generation *gen, const struct resource_class *class, const char *key, void *spec);

@@ -78,7 +78,7 @@ static void find_disruptive(void *ctx, const struct plan_step *step)
 bool plan_is_disruptive(struct manager *m, struct generation *gen)
 {
 	bool disruptive = false;
-	engine_plan(m->engine, gen, find_disruptive, &disruptive);
+	engine_plan_change(m->engine, gen, find_disruptive, &disruptive);
 	return disruptive;
 }
 

@@ -314,7 +314,7 @@ static bool same_wants(const struct generation *a, const struct generation *b)
 {
 	if (a->n_wants != b->n_wants)
 		return false;
-	for (size_t i = 0; i < a->n_wants; i++) {
+	for (size_t i = a->basis == b->serial ? a->n_carried : 0; i < a->n_wants; i++) {
 		const struct want *x = a->wants[i], *y = generation_find(b, x->class->name, x->key);
 		if (!y || *present_of(x->spec) != *present_of(y->spec) || x->n_needs != y->n_needs ||
 		    table_diff(x->class->table, x->spec, y->spec) || table_diff(x->class->table, y->spec, x->spec))
@@ -394,7 +394,10 @@ static void start(struct manager *m, struct job *job)
 		return;
 	}
 	job->phase = PHASE_PROBING;
-	engine_probe(m->engine, job->gen, probed, job_ref_new(m, job));
+	if (job->dry_run || job->type == JOB_DIFF)
+		engine_probe(m->engine, job->gen, probed, job_ref_new(m, job));
+	else
+		engine_probe_change(m->engine, job->gen, probed, job_ref_new(m, job));
 }
 
 void job_submit(struct manager *m, struct job *job)

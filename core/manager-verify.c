@@ -133,7 +133,7 @@ bool verify_ask_before(struct manager *m, struct job *job)
 {
 	bool guards = false;
 	if (!job->verify)
-		engine_plan(m->engine, job->gen, find_guard, &guards);
+		engine_plan_change(m->engine, job->gen, find_guard, &guards);
 	if (guards) {
 		job->verify = "gateway";
 		job->verification.implied = true;

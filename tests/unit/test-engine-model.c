@@ -216,6 +216,116 @@ static struct generation *random_generation(struct world *w)
 	return gen;
 }
 
+/* ---- one that carries over most of another ---- */
+
+enum { CHAIN_MAX = 16 };
+
+static bool is_among(struct want *const *wants, size_t n, const struct want *want)
+{
+	for (size_t i = 0; i < n; i++)
+		if (wants[i] == want)
+			return true;
+	return false;
+}
+
+static bool leads_out(const struct want *w, struct want *const *kept, size_t n)
+{
+	for (size_t i = 0; i < w->n_needs; i++)
+		if (!is_among(kept, n, w->needs[i]))
+			return true;
+	for (size_t i = 0; i < w->n_handovers; i++)
+		if (!is_among(kept, n, w->handovers[i]))
+			return true;
+	for (size_t i = 0; i < w->n_afters; i++)
+		if (!is_among(kept, n, w->afters[i]))
+			return true;
+	return w->carrier && !is_among(kept, n, w->carrier);
+}
+
+/* What is carried over leads to nothing that is not. */
+static size_t choose_kept(struct toy_host *h, const struct generation *before, struct want **kept)
+{
+	size_t n = 0, last;
+	for (size_t i = 0; i < before->n_wants; i++)
+		if (toy_random(h, 6))
+			kept[n++] = before->wants[i];
+	do {
+		last = n;
+		n = 0;
+		for (size_t i = 0; i < last; i++)
+			if (!leads_out(kept[i], kept, last))
+				kept[n++] = kept[i];
+	} while (n < last);
+	return n;
+}
+
+static bool all_there(const struct generation *gen, struct want *const *wants, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!generation_find(gen, wants[i]->class->name, wants[i]->key))
+			return false;
+	return true;
+}
+
+static void copy_edges(struct generation *gen, struct want ***list, size_t *n, size_t *cap, struct want *const *from, size_t n_from)
+{
+	for (size_t i = 0; i < n_from; i++) {
+		struct want *to = generation_find(gen, from[i]->class->name, from[i]->key);
+		if (to)
+			edge(gen, list, n, cap, to);
+	}
+}
+
+/* The rest as in another one, as far as what it needs is there. */
+static void copy_wants(struct generation *gen, const struct generation *from)
+{
+	size_t last;
+	do {
+		last = gen->n_wants;
+		for (size_t i = 0; i < from->n_wants; i++) {
+			const struct want *w = from->wants[i];
+			bool complete = all_there(gen, w->needs, w->n_needs) && (!w->carrier || all_there(gen, &w->carrier, 1));
+			if (complete && !generation_find(gen, w->class->name, w->key))
+				generation_add(gen, w->class, w->key, table_copy(w->class->table, w->spec, gen->arena))->mark = "mark";
+		}
+	} while (gen->n_wants > last);
+	for (size_t i = gen->n_carried; i < gen->n_wants; i++) {
+		struct want *w = gen->wants[i];
+		const struct want *like = generation_find(from, w->class->name, w->key);
+		copy_edges(gen, &w->needs, &w->n_needs, &w->cap_needs, like->needs, like->n_needs);
+		copy_edges(gen, &w->handovers, &w->n_handovers, &w->cap_handovers, like->handovers, like->n_handovers);
+		copy_edges(gen, &w->afters, &w->n_afters, &w->cap_afters, like->afters, like->n_afters);
+		w->carrier = like->carrier ? generation_find(gen, like->carrier->class->name, like->carrier->key) : NULL;
+	}
+}
+
+static struct generation *similar_generation(struct world *w, const struct generation *before)
+{
+	struct want *kept[TOY_CLASSES * TOY_NAMES];
+	struct generation *other = random_generation(w), *gen = generation_new(NULL);
+	size_t n = choose_kept(&w->host, before, kept);
+	if (before->n_older >= CHAIN_MAX)
+		return generation_unref(gen), other;
+	for (size_t i = 0; i < n; i++)
+		generation_share(gen, kept[i]);
+	gen->n_carried = n;
+	gen->basis = before->serial;
+	gen->gone = arena_alloc(gen->lists, (before->n_wants + 1) * sizeof(struct want *));
+	for (size_t i = 0; i < before->n_wants; i++)
+		if (!is_among(kept, n, before->wants[i]))
+			gen->gone[gen->n_gone++] = before->wants[i];
+	generation_share_arenas(gen, before);
+	copy_wants(gen, other);
+	generation_unref(other);
+	return gen;
+}
+
+static struct generation *next_generation(struct world *w)
+{
+	bool similar = !w->applying && toy_random(&w->host, 2);
+	return similar ? similar_generation(w, w->final) : random_generation(w);
+}
+
 /* ---- what a manager does ---- */
 
 static void leave(struct world *w, struct generation *gen)
@@ -238,7 +348,7 @@ static void apply(struct world *w)
 {
 	if (w->applying || w->n_leaving > 100)
 		return;
-	w->applying = random_generation(w);
+	w->applying = next_generation(w);
 	w->host.pending = true;
 	engine_switch(w->engine, w->applying, true);
 	w->n_applied++;
@@ -255,8 +365,8 @@ static void probed(void *ctx)
 	struct world *w = ctx;
 	w->n_probing--;
 	w->n_probed++;
-	struct generation *gen = random_generation(w);
-	engine_plan(w->engine, gen, count_step, w);
+	struct generation *gen = next_generation(w);
+	engine_plan_change(w->engine, gen, count_step, w);
 	generation_unref(gen);
 	if (toy_random(&w->host, 4) == 0)
 		apply(w); /* as a manager does, from within */
@@ -264,9 +374,9 @@ static void probed(void *ctx)
 
 static void probe(struct world *w)
 {
-	struct generation *gen = random_generation(w);
+	struct generation *gen = next_generation(w);
 	w->n_probing++;
-	engine_probe(w->engine, gen, probed, w);
+	engine_probe_change(w->engine, gen, probed, w);
 	generation_unref(gen);
 }
 
