@@ -63,9 +63,9 @@ struct res {
 	bool repairing, repair_counts; /* a repair is under way; it was a rival's doing */
 	bool observe_failed;
 	bool relink; /* its edges are taken down, and are to be made anew */
-	bool hurry; /* leaving, and a person does not want to wait */
-	bool again; /* marked dirty while an operation was under way */
-	char *loss; /* what drift was seen, for the event */
+	bool hurry;  /* leaving, and a person does not want to wait */
+	bool again;  /* marked dirty while an operation was under way */
+	char *loss;  /* what drift was seen, for the event */
 	struct op *op;
 	bool queued;
 	struct res *queue_next;

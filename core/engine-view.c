@@ -198,7 +198,8 @@ static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
 
 bool differs_little(const struct engine *e, const struct generation *gen)
 {
-	return e->current && gen->basis == e->current->serial && gen->n_wants - gen->n_carried + gen->n_gone <= gen->n_wants / 2 + 8;
+	return e->current && gen->basis == e->current->serial &&
+	       gen->n_wants - gen->n_carried + gen->n_gone <= gen->n_wants / 2 + 8;
 }
 
 static bool plans_to_leave(const struct res *r)
@@ -371,7 +372,8 @@ static void check_edge_counts(const struct engine *e)
 			check_failed(r, "has fewer dependents than depend on it");
 		bool has_olds = false;
 		for (size_t k = 0; k < r->dependents.n; k++)
-			has_olds |= r->dependents.items[k]->old && r->dependents.items[k]->old != r->dependents.items[k]->want;
+			has_olds |= r->dependents.items[k]->old &&
+				    r->dependents.items[k]->old != r->dependents.items[k]->want;
 		if (!has_olds && r->dependents.n != dependents[i])
 			check_failed(r, "has dependents that do not depend on it");
 	}

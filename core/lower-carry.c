@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lowering of a configuration that differs little from the one before: what no change reaches is carried over. An object
- * is lowered anew when it is another one than before; when a question that it asked, or a fact that it read, has another
- * answer now; when it adds to a want, or looked at one, that somebody who is lowered anew adds to; and when it changed
- * places with another in the order. So what is carried over never leads to what is not. Where that is not plain, and
- * wherever something is wrong, the whole is lowered from nothing, which also knows where everything stands in its file. */
+/* Lowering of a configuration that differs little from the one before: what no change reaches is carried over. An
+ * object is lowered anew when it is another one than before; when a question that it asked, or a fact that it read, has
+ * another answer now; when it adds to a want, or looked at one, that somebody who is lowered anew adds to; and when it
+ * changed places with another in the order. So what is carried over never leads to what is not. Where that is not
+ * plain, and wherever something is wrong, the whole is lowered from nothing, which also knows where everything stands
+ * in its file. */
 #include "core/lower-internal.h"
 
 enum {
 	ROUNDS_MAX = 8,
-	OLDER_MAX = 200,              /* generations of which something is still carried along */
-	GARBAGE_BYTES = 256 * 1024,   /* what they may waste, beside as much as a whole one takes */
+	OLDER_MAX = 200,            /* generations of which something is still carried along */
+	GARBAGE_BYTES = 256 * 1024, /* what they may waste, beside as much as a whole one takes */
 };
 
 struct carry {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Laws of generations, for debug builds and tests: what was carried over is what lowering from nothing gives, and what is
- * stored as a difference is read back as it was. */
+/* Laws of generations, for debug builds and tests: what was carried over is what lowering from nothing gives, and what
+ * is stored as a difference is read back as it was. */
 #include "core/lower-internal.h"
 
 static bool same_edges(struct want *const *a, size_t n_a, struct want *const *b, size_t n_b)

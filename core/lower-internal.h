@@ -108,8 +108,8 @@ void choices_init(struct choices *choices, struct arena *arena);
 const char *fact_known(struct choices *choices, const char *key);
 
 const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name);
-/* Calls fn with each circle of needs: every one of the wants needs the next, and the last the first. What is carried over
- * is in none. */
+/* Calls fn with each circle of needs: every one of the wants needs the next, and the last the first. What is carried
+ * over is in none. */
 typedef void lower_circle_fn(void *ctx, struct want *const *wants, size_t n);
 void lower_circles(const struct generation *gen, lower_circle_fn *fn, void *ctx);
 /* "Kind/name" of the object that is being lowered, in the generation's arena. */
@@ -118,8 +118,8 @@ const char *lower_object_id(struct lowering *l);
 int want_set_text(struct lowering *l, struct want *want, const char *row, const char *text, struct err *err);
 
 /* lower-trace.c */
-/* The object adds to a want. False if that is carried over and must stay as it is: then this way of lowering is given up
- * later, and nothing is to be done now. */
+/* The object adds to a want. False if that is carried over and must stay as it is: then this way of lowering is given
+ * up later, and nothing is to be done now. */
 bool lower_touch(struct lowering *l, struct want *want);
 void lower_looked(struct lowering *l, const char *class, const char *key, struct want *found);
 uint64_t lower_ask_object(struct lowering *l, const char *kind, const char *name);

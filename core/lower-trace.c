@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Notes what an object looks at while it is checked and lowered, and what it adds to: with that lower-carry.c knows what a
- * change reaches. */
+/* Notes what an object looks at while it is checked and lowered, and what it adds to: with that lower-carry.c knows
+ * what a change reaches. */
 #include "core/lower-internal.h"
 
 enum { DUPLICATES_AMONG = 16 }; /* the last of the notes that are looked through before another is made */

@@ -38,7 +38,7 @@ struct want {
 	void *defaults;       /* rows that hold where nobody says otherwise; NULL: none */
 	const char *cost;     /* what a change of `costly` rows interrupts, a sentence; NULL: nothing */
 	uint64_t costly;
-	bool guards_gateway;         /* the way to the default gateway leads over it */
+	bool guards_gateway; /* the way to the default gateway leads over it */
 	bool spare; /* one of several for one purpose: while another of its class is Present, what fails of it makes its
 		       object Degraded, not un-Ready */
 	struct want_origin *origins; /* one a row of the table: who set it; NULL once stored and read back */
@@ -87,18 +87,19 @@ const struct object *lower_object(struct lowering *l);
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name);
 /* Every object of the configuration in turn, in reference order; NULL ends. */
 const struct object *lower_object_at(struct lowering *l, size_t i);
-/* What a module works out of the whole configuration, made when first asked for and kept while that is being lowered, in
- * lower_memo_arena(). The name is borrowed. Whatever an object gets to know by it is to be told to lower_asked(). */
+/* What a module works out of the whole configuration, made when first asked for and kept while that is being lowered,
+ * in lower_memo_arena(). The name is borrowed. Whatever an object gets to know by it is to be told to lower_asked(). */
 struct arena *lower_memo_arena(struct lowering *l);
 void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l));
-/* The object got to know something of the configuration by another way than the functions here: the answer to a question
- * that can be asked again, so that it is lowered anew once the answer is another one. The texts are copied; b may be
- * NULL. Between lower_hush(1) and lower_hush(-1) nothing is noted: what is asked there goes into one answer. */
+/* The object got to know something of the configuration by another way than the functions here: the answer to a
+ * question that can be asked again, so that it is lowered anew once the answer is another one. The texts are copied; b
+ * may be NULL. Between lower_hush(1) and lower_hush(-1) nothing is noted: what is asked there goes into one answer. */
 typedef uint64_t lower_question_fn(struct lowering *l, const char *a, const char *b);
 void lower_asked(struct lowering *l, lower_question_fn *fn, const char *a, const char *b, uint64_t answer);
 void lower_hush(struct lowering *l, int by);
 uint64_t lower_hash(uint64_t before, const char *text); /* for answers; begin with 0; NULL is a text of its own */
-/* What only one object can have ("vni 5001 of port 4789"): the object that has it already, NULL if it now is this one's. */
+/* What only one object can have ("vni 5001 of port 4789"): the object that has it already, NULL if it now is this
+ * one's. */
 const struct object *lower_claim(struct lowering *l, const char *what);
 /* What a person has ordered beside the manifest (`weft guest stop`): the override's text, NULL if there is none. */
 const char *lower_override(struct lowering *l);
@@ -153,7 +154,7 @@ struct generation {
 	struct arena *lists;  /* owns the lists below, and what else is this generation's alone */
 	struct arena **older; /* those of earlier ones, of which something is carried over */
 	size_t n_older;
-	size_t size_anew;       /* bytes of the last one in this line that was lowered from nothing */
+	size_t size_anew;         /* bytes of the last one in this line that was lowered from nothing */
 	struct lowered **lowered; /* of each object, how it was lowered; NULL where that is not known */
 	struct object **objects;
 	size_t n_objects, cap_objects;
@@ -167,17 +168,17 @@ struct generation {
 	size_t n_refused, cap_refused;
 	struct want **table; /* hash by class and key */
 	size_t table_size;
-	uint64_t serial;   /* no two generations have the same */
-	uint64_t basis;    /* the one from which wants[0..n_carried) are carried over; 0: none */
+	uint64_t serial; /* no two generations have the same */
+	uint64_t basis;  /* the one from which wants[0..n_carried) are carried over; 0: none */
 	size_t n_carried;
 	struct want **gone; /* those of the basis that are not */
 	size_t n_gone;
-	const bool *anew; /* of each object: was it lowered anew */
+	const bool *anew;           /* of each object: was it lowered anew */
 	const struct object **left; /* of the basis, that are not there any more */
 	size_t n_left;
 	uint64_t rev, basis_rev; /* as what this one, and the basis, are stored; 0: not yet */
 	unsigned n_deltas;       /* on the way from this one to one that is stored as a whole */
-	bool final; /* it is, or was once: only then what it says of bytes to be deleted counts */
+	bool final;              /* it is, or was once: only then what it says of bytes to be deleted counts */
 	unsigned refs;
 };
 /* What lowering an object asked of the host and chose. */
@@ -218,8 +219,8 @@ struct lower_input {
  * in diags. Returns 0, or -EINVAL when the configuration is refused. */
 int lower_all(struct generation *gen, const struct lower_input *input, struct diags *diags);
 /* The same for a configuration that differs little from the one before: what no change reaches is carried over, as the
- * same pointers. Gives up with -EAGAIN where it is not sure of the same outcome, and wherever something is to be refused;
- * the generation is then to be lowered from nothing. */
+ * same pointers. Gives up with -EAGAIN where it is not sure of the same outcome, and wherever something is to be
+ * refused; the generation is then to be lowered from nothing. */
 int lower_carry(struct generation *gen, const struct lower_input *input);
 /* Aborts unless lowering from nothing gives the same; for debug builds and tests. */
 void lower_check(const struct generation *gen, const struct lower_input *input);

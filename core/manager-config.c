@@ -561,8 +561,8 @@ static int carry_over(struct build *b, struct lower_input input)
 	return r;
 }
 
-/* All from nothing, and of what stands nowhere else copies, so that nothing of the generation before is needed. What was
- * refused before may be so again without holding up others. */
+/* All from nothing, and of what stands nowhere else copies, so that nothing of the generation before is needed. What
+ * was refused before may be so again without holding up others. */
 static int lower_anew(struct build *b, struct lower_input input)
 {
 	struct object **objects = arena_alloc(b->scratch, (b->n + 1) * sizeof(*objects));

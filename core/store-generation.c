@@ -5,10 +5,11 @@
  *     {"fact": "link/eth0/mtu", "value": "1500", "reader": "Vxlan/vx0"}
  *     {"alloc": ["Guest/web", "mac", "0", "52:54:00:..."]}
  *     {"want": "lan", "class": "link", "spec": {...}, "mark": "...", "owners": ["Network/lan"], "needs": [],
- * "handovers": [], "afters": [], "rests": [], "carrier": "qemu/web", "adopt": true, "guardsGateway": true, "spare": true}
+ * "handovers": [], "afters": [], "rests": [], "carrier": "qemu/web", "adopt": true, "guardsGateway": true, "spare":
+ * true}
  *
- * Of one that carries over most of another, only the difference from that is written, and both are read together. Then an
- * object replaces that of its name, with its facts and allocations, a resource that of its id, and
+ * Of one that carries over most of another, only the difference from that is written, and both are read together. Then
+ * an object replaces that of its name, with its facts and allocations, a resource that of its id, and
  *
  *     {"gone": ["Guest/web"], "goneWants": ["qemu/web"]}
  *
@@ -152,8 +153,8 @@ static void add_allocs(struct buffer *b, const struct alloc_row *allocs, size_t 
 	}
 }
 
-/* The wants from one on; returns the buffer's text. */
-static int finish(struct buffer *b, const struct generation *gen, size_t from, char **ret, size_t *ret_size, struct err *err)
+/* The wants from one on, and the end. */
+static int add_wants(struct buffer *b, const struct generation *gen, size_t from, struct err *err)
 {
 	for (size_t i = from; i < gen->n_wants; i++) {
 		if (add_want(b, gen, gen->wants[i]) == 0)
@@ -163,8 +164,6 @@ static int finish(struct buffer *b, const struct generation *gen, size_t from, c
 			       gen->wants[i]->class->name, gen->wants[i]->key);
 	}
 	append("", 1, b); /* never NULL, and ends in NUL */
-	*ret = b->text;
-	*ret_size = b->size - 1;
 	return 0;
 }
 
@@ -175,7 +174,12 @@ int store_generation_write(const struct generation *gen, char **ret, size_t *ret
 		add_line(&b, object_line(gen, i));
 	add_facts(&b, gen->facts, gen->n_facts);
 	add_allocs(&b, gen->allocs, gen->n_allocs);
-	return finish(&b, gen, 0, ret, ret_size, err);
+	int r = add_wants(&b, gen, 0, err);
+	if (r < 0)
+		return r;
+	*ret = b.text;
+	*ret_size = b.size - 1;
+	return 0;
 }
 
 static void add_gone(struct buffer *b, const struct generation *gen)
@@ -205,7 +209,12 @@ int store_generation_write_delta(const struct generation *gen, char **ret, size_
 		const struct alloc_row *allocs = lowered_allocs(gen->lowered[i], &n);
 		add_allocs(&b, allocs, n);
 	}
-	return finish(&b, gen, gen->n_carried, ret, ret_size, err);
+	int r = add_wants(&b, gen, gen->n_carried, err);
+	if (r < 0)
+		return r;
+	*ret = b.text;
+	*ret_size = b.size - 1;
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -220,7 +229,7 @@ struct line {
 struct reader {
 	struct generation *gen;
 	uint64_t rev;
-	size_t numbers_max;      /* no text has more than this */
+	size_t numbers_max;  /* no text has more than this */
 	struct arena *arena; /* of the maps */
 	struct line *lines;  /* of all texts, in order */
 	size_t n_lines, cap_lines;

@@ -135,13 +135,14 @@ int store_get_generation(struct store *store, uint64_t rev, struct generation **
 	size_t n = 0, cap = 0;
 	bool whole = false, final = false;
 	/* The whole one at the end of the bases first. */
-	int r = store_prepare(store,
-			      "WITH RECURSIVE chain (rev, base, depth) AS (SELECT rev, base, 0 FROM generation WHERE rev = ?1"
-			      " UNION ALL SELECT g.rev, g.base, depth + 1 FROM generation g JOIN chain c ON g.rev = c.base"
-			      " WHERE g.rev < c.rev)"
-			      " SELECT g.lines, g.base, (SELECT state FROM revision WHERE rev = ?1) = 'final'"
-			      " FROM chain c JOIN generation g ON g.rev = c.rev ORDER BY c.depth DESC",
-			      &stmt, err);
+	int r = store_prepare(
+		store,
+		"WITH RECURSIVE chain (rev, base, depth) AS (SELECT rev, base, 0 FROM generation WHERE rev = ?1"
+		" UNION ALL SELECT g.rev, g.base, depth + 1 FROM generation g JOIN chain c ON g.rev = c.base"
+		" WHERE g.rev < c.rev)"
+		" SELECT g.lines, g.base, (SELECT state FROM revision WHERE rev = ?1) = 'final'"
+		" FROM chain c JOIN generation g ON g.rev = c.rev ORDER BY c.depth DESC",
+		&stmt, err);
 	if (r < 0)
 		return r;
 	store_bind_u64(stmt, 1, rev);
@@ -194,15 +195,14 @@ int store_prune_revisions(struct store *store, unsigned keep, struct err *err)
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
 	/* What a revision that is not final goes back to stays as well; the newest final one is never gone. */
-	int r = store_prepare(
-		store,
-		"WITH RECURSIVE kept (rev) AS (SELECT rev FROM revision WHERE gone = 0"
-		" OR rev IN (SELECT rev FROM revision ORDER BY rev DESC LIMIT ?1)"
-		" OR rev = (SELECT max(rev) FROM revision WHERE state = 'final')"
-		" OR rev IN (SELECT previous FROM revision WHERE state IN ('applying', 'unconfirmed'))"
-		" UNION SELECT g.base FROM generation g JOIN kept k ON g.rev = k.rev)"
-		" DELETE FROM revision WHERE rev NOT IN (SELECT rev FROM kept)",
-		&stmt, err);
+	int r = store_prepare(store,
+			      "WITH RECURSIVE kept (rev) AS (SELECT rev FROM revision WHERE gone = 0"
+			      " OR rev IN (SELECT rev FROM revision ORDER BY rev DESC LIMIT ?1)"
+			      " OR rev = (SELECT max(rev) FROM revision WHERE state = 'final')"
+			      " OR rev IN (SELECT previous FROM revision WHERE state IN ('applying', 'unconfirmed'))"
+			      " UNION SELECT g.base FROM generation g JOIN kept k ON g.rev = k.rev)"
+			      " DELETE FROM revision WHERE rev NOT IN (SELECT rev FROM kept)",
+			      &stmt, err);
 	if (r < 0)
 		return r;
 	store_bind_u64(stmt, 1, keep);

@@ -29,8 +29,8 @@ int store_begin(struct store *store, struct err *err);
 int store_commit(struct store *store, struct err *err);
 void store_abort(struct store *store);
 
-/* Writes a revision with its generation in one transaction; assigns row->rev. Of a generation that carries over one that
- * is stored, only the difference is written. */
+/* Writes a revision with its generation in one transaction; assigns row->rev. Of a generation that carries over one
+ * that is stored, only the difference is written. */
 int store_put_revision(struct store *store, struct revision_row *row, struct generation *gen, struct err *err);
 /* Writes what may change of a stored row: state, confirm_by_ms and message. */
 int store_update_revision(struct store *store, const struct revision_row *row, struct err *err);

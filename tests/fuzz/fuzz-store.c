@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t first_size, second_size;
 	struct err err = {0};
 	fuzz_setup();
-	struct generation *gen = store_generation_read(&(struct source){.text = (const char *)data, .size = size}, 1, 1);
+	struct generation *gen =
+		store_generation_read(&(struct source){.text = (const char *)data, .size = size}, 1, 1);
 	check_edges(gen);
 	require(store_generation_write(gen, &first, &first_size, &err) == 0, "what was read can be stored");
 	struct generation *back = store_generation_read(&(struct source){.text = first, .size = first_size}, 1, 2);

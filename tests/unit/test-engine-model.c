@@ -267,12 +267,17 @@ static bool all_there(const struct generation *gen, struct want *const *wants, s
 	return true;
 }
 
-static void copy_edges(struct generation *gen, struct want ***list, size_t *n, size_t *cap, struct want *const *from, size_t n_from)
+struct edges {
+	struct want ***to;
+	size_t *n, *cap;
+};
+
+static void copy_edges(struct generation *gen, const struct edges *edges, struct want *const *from, size_t n_from)
 {
 	for (size_t i = 0; i < n_from; i++) {
 		struct want *to = generation_find(gen, from[i]->class->name, from[i]->key);
 		if (to)
-			edge(gen, list, n, cap, to);
+			edge(gen, edges->to, edges->n, edges->cap, to);
 	}
 }
 
@@ -284,18 +289,23 @@ static void copy_wants(struct generation *gen, const struct generation *from)
 		last = gen->n_wants;
 		for (size_t i = 0; i < from->n_wants; i++) {
 			const struct want *w = from->wants[i];
-			bool complete = all_there(gen, w->needs, w->n_needs) && (!w->carrier || all_there(gen, &w->carrier, 1));
+			bool complete =
+				all_there(gen, w->needs, w->n_needs) && (!w->carrier || all_there(gen, &w->carrier, 1));
 			if (complete && !generation_find(gen, w->class->name, w->key))
-				generation_add(gen, w->class, w->key, table_copy(w->class->table, w->spec, gen->arena))->mark = "mark";
+				generation_add(gen, w->class, w->key, table_copy(w->class->table, w->spec, gen->arena))
+					->mark = "mark";
 		}
 	} while (gen->n_wants > last);
 	for (size_t i = gen->n_carried; i < gen->n_wants; i++) {
 		struct want *w = gen->wants[i];
 		const struct want *like = generation_find(from, w->class->name, w->key);
-		copy_edges(gen, &w->needs, &w->n_needs, &w->cap_needs, like->needs, like->n_needs);
-		copy_edges(gen, &w->handovers, &w->n_handovers, &w->cap_handovers, like->handovers, like->n_handovers);
-		copy_edges(gen, &w->afters, &w->n_afters, &w->cap_afters, like->afters, like->n_afters);
-		w->carrier = like->carrier ? generation_find(gen, like->carrier->class->name, like->carrier->key) : NULL;
+		copy_edges(gen, &(struct edges){&w->needs, &w->n_needs, &w->cap_needs}, like->needs, like->n_needs);
+		copy_edges(gen, &(struct edges){&w->handovers, &w->n_handovers, &w->cap_handovers}, like->handovers,
+			   like->n_handovers);
+		copy_edges(gen, &(struct edges){&w->afters, &w->n_afters, &w->cap_afters}, like->afters,
+			   like->n_afters);
+		w->carrier =
+			like->carrier ? generation_find(gen, like->carrier->class->name, like->carrier->key) : NULL;
 	}
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/env.h"
 #include "core/event.h"
+#include "core/lower-internal.h"
 #include "core/store.h"
 
 /* ---- a kind and a class ---- */
@@ -198,6 +199,148 @@ static void test_generation_comes_back(void **state)
 	assert_string_equal(back->allocs[0].text, "52:54:00:00:00:01");
 	assert_int_equal(store_get_generation(store, 99, &back, &err), -ENOENT);
 	generation_unref(gen);
+	generation_unref(back);
+	store_close(store);
+}
+
+static void run_sql(const char *sql)
+{
+	sqlite3 *db = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* As lower_carry() makes one: what of `one` there is stays, all else makes way for another. */
+static struct generation *make_next(struct generation *before, const char *fresh)
+{
+	static const bool anew[] = {false, true};
+	struct generation *gen = generation_new(NULL);
+	arena_grow(gen->arena, gen->objects, gen->n_objects, gen->cap_objects);
+	gen->objects[gen->n_objects++] = before->objects[0];
+	struct object *object = add_object(gen, fresh);
+	for (size_t i = 0; i < before->n_wants; i++)
+		if (before->wants[i]->owners[0] == before->objects[0])
+			generation_share(gen, before->wants[i]);
+	gen->n_carried = gen->n_wants;
+	gen->basis = before->serial;
+	gen->basis_rev = before->rev;
+	gen->n_deltas = before->n_deltas;
+	gen->anew = anew;
+	gen->lowered = arena_alloc(gen->arena, 2 * sizeof(struct lowered *));
+	gen->lowered[1] = arena_new_of(gen->arena, struct lowered);
+	gen->left = (const struct object **)&before->objects[1];
+	gen->n_left = !streq(before->objects[1]->name, fresh);
+	gen->gone = arena_alloc(gen->lists, before->n_wants * sizeof(struct want *));
+	for (size_t i = 0; i < before->n_wants; i++)
+		if (before->wants[i]->owners[0] != before->objects[0])
+			gen->gone[gen->n_gone++] = before->wants[i];
+	add_need(gen, add_want(gen, &thing_class, fresh, object), gen->wants[0]);
+	for (size_t i = 0; i < before->n_allocs; i++) {
+		arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
+		gen->allocs[gen->n_allocs++] = before->allocs[i];
+	}
+	generation_share_arenas(gen, before);
+	return gen;
+}
+
+static struct generation *make_first(void)
+{
+	struct generation *gen = generation_new(NULL);
+	struct object *one = add_object(gen, "one"), *two = add_object(gen, "two");
+	struct want *a = add_want(gen, &thing_class, "a", one);
+	add_need(gen, add_want(gen, &thing_class, "two", two), a);
+	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
+	gen->facts[gen->n_facts++] = (struct fact_row){"link/eth9/mtu", "1500", two};
+	arena_grow(gen->arena, gen->allocs, gen->n_allocs, gen->cap_allocs);
+	gen->allocs[gen->n_allocs++] = (struct alloc_row){"Thing/one", "mac", "0", "52:54:00:00:00:01"};
+	return gen;
+}
+
+static size_t size_of_lines(uint64_t rev)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT length(lines) FROM generation WHERE rev = ?1", -1, &stmt, NULL),
+			 SQLITE_OK);
+	sqlite3_bind_int64(stmt, 1, (sqlite3_int64)rev);
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	size_t size = (size_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return size;
+}
+
+/* What is stored as a difference comes back whole, however many of them stand on each other, and pruning leaves what
+ * others stand on. */
+static void test_differences_come_back(void **state)
+{
+	enum { MANY = 70 };
+	struct store *store = open_store();
+	struct generation *gen = make_first(), *back = NULL;
+	struct err err = {0};
+	uint64_t first = put(store, gen, REVISION_FINAL, 0), rev = first, shortest = UINT64_MAX;
+	for (int i = 0; i < MANY; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "thing-%d", i / 2); /* every other time only its resource is another one */
+		struct generation *next = make_next(gen, name);
+		rev = put(store, next, REVISION_FINAL, rev);
+		store_set_gone(store, rev - 1, &err);
+		size_t size = size_of_lines(rev);
+		shortest = size < shortest ? size : shortest;
+		generation_unref(gen);
+		gen = next;
+	}
+	assert_true(shortest < size_of_lines(first));
+	assert_int_equal(store_prune_revisions(store, 2, &err), 0);
+	assert_int_equal(store_get_generation(store, first, &back, &err), -ENOENT);
+	event_follow(on_event, NULL);
+	for (uint64_t r = rev - 1; r <= rev; r++) {
+		assert_int_equal(store_get_generation(store, r, &back, &err), 0);
+		assert_int_equal(back->n_objects, 2);
+		assert_int_equal(back->n_wants, 2);
+		assert_int_equal(back->n_facts, 0); /* two's, and that is gone */
+		assert_int_equal(back->n_allocs, 1);
+		assert_ptr_equal(generation_find(back, "thing", "thing-34")->needs[0],
+				 generation_find(back, "thing", "a"));
+		assert_string_equal(generation_find(back, "thing", "thing-34")->owners[0]->name, "thing-34");
+		back = generation_unref(back);
+	}
+	event_unfollow(on_event, NULL);
+	assert_int_equal(n_damaged, 0);
+	/* A part must not pass for the whole. */
+	run_sql("DELETE FROM generation WHERE base = 0");
+	assert_int_equal(store_get_generation(store, rev, &back, &err), -EUCLEAN);
+	assert_non_null(strstr(err.text, "restore it from a backup"));
+	generation_unref(gen);
+	store_close(store);
+}
+
+/* A store of the first schema, whose lines refer to each other by numbers. */
+static void test_older_schema_is_kept(void **state)
+{
+	struct store *store = open_store();
+	struct generation *gen = make_first(), *back = NULL;
+	struct err err = {0};
+	uint64_t rev = put(store, gen, REVISION_FINAL, 0);
+	generation_unref(gen);
+	store_close(store);
+	run_sql("ALTER TABLE generation DROP COLUMN base; PRAGMA user_version = 1;"
+		"UPDATE generation SET lines = replace(replace(replace(replace(lines, '\"owners\":[\"Thing/one\"]', "
+		"'\"number\":0,\"owners\":[0]'), '\"owners\":[\"Thing/two\"]', '\"number\":1,\"owners\":[1]'), "
+		"'\"needs\":[\"thing/a\"]', '\"needs\":[0]'), '\"reader\":\"Thing/two\"', '\"reader\":1')");
+	store = open_store();
+	assert_int_equal(final_revision(store), rev);
+	event_follow(on_event, NULL);
+	assert_int_equal(store_get_generation(store, rev, &back, &err), 0);
+	event_unfollow(on_event, NULL);
+	assert_int_equal(n_damaged, 0);
+	const struct want *two = generation_find(back, "thing", "two");
+	assert_ptr_equal(two->needs[0], generation_find(back, "thing", "a"));
+	assert_string_equal(two->owners[0]->name, "two");
+	assert_string_equal(back->facts[0].reader->name, "two");
+	assert_true(put(store, back, REVISION_FINAL, rev) > rev);
 	generation_unref(back);
 	store_close(store);
 }
@@ -465,14 +608,6 @@ static void test_overrides_and_values(void **state)
 	store_close(store);
 }
 
-static void run_sql(const char *sql)
-{
-	sqlite3 *db = NULL;
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
-
 static void assert_refused(const char *what)
 {
 	struct store *store = NULL;
@@ -645,6 +780,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_generation_comes_back),       TEST(test_large_generation_is_quick),
+		TEST(test_differences_come_back),       TEST(test_older_schema_is_kept),
 		TEST(test_second_daemon_is_refused),    TEST(test_waits_for_one_that_is_ending),
 		TEST(test_kill_in_mid_commit),          TEST(test_records),
 		TEST(test_revision_states_and_pruning), TEST(test_overrides_and_values),
