@@ -175,17 +175,17 @@ class Host:
 
     # ---- asking weft ----
 
-    def ask(self, path):
-        """What the API answers to a GET: what is asked often asks for no program each time."""
+    def ask(self, path, method="GET", body=None):
+        """What the API answers: what is asked often asks for no program each time."""
         client = http.client.HTTPConnection("weft")
         client.sock = socket.socket(socket.AF_UNIX)
         with contextlib.closing(client):
             client.sock.settimeout(60)
             client.sock.connect(str(self.root / "run/weft.sock"))
-            client.request("GET", path)
+            client.request(method, path, json.dumps(body) if body is not None else None)
             answer = client.getresponse()
             text = answer.read().decode()
-        assert answer.status == 200, f"GET {path}: {answer.status} {text}"
+        assert answer.status == 200, f"{method} {path}: {answer.status} {text}"
         return json.loads(text)
 
     def apply(self, text, *args, check=True, name="manifest.yaml"):
@@ -396,10 +396,9 @@ class Host:
 
     def diff(self):
         """What weft would change, as its plan; [] when the host is as wanted."""
-        done = self.weft("diff", "-o", "json", check=False)
-        assert done.status in (0, 3), done
-        plan = json.loads(done.out)["plan"] if done.out.strip() else []
-        return [step for step in plan if not step.get("restartNeeded")]
+        answer = self.ask("/v1/diff", "POST", {})
+        assert answer["result"] == "dryRun", answer
+        return [step for step in answer["plan"] if not step.get("restartNeeded")]
 
     def places_of_secret(self, secret):
         """Where a secret is to be seen that should be nowhere: arguments and environments of all processes, weftd's log, answers and files."""
