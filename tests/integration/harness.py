@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host for a test: network namespace, directory, weftd, and witnesses that are not weft's own."""
 import contextlib
+import functools
 import http.client
 import itertools
 import json
@@ -31,6 +32,7 @@ LINK_PROBES = {
 }
 
 
+@functools.cache
 def machine_lacks(what):
     """Why this machine cannot run a test that needs `what`: a program, a file, or a link kind as "link:vlan",
     perhaps with what it must be able to be, as "link:bridge vlan_filtering 1"; None if it can."""
