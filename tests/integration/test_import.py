@@ -143,12 +143,21 @@ class Listener:
         self.host, self.path = host, host.scratch / "events"
         self.file = open(self.path, "w")
         self.process = host.popen("ip", "monitor", "link", "address", "route", "rule", stdout=self.file, stderr=subprocess.STDOUT)
+        wait_until(self.listens)
         self.hear()
 
-    def hear(self):
-        """All that was told so far; that the listener listens is seen by something that it must hear."""
+    def tick(self):
+        """Something that it must hear."""
         self.host.run("ip", "link", "add", "tick", "type", "veth", "peer", "name", "tock")
         self.host.run("ip", "link", "del", "tick")
+
+    def listens(self):
+        self.tick()
+        return self.path.stat().st_size > 0
+
+    def hear(self):
+        """All that was told so far."""
+        self.tick()
         wait_until(lambda: len(re.findall(r"Deleted .* t[io]ck", self.path.read_text())) >= 2)
         time.sleep(0.3)
         text = self.path.read_text()
