@@ -191,7 +191,7 @@ def test_logout_with_maps(host, secret, maps, dropped):
     """What is used keeps the last session that leads to it; what is not goes first, so that nothing waits for a path that will not come back."""
     host.apply(pool() % secret, "--wait=90s")
     wait_until(lambda: len(maps()) == 4 and len(ours()) == 2, 60, "a map a LUN")
-    with open(f"/dev/mapper/{maps()[0]}", "rb"):
+    with wait_until(lambda: open(f"/dev/mapper/{maps()[0]}", "rb"), 30, "udev has linked it"):
         host.weft("delete", "pool", "san", check=False)
         wait_until(lambda: "is open in python3" in host.weft("get", "resources", "-o", "json", check=False).out + str(host.events()), 90)
         assert len(ours()) == 1 and len(maps()) >= 1
