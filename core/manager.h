@@ -18,8 +18,8 @@
  * An object: {"apiVersion","kind","metadata":{"name","labels","set","generation"},"spec":{as written},
  *   "status":{"observedGeneration",
  *             "conditions":[{"type","status":"True|False|Unknown","reason","message","since"}], "repairs": n,
- *             "override": {"text","who","when"}, "details": {rows of STATUS of its resources and what the kind shows},
- *             "resources":[{"id","state","reason"}]}}     resources: only when asked for one object
+ *             "override": {"text","who","when"}, "details": {rows of STATUS of its resources, by class, those after the
+ * first of a class by id}, "resources":[{"id","state","reason"}]}}     resources: only when asked for one object
  */
 #ifndef WEFT_CORE_MANAGER_H
 #define WEFT_CORE_MANAGER_H

@@ -24,13 +24,15 @@ static const struct scsi_disk *find_map(const struct lun_host *host, const char 
 }
 
 /* By the name of our drop-in, which multipathd may not have read yet, and by the WWID. What it answers tells little: it
- * may say "fail" of a map that it has made. */
-static void ask_for(const struct lun_record *record)
+ * may say "fail" of a map that it has made. False if it makes none in any case. */
+static bool ask_for(const struct lun_record *record)
 {
 	cleanup_free char *by_name = xprintf("add map weft-%s", record->name), *answer = NULL;
 	cleanup_free char *by_wwid = xprintf("add map %s", record->wwid), *second = NULL;
-	if (multipathd_ask(by_name, &answer) == 0 && !str_starts(answer, "ok"))
-		multipathd_ask(by_wwid, &second);
+	if (multipathd_ask(by_name, &answer) != 0)
+		return false;
+	return str_starts(answer, "ok") ||
+	       (multipathd_ask(by_wwid, &second) == 0 && !str_starts(second, "blacklisted"));
 }
 
 bool lun_map_make(struct lun_host *host, const char *name, uint64_t until_ms)
@@ -42,7 +44,8 @@ bool lun_map_make(struct lun_host *host, const char *name, uint64_t until_ms)
 	record.made |= !is_remembered(record.wwid);
 	if (lun_record_write(host, &record) != 0)
 		return false;
-	ask_for(&record);
+	if (!ask_for(&record))
+		return false;
 	for (;;) {
 		lun_host_done(host);
 		lun_host_read(host);
