@@ -329,6 +329,7 @@ static void remove_link(struct netlink_cache *cache, struct netlink_link *link)
 {
 	netlink_mark_link(cache, link);
 	mark_facts(cache, link);
+	mark_leases(cache, link);
 	mark_addresses(cache, link);
 	route_cache_link_changed(cache, link);
 	mark_ports(cache, link->index);
