@@ -11,7 +11,7 @@
 #include "core/unit.h"
 #include "core/watch.h"
 
-enum { START_MS = 10000, STOP_MS = 3000, FILE_MAX_BYTES = 4 << 20 };
+enum { START_MS = 10000, STOP_MS = 1000, STOP_TIMES = 3, FILE_MAX_BYTES = 4 << 20 };
 
 struct helper {
 	const struct helper_kind *kind;
@@ -24,6 +24,7 @@ struct helper {
 	helper_done_fn *done;
 	void *ctx;
 	json_t *spec; /* while starting */
+	int stop_signal, stops; /* while stopping: how often it was told */
 	sd_event_source *timer, *files;
 	struct helper *next;
 };
@@ -340,10 +341,15 @@ void helper_start(const struct helper_kind *kind, const char *name, const struct
 
 /* ---- ending ---- */
 
+/* Told again, since dhcpcd does not hear a signal that comes while it does something else. */
 static int on_slow_stop(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct helper *helper = ctx;
-	process_signal(&helper->id, SIGKILL);
+	bool again = helper->stops++ < STOP_TIMES;
+	process_signal(&helper->id, again ? helper->stop_signal : SIGKILL);
+	if (again && (sd_event_source_set_time_relative(source, (uint64_t)STOP_MS * 1000) < 0 ||
+		      sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0))
+		abort(); /* out of memory */
 	return 0;
 }
 
@@ -359,6 +365,8 @@ void helper_stop(const struct helper_kind *kind, const char *name, int signal, h
 	}
 	helper->done = done;
 	helper->ctx = ctx;
+	helper->stop_signal = signal;
+	helper->stops = 1;
 	if (sd_event_add_time_relative(env.loop, &helper->timer, CLOCK_MONOTONIC, (uint64_t)STOP_MS * 1000, 1000,
 				       on_slow_stop, helper) < 0)
 		abort(); /* out of memory */
