@@ -156,8 +156,7 @@ int iscsi_login(const struct session_state *state)
  * unlock. */
 static int lock_logout(void)
 {
-	cleanup_free char *path = xprintf("%s/iscsi-logout.lock", env.run_dir);
-	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cleanup_close int fd = open(env.run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd >= 0)
 		flock(fd, LOCK_EX);
 	return take_fd(&fd);
