@@ -108,9 +108,6 @@ static void fill_view(const struct res *r, struct resource_view *view)
 		.retry_ms = r->retry_ms,
 		.n_repairs = r->n_repairs,
 	};
-	if (r->want && r->obs.exists)
-		view->differs = table_diff(r->class->table, r->want->spec, r->obs.spec);
-	view->disruptive = table_flags(r->class->table, view->differs) & FIELD_RECREATE;
 }
 
 bool engine_view(struct engine *e, size_t i, struct resource_view *view)

@@ -30,10 +30,9 @@ struct resource_view {
 	const void *seen;        /* observed spec; NULL if it does not exist or is unknown */
 	const void *baseline;    /* as it was before weft, which it goes back to; NULL if weft made it or has not
 				    changed it */
-	bool known, exists, made, disruptive, restart_needed;
+	bool known, exists, made, restart_needed;
 	bool for_final; /* it, or what it needs, waits for the revision to be final, and for nothing else */
 	uint64_t incarnation;
-	uint64_t differs;   /* rows that differ now */
 	const char *reason; /* sentence: the error, what it waits for, what keeps undoing it; NULL */
 	const char *health, *note;
 	uint64_t retry_ms; /* of the host's clock */

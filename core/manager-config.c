@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The objects of the next configuration: what the request brings, and of what is stored all that it leaves alone. */
 #include "core/manager-internal.h"
-#include "core/strmap.h"
 
 char *object_id(const struct object *object)
 {
@@ -36,6 +35,9 @@ struct object *object_carry(const struct object *object, struct arena *arena)
 	return copy;
 }
 
+/* What becomes of an object that there was before. */
+enum fate { STAYS, COMES_ANEW, GOES };
+
 /* An object of the next configuration: what the request says of it (NULL: nothing), and the one before if it is the
  * same. */
 struct item {
@@ -52,24 +54,15 @@ struct build {
 	size_t n, cap;
 	const struct object **tolerated; /* may be refused once more */
 	size_t n_tolerated, cap_tolerated, n_doomed;
-	struct strmap stored, new, doomed; /* by "Kind/name" */
+	uint32_t *index; /* of the objects before, by kind and name: their places, from 1 */
+	size_t index_size;
+	enum fate *fates; /* of each of them */
 };
 
 static void add_item(struct build *b, struct object *asked, const struct object *same)
 {
 	arena_grow(b->scratch, b->items, b->n, b->cap);
 	b->items[b->n++] = (struct item){asked, same};
-}
-
-static const char *id_in(struct arena *arena, const struct object *object)
-{
-	return arena_printf(arena, "%s/%s", object->kind->name, object->name);
-}
-
-static void add_new(struct build *b, struct object *object, const struct object *same)
-{
-	add_item(b, object, same);
-	strmap_put(&b->new, id_in(b->scratch, object), object);
 }
 
 static void tolerate(struct build *b, const struct object *object)
@@ -86,33 +79,73 @@ static bool is_refused(const struct generation *gen, const struct object *object
 	return false;
 }
 
-static void *find_in(const struct strmap *map, const struct object *like)
+static uint32_t *slot_of(const struct build *b, const char *kind, const char *name)
 {
-	char id[512];
-	bool fits = (size_t)snprintf(id, sizeof(id), "%s/%s", like->kind->name, like->name) < sizeof(id);
-	cleanup_free char *longer = fits ? NULL : object_id(like);
-	return map->n ? strmap_get(map, fits ? id : longer) : NULL;
+	size_t i = lower_hash(lower_hash(0, kind), name) & (b->index_size - 1);
+	for (; b->index[i]; i = (i + 1) & (b->index_size - 1)) {
+		const struct object *o = b->m->final->objects[b->index[i] - 1];
+		if (streq(o->kind->name, kind) && streq(o->name, name))
+			break;
+	}
+	return &b->index[i];
+}
+
+static void index_stored(struct build *b)
+{
+	const struct generation *final = b->m->final;
+	for (b->index_size = 64; b->index_size < final->n_objects * 2;)
+		b->index_size *= 2;
+	b->index = arena_alloc(b->scratch, b->index_size * sizeof(*b->index));
+	b->fates = arena_alloc(b->scratch, (final->n_objects + 1) * sizeof(*b->fates));
+	for (size_t i = 0; i < final->n_objects; i++)
+		*slot_of(b, final->objects[i]->kind->name, final->objects[i]->name) = (uint32_t)i + 1;
+}
+
+/* What is stored of that name. */
+static const struct object *stored(const struct build *b, const char *kind, const char *name)
+{
+	uint32_t place = *slot_of(b, kind, name);
+	return place ? b->m->final->objects[place - 1] : NULL;
 }
 
 static const struct object *find_stored(const struct build *b, const struct object *like)
 {
-	return find_in(&b->stored, like);
+	return stored(b, like->kind->name, like->name);
 }
 
-static const struct object *doomed(const struct build *b, const struct object *o)
+static void set_fate(struct build *b, const struct object *like, enum fate fate)
 {
-	return find_in(&b->doomed, o);
+	uint32_t place = *slot_of(b, like->kind->name, like->name);
+	if (place)
+		b->fates[place - 1] = fate;
+}
+
+static bool has_fate(const struct build *b, const struct object *like, enum fate fate)
+{
+	uint32_t place = *slot_of(b, like->kind->name, like->name);
+	return place && b->fates[place - 1] == fate;
+}
+
+static bool doomed(const struct build *b, const struct object *o)
+{
+	return has_fate(b, o, GOES);
 }
 
 static void doom(struct build *b, const struct object *o)
 {
-	strmap_put(&b->doomed, id_in(b->scratch, o), (void *)o);
+	set_fate(b, o, GOES);
 	b->n_doomed++;
 }
 
 static bool is_new(const struct build *b, const struct object *like)
 {
-	return find_in(&b->new, like) != NULL;
+	return has_fate(b, like, COMES_ANEW);
+}
+
+static void add_new(struct build *b, struct object *object, const struct object *same)
+{
+	add_item(b, object, same);
+	set_fate(b, object, COMES_ANEW);
 }
 
 static void touch(struct job *job, const struct object *object, const char *change)
@@ -212,18 +245,18 @@ static void parse_source(struct build *b, const struct source *request)
 
 static void spare(struct build *b, const struct object *o)
 {
-	strmap_put(&b->doomed, id_in(b->scratch, o), NULL);
+	set_fate(b, o, STAYS);
 }
 
 /* What a reference leads to; one to "*" names a link, whatever its kind. */
 static const struct object *target_of(const struct build *b, const char *kind, const char *name)
 {
 	if (!streq(kind, "*"))
-		return strmap_get(&b->stored, arena_printf(b->scratch, "%s/%s", kind, name));
+		return stored(b, kind, name);
 	for (size_t i = 0; kind_at(i); i++) {
 		const struct object *o = NULL;
 		if (kind_at(i)->flags & KIND_NAME_IS_IFNAME)
-			o = strmap_get(&b->stored, arena_printf(b->scratch, "%s/%s", kind_at(i)->name, name));
+			o = stored(b, kind_at(i)->name, name);
 		if (o)
 			return o;
 	}
@@ -293,7 +326,9 @@ static void doom_pruned(struct build *b)
 static void doom_named(struct build *b)
 {
 	for (size_t i = 0; i < b->job->n_names; i++) {
-		const struct object *o = strmap_get(&b->stored, b->job->names[i]);
+		const char *slash = strchr(b->job->names[i], '/');
+		cleanup_free char *kind = slash ? xstrndup(b->job->names[i], (size_t)(slash - b->job->names[i])) : NULL;
+		const struct object *o = slash ? stored(b, kind, slash + 1) : NULL;
 		if (o)
 			doom(b, o);
 		else
@@ -588,8 +623,6 @@ static int build(struct build *b)
 {
 	struct job *job = b->job;
 	const struct generation *final = b->m->final;
-	for (size_t i = 0; i < final->n_objects; i++)
-		strmap_put(&b->stored, id_in(b->scratch, final->objects[i]), final->objects[i]);
 	gather(b);
 	if (job->diags.n_total && job->type != JOB_FILES)
 		return -EINVAL;
@@ -612,12 +645,7 @@ int config_build(struct manager *m, struct job *job)
 	cleanup_arena struct arena *scratch = arena_new();
 	job->gen = generation_new(NULL);
 	job->diags.arena = job->gen->arena;
-	struct build b = {.m = m,
-			  .job = job,
-			  .arena = job->gen->arena,
-			  .scratch = scratch,
-			  .stored = strmap_in(scratch),
-			  .new = strmap_in(scratch),
-			  .doomed = strmap_in(scratch)};
+	struct build b = {.m = m, .job = job, .arena = job->gen->arena, .scratch = scratch};
+	index_stored(&b);
 	return build(&b);
 }

@@ -143,23 +143,52 @@ void statuses_free(struct manager *m)
 	m->status_gen = generation_unref(m->status_gen);
 }
 
-/* Another generation has other objects: what was known of one of the same name goes over. */
+static int status_by_pointer(const void *a, const void *b)
+{
+	const struct status *x = a, *y = b;
+	return (x->object > y->object) - (x->object < y->object);
+}
+
+static struct status *status_at(const struct manager *m, const struct object *object)
+{
+	struct status key = {.object = object};
+	return bsearch(&key, m->statuses, m->n_statuses, sizeof(key), status_by_pointer);
+}
+
+/* Takes what was known of an object; its place stays, empty. */
+static bool take_status(struct status *into, struct status *from)
+{
+	if (!from || !from->id)
+		return false;
+	*into = *from;
+	*from = (struct status){.object = from->object};
+	return true;
+}
+
+/* Those that are left, by name. */
+static void name_statuses(const struct manager *m, struct strmap *names)
+{
+	if (names->n)
+		return;
+	for (size_t i = 0; i < m->n_statuses; i++)
+		if (m->statuses[i].id)
+			strmap_put(names, m->statuses[i].id, &m->statuses[i]);
+}
+
+/* Another generation has other objects: what was known of the same, or else of one of the same name, goes over. */
 static void statuses_renew(struct manager *m, struct generation *gen, const struct tally *tallies)
 {
 	cleanup_arena struct arena *arena = arena_new();
-	struct strmap before = strmap_in(arena);
-	for (size_t i = 0; i < m->n_statuses; i++)
-		strmap_put(&before, m->statuses[i].id, &m->statuses[i]);
+	struct strmap names = strmap_in(arena);
 	struct status *renewed = xcalloc(gen->n_objects, sizeof(*renewed));
+	for (size_t i = 0; i < gen->n_objects; i++)
+		take_status(&renewed[i], status_at(m, tallies[i].object));
 	for (size_t i = 0; i < gen->n_objects; i++) {
-		char *id = object_id(tallies[i].object);
-		struct status *old = strmap_get(&before, id);
-		renewed[i].since_ms = wall_ms();
-		if (old) {
-			renewed[i] = *old;
-			*old = (struct status){.id = take_ptr(old->id)};
-		}
-		renewed[i].id = id;
+		cleanup_free char *id = renewed[i].id ? NULL : object_id(tallies[i].object);
+		if (id)
+			name_statuses(m, &names);
+		if (id && !take_status(&renewed[i], strmap_get(&names, id)))
+			renewed[i] = (struct status){.id = take_ptr(id), .since_ms = wall_ms()};
 		renewed[i].object = tallies[i].object;
 	}
 	statuses_free(m);
@@ -225,16 +254,9 @@ void statuses_refresh(struct manager *m)
 	}
 }
 
-static int status_by_pointer(const void *a, const void *b)
-{
-	const struct status *x = a, *y = b;
-	return (x->object > y->object) - (x->object < y->object);
-}
-
 const struct status *status_of(struct manager *m, const struct object *object)
 {
-	struct status key = {.object = object};
-	return bsearch(&key, m->statuses, m->n_statuses, sizeof(key), status_by_pointer);
+	return status_at(m, object);
 }
 
 static bool is_among(const char *id, const char *const *ids, size_t n)
