@@ -130,13 +130,16 @@ void choices_init(struct choices *choices, struct arena *arena)
 				    .claims = strmap_in(arena)};
 }
 
-/* What was kept, by text and by slot; not before somebody asks for it, as it is much. */
-static void know_kept(struct lowering *l)
+enum { ASKS_MANY = 32 };
+
+/* What was kept, by text and by slot, once it is asked for often enough: it is much, and a small change asks a few
+ * times. */
+static bool knows_kept(struct lowering *l)
 {
 	struct choices *choices = l->choices;
 	struct arena *arena = choices->arena;
-	if (choices->knows_kept)
-		return;
+	if (choices->knows_kept || (l->run->carry && ++choices->n_asks < ASKS_MANY))
+		return choices->knows_kept;
 	choices->knows_kept = true;
 	for (size_t i = 0; i < l->input->n_allocs; i++) {
 		const struct alloc_row *row = &l->input->allocs[i];
@@ -144,6 +147,20 @@ static void know_kept(struct lowering *l)
 		strmap_put(&choices->kept_slots, slot_key(arena, row->object, row->space, row->slot),
 			   (void *)row->text);
 	}
+	return true;
+}
+
+/* The object that had it; the last one counts, as in the map. */
+static const char *kept_by(struct lowering *l, const char *space, const char *text)
+{
+	if (knows_kept(l))
+		return strmap_get(&l->choices->kept_texts, text_key(l->choices->arena, space, text));
+	for (size_t i = l->input->n_allocs; i > 0; i--) {
+		const struct alloc_row *row = &l->input->allocs[i - 1];
+		if (streq(row->text, text) && streq(row->space, space))
+			return row->object;
+	}
+	return NULL;
 }
 
 void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l))
@@ -202,14 +219,19 @@ static const char *holder(struct lowering *l, const char *space, const char *tex
 {
 	const char *key = text_key(l->choices->arena, space, text);
 	const char *object = strmap_get(&l->choices->taken, key);
-	know_kept(l);
-	return object || !kept_too ? object : strmap_get(&l->choices->kept_texts, key);
+	return object || !kept_too ? object : kept_by(l, space, text);
 }
 
 static const char *kept_choice(struct lowering *l, const char *object, const char *space, const char *slot)
 {
-	know_kept(l);
-	return strmap_get(&l->choices->kept_slots, slot_key(l->choices->arena, object, space, slot));
+	if (knows_kept(l))
+		return strmap_get(&l->choices->kept_slots, slot_key(l->choices->arena, object, space, slot));
+	for (size_t i = l->input->n_allocs; i > 0; i--) {
+		const struct alloc_row *row = &l->input->allocs[i - 1];
+		if (streq(row->slot, slot) && streq(row->object, object) && streq(row->space, space))
+			return row->text;
+	}
+	return NULL;
 }
 
 const char *alloc_kept(struct lowering *l, const char *space, const char *slot)

@@ -27,6 +27,7 @@ struct configuration {
 struct choices {
 	struct arena *arena; /* of the maps */
 	bool knows_kept, knows_claims;
+	unsigned n_asks;
 	struct strmap facts;      /* key -> struct fact_value */
 	struct strmap taken;      /* space and text -> id of the object that holds it in this run */
 	struct strmap kept_texts; /* the same for what was kept from before */

@@ -107,17 +107,25 @@ static void settle_spares(struct tally *t)
 		t->health = spare->reason;
 }
 
-static void add_owners(struct tally *tallies, size_t n, const struct resource_view *view)
+/* Those of one object mostly stand together: the last one that was found is tried first. */
+static struct tally *tally_of(struct tally *tallies, size_t n, const struct object *object, struct tally *last)
 {
-	for (size_t i = 0; view->want && i < view->want->n_owners; i++) {
-		struct tally key = {.object = view->want->owners[i]};
-		struct tally *t = bsearch(&key, tallies, n, sizeof(*tallies), by_pointer);
-		if (t)
-			add_view(t, view);
-	}
+	struct tally key = {.object = object};
+	return last && last->object == object ? last : bsearch(&key, tallies, n, sizeof(*tallies), by_pointer);
 }
 
-/* Mostly it stays what it was: of thousands of objects one has changed. */
+static struct tally *add_owners(struct tally *tallies, size_t n, const struct resource_view *view, struct tally *last)
+{
+	for (size_t i = 0; view->want && i < view->want->n_owners; i++) {
+		struct tally *t = tally_of(tallies, n, view->want->owners[i], last);
+		if (t)
+			add_view(t, view);
+		if (t)
+			last = t;
+	}
+	return last;
+}
+
 static void replace(char **text, const char *new)
 {
 	if (streq(*text, new))
@@ -243,8 +251,9 @@ void statuses_refresh(struct manager *m)
 		tallies[i].object = gen->objects[i];
 	qsort(tallies, n, sizeof(*tallies), by_pointer);
 	struct resource_view view;
+	struct tally *last = NULL;
 	for (size_t i = 0; engine_view(m->engine, i, &view); i++)
-		add_owners(tallies, n, &view);
+		last = add_owners(tallies, n, &view, last);
 	if (gen != m->status_gen)
 		statuses_renew(m, gen, tallies);
 	for (size_t i = 0; i < n; i++) {
