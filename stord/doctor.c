@@ -115,6 +115,7 @@ void stord_doctor(struct doctor *d)
 	d->area = "storage";
 	doctor_programs(d, programs, ARRAY_SIZE(programs));
 	stord_doctor_iscsi(d);
+	stord_doctor_lvm(d);
 	look_at_state(d);
 	look_at_luns(d);
 	look_at_ceph(d);

@@ -22,6 +22,7 @@ json_t *stord_luns(struct engine *engine);
 struct doctor;
 void stord_doctor(struct doctor *d);
 void stord_doctor_iscsi(struct doctor *d);
+void stord_doctor_lvm(struct doctor *d);
 
 /* resource pool/NAME: a place for volumes, see pool-type.h. */
 struct pool_state {

@@ -32,6 +32,10 @@ def test_it_says_what_the_machine_shows(host):
     assert (found["guests", "/dev/vhost-net"]["level"] == "ok") == os.path.exists("/dev/vhost-net")
     version = subprocess.run(["qemu-img", "--version"], capture_output=True, text=True).stdout
     assert found["storage", "qemu-img"]["text"].split()[-1] in version
+    assert (found["storage", "LVM"]["level"] == "ok") == bool(shutil.which("lvm"))
+    if shutil.which("lvm"):
+        assert (found["storage", "thin_check"]["level"] == "ok") == bool(shutil.which("thin_check"))
+        assert found["storage", "LVM system ID"]["text"]
     version = host.run("dnsmasq", "--version")
     assert found["network", "dnsmasq"]["text"].split()[-1] in version
     assert found["network", "/dev/net/tun"]["level"] == "ok"
