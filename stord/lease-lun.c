@@ -9,7 +9,6 @@
  *
  * The kernel registers every path of a map; paths that come later are multipathd's, which has the key in its drop-in.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/pr.h>
 #include <scsi/sg.h>
@@ -212,53 +211,17 @@ static void find_initiator(const uint8_t *answer, uint64_t key, char ret[static 
 	}
 }
 
-/* ---- the guests of this host ---- */
-
-static char *local_path(const struct lease_call *call, const char *guest)
-{
-	return xprintf("%s/luns/leases/%s/%s", env.state_dir, call->volume, guest);
-}
-
-static int write_local(const struct lease_call *call)
-{
-	cleanup_free char *dir = local_path(call, ""), *path = local_path(call, call->self.guest);
-	cleanup_free char *text =
-		xprintf("%s %llu\n", lease_modes[call->self.mode], (unsigned long long)call->self.since_ms);
-	if (access(path, F_OK) == 0)
-		return 0;
-	int r = mkdir_all(dir, 0700);
-	if (r == 0)
-		r = file_write_atomic(path, text, strlen(text), 0600);
-	return r < 0 ? say(-r, "'%s' cannot be written: %s", path, strerror(-r)) : 0;
-}
-
-static void add_local(const struct lease_call *call, const char *guest, enum lease_mode mode, struct lease_seen *ret)
-{
-	cleanup_free char *path = local_path(call, guest), *text = NULL;
-	unsigned long long since = 0;
-	if (file_read(path, 256, &text, NULL) < 0 || ret->n == LEASE_HOLDERS_MAX)
-		return;
-	sscanf(text, "%*s %llu", &since);
-	struct lease_holder *holder = &ret->holders[ret->n++];
-	*holder = call->self;
-	holder->since_ms = since;
-	holder->mode = mode;
-	snprintf(holder->guest, sizeof(holder->guest), "%s", guest);
-}
-
-static void add_locals(const struct lease_call *call, enum lease_mode mode, struct lease_seen *ret)
-{
-	cleanup_free char *path = local_path(call, "");
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.')
-			add_local(call, entry->d_name, mode, ret);
-	if (dir)
-		closedir(dir);
-}
-
 /* ---- verbs ---- */
+
+static const char local[] = "luns/leases";
+
+/* They stand as the reservation says. */
+static void add_locals(const struct leased *l, struct lease_seen *ret)
+{
+	lease_local_list(l->call, local, ret);
+	for (size_t i = 0; i < ret->n; i++)
+		ret->holders[i].mode = l->unable ? l->call->self.mode : mode_of(&l->reserved);
+}
 
 /* All that is known of another host are its key and, of iSCSI, the name that it logged in with. */
 static void add_other(const struct leased *l, uint64_t key, const uint8_t *names, struct lease_seen *ret)
@@ -280,7 +243,7 @@ static void describe(const struct leased *l, struct lease_seen *ret)
 			 "this disk has no persistent reservations: nothing keeps a guest of another host off it");
 	/* A registration without a reservation keeps nobody off. */
 	if (l->unable || (has_key(&l->reserved, l->own) && l->reserved.type))
-		add_locals(l->call, l->unable ? l->call->self.mode : mode_of(&l->reserved), ret);
+		add_locals(l, ret);
 	bool alone = l->reserved.n <= (has_key(&l->reserved, l->own) ? 1 : 0);
 	if (!alone && ask(l->fd, READ_FULL_STATUS, names) != 0) /* not every disk can */
 		memset(names, 0, ANSWER_MAX);
@@ -362,7 +325,7 @@ static int lun_take(const struct lease_call *call, struct lease_seen *ret)
 	if (!code && !l.unable)
 		code = take_disk(&l);
 	if (!code)
-		code = write_local(call);
+		code = lease_local_write(call, local);
 	if (!code)
 		code = read_reserved(&l);
 	if (!code)
@@ -386,14 +349,11 @@ static int leave_disk(struct leased *l)
 static int lun_release(const struct lease_call *call, struct lease_seen *ret)
 {
 	struct leased l;
-	cleanup_free char *path = local_path(call, call->self.guest), *dir = local_path(call, "");
-	cleanup_free char *all = xprintf("%s/luns/leases", env.state_dir);
-	int code = open_leased(call, &l);
+	bool last = false;
+	int code = open_leased(call, &l), dropped = lease_local_drop(call, local, &last);
 	*ret = (struct lease_seen){0};
-	if (unlink(path) < 0 && errno != ENOENT)
-		return say(errno, "'%s' cannot be removed: %s", path, strerror(errno));
-	bool last = rmdir(dir) == 0 || errno == ENOENT;
-	rmdir(all); /* not while another Lun has something in it */
+	if (dropped)
+		return dropped;
 	if (code == ENOENT || code == ENXIO)
 		return 0; /* out of reach */
 	if (!code && last && !l.unable)

@@ -16,8 +16,9 @@ const char *const lease_modes[] = {"alone", "shared", "read"};
 const char *const lease_lives[] = {"unknown", "yes", "no"};
 
 /* Adding a means is adding it to both. */
-static const struct lease_means *const all_means[] = {NULL, &lease_by_file, &lease_by_rbd, &lease_by_reservation};
-static const char *const means_names[] = {"none", "file", "rbd", "reservation"};
+static const struct lease_means *const all_means[] = {NULL, &lease_by_file, &lease_by_rbd, &lease_by_reservation,
+						      &lease_by_group};
+static const char *const means_names[] = {"none", "file", "rbd", "reservation", "group"};
 
 static const struct table *own_table(const void *around)
 {

@@ -68,7 +68,7 @@ struct lease_means {
 	 * that it does (lease_lock_byte()); NULL: nothing of the kind. */
 	const char *(*lock)(struct arena *arena, const char *place);
 };
-extern const struct lease_means lease_by_file, lease_by_rbd, lease_by_reservation;
+extern const struct lease_means lease_by_file, lease_by_rbd, lease_by_reservation, lease_by_group;
 /* What stands for a pool in the key of a Lun's lease: no Pool can have the name. */
 #define LEASE_OF_LUN "Lun"
 
@@ -81,6 +81,12 @@ int lease_refuse(const struct lease_call *call, const struct lease_holder *holde
 uint64_t lease_lock_byte(const char *instance, const char *guest);
 /* Who asks, without a guest. */
 struct lease_holder lease_self(void);
+
+/* lease-local.c: the guests of this host, where the storage knows hosts only; for the verbs. `directory` is below the
+ * state directory. */
+int lease_local_write(const struct lease_call *call, const char *directory);
+int lease_local_drop(const struct lease_call *call, const char *directory, bool *ret_last);
+void lease_local_list(const struct lease_call *call, const char *directory, struct lease_seen *ret);
 
 /* What is to be leased. Borrowed until lowering has ended. */
 struct lease_plan {

@@ -2,16 +2,21 @@
 /* See lvm.h. */
 #include "stord/lvm.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "core/env.h"
 #include "core/lower.h"
 #include "stord/image.h"
 
 /* Monitoring is the host's own business (lvm2-monitor.service starts it at boot, as its lvm.conf says): a command that
  * started dmeventd from here would make it a child of ours. What is in use is refused at once and not after five
  * seconds of trying. The rest is how answers are written. */
-static const char config[] = "activation { monitoring = 0 retry_deactivation = 0 } "
-			     "log { command_names = 0 prefix = \"  \" silent = 0 verbose = 0 report_command_log = 0 } "
-			     "report { list_item_separator = \",\" binary_values_as_numeric = 0 compact_output = 0 "
-			     "mark_hidden_devices = 1 }";
+static const char config[] =
+	"activation { monitoring = 0 retry_deactivation = 0 } "
+	"log { command_names = 0 prefix = \"  \" silent = 0 verbose = 0 report_command_log = 0 } "
+	"report { time_format = \"%s\" list_item_separator = \",\" binary_values_as_numeric = 0 compact_output = 0 "
+	"mark_hidden_devices = 1 }";
 
 /* Those that are there. Links are followed here: lvm knows only those that udev has told it of. */
 static char *devices_text(const struct list *devices)
@@ -37,13 +42,14 @@ static bool has_no_device(const struct lvm *lvm)
 /* arguments[0] is the command; options of ours come after it. */
 static int run(const struct lvm *lvm, const char *const *arguments, bool whole, char **out, char **errs)
 {
-	cleanup_free char *devices = devices_text(lvm->devices);
+	cleanup_free char *devices = devices_text(lvm->devices), *host = lvm_system_settings(lvm->as_host);
+	cleanup_free char *settings = xprintf("%s%s", host, config);
 	cleanup_free const char **argv = xcalloc(LVM_ARGUMENTS_MAX + 8, sizeof(*argv));
 	size_t n = 0;
 	argv[n++] = "lvm";
 	argv[n++] = arguments[0];
 	argv[n++] = "--config";
-	argv[n++] = config;
+	argv[n++] = settings;
 	if (*devices) {
 		argv[n++] = "--devices";
 		argv[n++] = devices;
@@ -93,7 +99,7 @@ static const struct {
 	{"already exists", EEXIST, ""},
 	{"while PVs are missing", ENODEV,
 	 "; bring the missing device back, or give it up with vgreduce --removemissing"},
-	{"with system ID", EPERM, "; another host holds it"},
+	{"with system ID", EBUSY, ": it belongs to another host, which the status of its Pool tells more of"},
 };
 
 static int explain(int status, char *errs, const char *what)
@@ -111,9 +117,22 @@ static int explain(int status, char *errs, const char *what)
 	return say(EIO, "%s: %.*s", what, (int)len, reason);
 }
 
+/* Commands on one group wait for one another here: lvm would have them wait as well, but what waits there has to read
+ * everything once more when its turn comes. Without the lock they do just that. */
+static int wait_for_turn(const struct lvm *lvm)
+{
+	cleanup_free char *dir = xprintf("%s/lvm", env.run_dir), *path = xprintf("%s/%s.lock", dir, lvm->group);
+	mkdir_all(dir, 0700);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
 int lvm_change(const struct lvm *lvm, const char *what, const char *const *arguments)
 {
 	cleanup_free char *errs = NULL;
+	cleanup_close int turn = wait_for_turn(lvm);
 	if (has_no_device(lvm))
 		return say(ENODEV, "%s: no device of volume group '%s' is there", what, lvm->group);
 	int status = run(lvm, arguments, true, NULL, &errs);

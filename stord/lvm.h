@@ -15,7 +15,8 @@
 struct lvm {
 	const char *group;
 	const struct list
-		*devices; /* paths: lvm sees these alone; empty or NULL: what the host's lvm.conf lets it see */
+		*devices;    /* paths: lvm sees these alone; empty or NULL: what the host's lvm.conf lets it see */
+	const char *as_host; /* a system ID that is let through besides this host's own; mostly NULL */
 };
 
 enum { LVM_ARGUMENTS_MAX = 640 };
@@ -36,5 +37,41 @@ double lvm_percent(const json_t *row, const char *column);
 uint64_t lvm_identity(const json_t *row, const char *column);
 /* The tag that begins so; "" if there is none. */
 void lvm_tag(const json_t *row, const char *column, const char *beginning, char *ret, size_t size);
+
+/* ---- lvm-host.c: which host a volume group belongs to ---- */
+
+/* This host's system ID. */
+const char *lvm_system_id(void);
+/* Asks lvm for it anew: the host's configuration may have changed since weftd was started last. */
+void lvm_learn_system_id(void);
+/* What a command is told of it, for --config; besides, to take `as_host` for another of its own. Freed by the caller.
+ */
+char *lvm_system_settings(const char *as_host);
+/* What a person has to add to a command of lvm to work with groups of this host, after a space; empty where the host's
+ * lvm knows its ID. Freed by the caller. */
+char *lvm_by_hand(void);
+
+#define LVM_OWNER_COLUMNS "vg_systemid,vg_tags,vg_lock_type"
+struct lvm_owner {
+	bool exists;         /* the group */
+	char system_id[132]; /* empty: it is nobody's, and everybody's */
+	char host[132];      /* the name of that host, or its system ID where the name is not known */
+	char lock_type[32];  /* hosts share it by lvmlockd: "sanlock", "dlm"; empty: they do not */
+	char mark[200];      /* of weft; empty: the group was not made by any */
+	bool foreign;        /* it belongs to another host */
+};
+/* Out of a row with LVM_OWNER_COLUMNS; NULL: there is no such group. */
+void lvm_owner_of(const json_t *row, struct lvm_owner *ret);
+int lvm_look_owner(const struct lvm *lvm, struct lvm_owner *ret);
+/* Says why a group is not to be used here, and returns an errno; 0 if it may be. */
+int lvm_refuse(const struct lvm *lvm, const struct lvm_owner *owner);
+/* Makes a group that a weft has made, and that belongs to nobody, this host's. */
+int lvm_claim(const struct lvm *lvm, const struct lvm_owner *owner);
+/* Takes it from a host that is dead. */
+int lvm_take_over(const struct lvm *lvm, const struct lvm_owner *owner);
+/* The reverse of lvm_claim(), so that another host may have it. */
+int lvm_give_up(const struct lvm *lvm, const struct lvm_owner *owner);
+/* "weft-host:alpha", a tag that tells people which host a system ID stands for. Freed by the caller. */
+char *lvm_host_tag(void);
 
 #endif

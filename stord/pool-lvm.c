@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pool type lvm: a volume group, or a thin pool in one; volumes are logical volumes (volume-lvm.c). A group that is
- * there is used as it is. What weft makes, group and thin pool, carries the Pool's mark as a tag, and is removed only
- * if it still does, nothing is left in it, and the Pool says so. */
+ * there is used as it is, unless it belongs to another host (lvm-host.c). What weft makes, group and thin pool, carries
+ * the Pool's mark as a tag, and is removed only if it still does, nothing is left in it, and the Pool says so. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -92,7 +92,8 @@ static const struct field lvm_rows[] = {
 };
 static const struct table lvm_table = CHOICE_TABLE(
 	"Pool of type lvm", struct lvm_spec, lvm_rows,
-	"A volume group, or a thin pool in it, whose logical volumes are raw Volumes at /dev/GROUP/NAME. The Pool is "
+	"A volume group, or a thin pool in it, whose logical volumes are raw Volumes at /dev/GROUP/NAME. A group "
+	"that weft makes has this host's system ID, which keeps other hosts off it. The Pool is "
 	"Degraded when a device is missing, or a thin pool is more than 90% full.");
 
 /* ---- lowering ---- */
@@ -188,8 +189,9 @@ static void work_done(struct work *work)
 static int read_group(const struct work *work, json_t **ret)
 {
 	return lvm_report(&work->lvm,
-			  (const char *[]){"vgs", "-o",
-					   "vg_uuid,vg_size,vg_free,vg_tags,lv_count,pv_name,pv_uuid,pv_missing",
+			  (const char *[]){"vgs", "--foreign", "--shared", "-o",
+					   LVM_OWNER_COLUMNS
+					   ",vg_uuid,vg_size,vg_free,lv_count,pv_name,pv_uuid,pv_missing",
 					   work->spec->group, NULL},
 			  ret);
 }
@@ -239,22 +241,22 @@ static void judge_thin_pool(const struct work *work, const json_t *row, struct p
 {
 	const char *name = work->call->state->source, *word = lvm_text(row, "lv_health_status");
 	double data = lvm_percent(row, "data_percent"), metadata = lvm_percent(row, "metadata_percent");
+	cleanup_free char *by_hand = lvm_by_hand();
 	if (streq(word, "out_of_data"))
-		snprintf(ret->health, sizeof(ret->health),
-			 "thin pool '%s' is full: guests that write are refused; extend it with lvextend -L +SIZE %s, "
-			 "or "
-			 "delete volumes",
-			 name, name);
+		snprintf(
+			ret->health, sizeof(ret->health),
+			"thin pool '%s' is full: guests that write are refused; extend it with lvextend -L +SIZE %s%s, "
+			"or delete volumes",
+			name, name, by_hand);
 	else if (streq(word, "metadata_read_only") || streq(word, "failed"))
 		snprintf(ret->health, sizeof(ret->health),
-			 "thin pool '%s' is in state %s: nothing can be written; see lvconvert --repair %s", name, word,
-			 name);
+			 "thin pool '%s' is in state %s: nothing can be written; see lvconvert --repair %s%s", name,
+			 word, name, by_hand);
 	else if (data > FULL_PERCENT || metadata > FULL_PERCENT)
 		snprintf(ret->health, sizeof(ret->health),
 			 "thin pool '%s' is nearly full: %.1f %% of data, %.1f %% of metadata; extend it with lvextend "
-			 "-L "
-			 "+SIZE %s or --poolmetadatasize +SIZE",
-			 name, data, metadata, name);
+			 "-L +SIZE %s%s, or --poolmetadatasize +SIZE",
+			 name, data, metadata, name, by_hand);
 }
 
 static int look_at_thin_pool(const struct work *work, struct pool_seen *ret)
@@ -302,6 +304,9 @@ static void sweep(const struct work *work)
 static int look(const struct work *work, struct pool_seen *ret)
 {
 	cleanup_json json_t *rows = NULL;
+	struct lvm_owner owner;
+	if (work->call->sweep)
+		lvm_learn_system_id();
 	int code = read_group(work, &rows);
 	const json_t *row = json_array_get(rows, 0);
 	if (code)
@@ -312,11 +317,17 @@ static int look(const struct work *work, struct pool_seen *ret)
 			 absent ? "; a device of it is not there: " : "", absent ? absent : "");
 		return 0;
 	}
+	lvm_owner_of(row, &owner);
+	code = lvm_refuse(&work->lvm, &owner);
+	if (!code && work->call->sweep)
+		code = lvm_claim(&work->lvm, &owner);
+	if (code)
+		return code;
 	ret->exists = true;
 	ret->incarnation = lvm_identity(row, "vg_uuid");
 	ret->capacity = lvm_bytes(row, "vg_size");
 	ret->available = lvm_bytes(row, "vg_free");
-	lvm_tag(row, "vg_tags", "weft:", ret->mark, sizeof(ret->mark));
+	snprintf(ret->mark, sizeof(ret->mark), "%s", owner.mark);
 	if (work->call->sweep)
 		sweep(work);
 	if (work->spec->thin.name)
@@ -366,8 +377,10 @@ static int check_device(const struct work *work, const char *path)
 
 static int make_group(const struct work *work)
 {
-	const char *argv[LVM_ARGUMENTS_MAX] = {"vgcreate", "--addtag", work->call->mark, work->spec->group};
-	size_t n = 4;
+	cleanup_free char *host = lvm_host_tag();
+	const char *argv[LVM_ARGUMENTS_MAX] = {"vgcreate", "--addtag", work->call->mark,
+					       "--addtag", host,       work->spec->group};
+	size_t n = 6;
 	if (!work->devices.n)
 		return say(ENOENT, "there is no volume group '%s': make it with vgcreate, or write its devices",
 			   work->spec->group);
@@ -401,12 +414,16 @@ static int make_thin_pool(const struct work *work)
 static int make_missing(const struct work *work)
 {
 	cleanup_json json_t *group = NULL, *thin = NULL;
+	struct lvm_owner owner;
 	int code = read_group(work, &group);
 	if (!code && !json_array_size(group))
 		code = make_group(work);
 	if (code || !work->spec->thin.name)
 		return code;
-	code = read_thin_pool(work, &thin);
+	lvm_owner_of(json_array_get(group, 0), &owner);
+	code = lvm_refuse(&work->lvm, &owner);
+	if (!code)
+		code = read_thin_pool(work, &thin);
 	return code || json_array_size(thin) ? code : make_thin_pool(work);
 }
 
@@ -460,7 +477,7 @@ static int remove_group(const struct work *work, const json_t *rows)
 static void put_out_of_use(const struct work *work, struct pool_seen *ret)
 {
 	cleanup_json json_t *rows = NULL;
-	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
+	cleanup_free char *ours = xprintf("weft:%s:", env.instance), *snapshot = lvm_snapshot_tag("");
 	if (!work->devices.n ||
 	    lvm_report(&work->lvm, (const char *[]){"lvs", "-o", "lv_name,lv_tags", work->spec->group, NULL}, &rows))
 		return;
@@ -470,6 +487,8 @@ static void put_out_of_use(const struct work *work, struct pool_seen *ret)
 		char mark[IMAGE_MARK_MAX];
 		lvm_tag(row, "lv_tags", ours, mark, sizeof(mark));
 		if (!*mark)
+			lvm_tag(row, "lv_tags", snapshot, mark, sizeof(mark));
+		if (!*mark)
 			return;
 	}
 	if (lvm_change(&work->lvm, "it is left in use", (const char *[]){"vgchange", "-an", work->spec->group, NULL}))
@@ -477,11 +496,26 @@ static void put_out_of_use(const struct work *work, struct pool_seen *ret)
 			 work->spec->group);
 }
 
+/* Then it stays this host's. */
+static bool is_in_use(const struct work *work)
+{
+	cleanup_json json_t *rows = NULL;
+	return lvm_report(&work->lvm,
+			  (const char *[]){"lvs", "-o", "lv_name", "-S", "lv_active=active", work->spec->group, NULL},
+			  &rows) ||
+	       json_array_size(rows);
+}
+
 static int give_up(const struct work *work, struct pool_seen *ret)
 {
-	cleanup_json json_t *rows = NULL, *after = NULL;
+	cleanup_json json_t *rows = NULL;
+	struct lvm_owner owner;
 	bool delete = work->spec->reclaim == RECLAIM_DELETE;
-	int code = delete &&work->spec->thin.name ? remove_thin_pool(work) : 0;
+	int code = lvm_look_owner(&work->lvm, &owner);
+	if (code || !owner.exists || owner.foreign || owner.lock_type[0]) /* no business of this host's */
+		return code;
+	if (delete &&work->spec->thin.name)
+		code = remove_thin_pool(work);
 	if (!code)
 		code = read_group(work, &rows);
 	const json_t *row = json_array_get(rows, 0);
@@ -492,7 +526,7 @@ static int give_up(const struct work *work, struct pool_seen *ret)
 	ret->exists = true;
 	snprintf(ret->note, sizeof(ret->note), "volume group '%s' stays", work->spec->group);
 	put_out_of_use(work, ret);
-	return 0;
+	return is_in_use(work) ? 0 : lvm_give_up(&work->lvm, &owner);
 }
 
 static int lvm_deactivate(const struct pool_call *call, struct pool_seen *ret)

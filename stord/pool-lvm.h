@@ -19,6 +19,14 @@ struct lvm_spec {
 	int reclaim;
 };
 
+/* What verbs on a volume know besides its place, and a lease on it. */
+struct lvm_volume {
+	uint64_t present;
+	const char *group, *thin_pool;
+	struct list devices;
+};
+extern const struct table lvm_volume_table;
+
 /* Paths of the devices that a pool names; empty if it names none. */
 struct list lvm_devices(struct arena *arena, const struct lvm_spec *spec);
 
@@ -26,5 +34,27 @@ struct list lvm_devices(struct arena *arena, const struct lvm_spec *spec);
 char *lvm_new_tag(void);
 
 extern const struct volume_verbs lvm_volumes;
+
+struct lvm lvm_of_volume(const struct volume_call *call);
+/* Rows of the volume, if there is one, and of its snapshots. */
+int lvm_read_volume(const struct volume_call *call, json_t **ret);
+
+/* Has anybody opened its device? Of one of its rows. */
+bool lvm_is_open(const json_t *row);
+
+/* ---- lvm-snapshot.c ---- */
+
+extern const struct snapshot_verbs lvm_snapshots;
+/* "weft-snapshot:ID:VOLUME": snapshots of a volume have it. Freed by the caller. */
+char *lvm_snapshot_tag(const char *volume);
+/* Out of what lvm_read_volume() gives. */
+const json_t *lvm_row(const json_t *rows, const char *lv);
+unsigned lvm_count_snapshots(const struct volume_call *call, const json_t *rows);
+/* Brings to an end what was interrupted; *ret_changed: the rows are no longer so. */
+int lvm_mend(const struct volume_call *call, const json_t *rows, bool *ret_changed);
+/* An ordinary volume that is neither what it was nor what its snapshot is. */
+bool lvm_is_half_reverted(const json_t *row, char problem[static IMAGE_TEXT_MAX]);
+/* Which one it is: the same after going back to a snapshot, although lvm has another by then. */
+uint64_t lvm_volume_identity(const json_t *row);
 
 #endif

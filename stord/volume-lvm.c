@@ -10,11 +10,6 @@
 #include "stord/image-internal.h"
 #include "stord/pool-lvm.h"
 
-struct lvm_volume {
-	uint64_t present;
-	const char *group, *thin_pool;
-	struct list devices;
-};
 enum { GROUP_ROW, THIN_POOL_ROW, DEVICES_ROW };
 
 static const struct field volume_rows[] = {
@@ -24,10 +19,11 @@ static const struct field volume_rows[] = {
 	[DEVICES_ROW] = F_LIST("devices", struct lvm_volume, devices, scalar_string, .doc = "What the group stands on.",
 			       .example = "/dev/disk/by-id/ata-SSD_1234"),
 };
-static const struct table volume_table = TABLE("volume of an lvm pool", struct lvm_volume, volume_rows);
+const struct table lvm_volume_table = TABLE("volume of an lvm pool", struct lvm_volume, volume_rows);
 
 static const char columns[] =
-	"lv_name,lv_uuid,lv_size,lv_attr,lv_tags,data_percent,lv_health_status,vg_extent_size,origin";
+	"lv_name,lv_uuid,lv_size,lv_attr,lv_tags,lv_time,data_percent,lv_health_status,vg_name,vg_extent_size,origin,"
+	"origin_size," LVM_OWNER_COLUMNS;
 
 char *lvm_new_tag(void)
 {
@@ -81,7 +77,7 @@ static bool lvm_link(struct lowering *l, const struct volume_state *base, struct
 
 /* ---- in the child ---- */
 
-static struct lvm lvm_of(const struct volume_call *call)
+struct lvm lvm_of_volume(const struct volume_call *call)
 {
 	const struct lvm_volume *own = call->state->own;
 	return (struct lvm){.group = own->group, .devices = &own->devices};
@@ -145,13 +141,13 @@ static void describe(const struct volume_call *call, const json_t *row, struct i
 	*ret = (struct image_state){
 		.exists = true,
 		.regular = is_disk(attributes),
-		.readable = true,
 		.inactive = strlen(attributes) > 4 && attributes[4] != 'a',
 		.size = size,
 		.grain = lvm_bytes(row, "vg_extent_size"),
 		.allocated = thin ? allocated_of(size, lvm_percent(row, "data_percent")) : size,
-		.stamp = {.inode = lvm_identity(row, "lv_uuid"), .size = size},
+		.stamp = {.inode = lvm_volume_identity(row), .size = size},
 	};
+	ret->readable = !lvm_is_half_reverted(row, ret->problem);
 	lvm_tag(row, "lv_tags", "weft:", ret->mark, sizeof(ret->mark));
 	/* Where the base has gone meanwhile nothing is missing. */
 	if (call->state->base && *lvm_text(row, "origin"))
@@ -172,43 +168,74 @@ static struct {
 	int code; /* it could not be had: for none of them */
 } listing;
 
-static int list_group(const struct volume_call *call)
+/* Under the name of each volume its row, and those of its snapshots. */
+static void index_rows(const json_t *rows)
 {
-	const struct lvm lvm = lvm_of(call);
-	cleanup_json json_t *rows = NULL;
-	int code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, lvm.group, NULL}, &rows);
 	size_t i;
 	json_t *row;
-	listing.code = code;
-	snprintf(listing.group, sizeof(listing.group), "%s", lvm.group);
-	if (code)
-		return code;
 	json_decref(listing.by_name);
 	listing.by_name = json_object();
-	json_array_foreach(rows, i, row)
-		json_object_set(listing.by_name, lvm_text(row, "lv_name"), row);
-	return 0;
+	json_array_foreach(rows, i, row) {
+		const char *name = lvm_text(row, "lv_name");
+		cleanup_free char *volume = xstrndup(name, strcspn(name, ".+")), *tag = lvm_snapshot_tag(volume);
+		char found[IMAGE_TEXT_MAX];
+		lvm_tag(row, "lv_tags", tag, found, sizeof(found));
+		const char *key = streq(found, tag) ? volume : name;
+		json_t *list = json_object_get(listing.by_name, key);
+		if (!list) {
+			list = json_array();
+			json_object_set_new(listing.by_name, key, list);
+		}
+		json_array_append(list, row);
+	}
 }
 
-static int read_row(const struct volume_call *call, json_t **ret)
+static int list_group(const struct volume_call *call)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_json json_t *rows = NULL;
+	listing.code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, lvm.group, NULL}, &rows);
+	snprintf(listing.group, sizeof(listing.group), "%s", lvm.group);
+	if (!listing.code)
+		index_rows(rows);
+	return listing.code;
+}
+
+/* The active volumes of a group that is another host's are shown all the same, and must be nobody's here. */
+static int check_owner(const struct lvm *lvm, const json_t *rows)
+{
+	const json_t *row = json_array_get(rows, 0);
+	struct lvm_owner owner;
+	lvm_owner_of(row, &owner);
+	return row ? lvm_refuse(lvm, &owner) : 0;
+}
+
+int lvm_read_volume(const struct volume_call *call, json_t **ret)
+{
+	const struct lvm lvm = lvm_of_volume(call);
+	cleanup_free char *tag = lvm_snapshot_tag(call->name), *tagged = xprintf("@%s", tag);
 	int code = 0;
 	if (call->among_many) {
 		code = streq(listing.group, lvm.group) ? listing.code : list_group(call);
 		*ret = code ? NULL : json_incref(json_object_get(listing.by_name, call->name));
-		return code;
+	} else {
+		code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), tagged, NULL}, ret);
 	}
-	code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), NULL}, &rows);
-	*ret = json_incref(json_array_get(rows, 0));
+	return code ? code : check_owner(&lvm, *ret);
+}
+
+static int read_row(const struct volume_call *call, json_t **ret)
+{
+	cleanup_json json_t *rows = NULL;
+	int code = lvm_read_volume(call, &rows);
+	*ret = code ? NULL : json_incref((json_t *)lvm_row(rows, call->name));
 	return code;
 }
 
 /* A volume is gone only if its group is there without it. */
 static int check_group(const struct volume_call *call)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_json json_t *rows = NULL;
 	int code = lvm_report(&lvm, (const char *[]){"vgs", "-o", "vg_name", lvm.group, NULL}, &rows);
 	if (!code && !json_array_size(rows))
@@ -221,16 +248,27 @@ static int check_group(const struct volume_call *call)
 
 static int lvm_look(const struct volume_call *call, struct image_state *ret)
 {
-	cleanup_json json_t *row = NULL;
+	cleanup_json json_t *rows = NULL, *mended = NULL;
+	bool changed = false;
 	if (streq(made.place, call->state->place)) {
 		*ret = made.state;
 		return 0;
 	}
-	int code = read_row(call, &row);
-	if (!code && row)
+	int code = lvm_read_volume(call, &rows);
+	if (!code)
+		code = lvm_mend(call, rows, &changed);
+	if (!code && changed) {
+		struct volume_call anew = *call;
+		anew.among_many = false;
+		code = lvm_read_volume(&anew, &mended);
+	}
+	const json_t *all = changed ? mended : rows, *row = code ? NULL : lvm_row(all, call->name);
+	if (row) {
 		describe(call, row, ret);
-	else if (!code && call->known->inode)
+		ret->stamp.n_snapshots = ret->exists ? lvm_count_snapshots(call, all) : 0;
+	} else if (!code && call->known->inode) {
 		code = check_group(call);
+	}
 	return code;
 }
 
@@ -260,7 +298,7 @@ static void note_made(const struct volume_call *call)
 static int create_empty(const struct volume_call *call, const char *tag, uint64_t bytes)
 {
 	const struct lvm_volume *own = call->state->own;
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *size = xprintf("%llub", (unsigned long long)bytes);
 	cleanup_free char *pool = xprintf("%s/%s", own->group, own->thin_pool ? own->thin_pool : "");
 	cleanup_free char *what = xprintf("volume '%s' cannot be made", call->name);
@@ -273,7 +311,7 @@ static int create_empty(const struct volume_call *call, const char *tag, uint64_
 /* lvm lvcreate -s -kn -n web --addtag TAG vg0/base: as large as its base, and in use at once. */
 static int create_linked(const struct volume_call *call, const char *tag)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *what = xprintf("linked clone '%s' cannot be made", call->name);
 	const char *base = call->state->base + strlen("/dev/");
 	return lvm_change(&lvm, what,
@@ -285,11 +323,38 @@ static int create(const struct volume_call *call, const char *tag, uint64_t byte
 	return call->state->base ? create_linked(call, tag) : create_empty(call, tag, bytes);
 }
 
+bool lvm_is_open(const json_t *row)
+{
+	const char *attributes = lvm_text(row, "lv_attr");
+	return strlen(attributes) > 5 && attributes[5] == 'o';
+}
+
+/* With its snapshots, which go first: they are found by the volume. */
 static int discard(const struct volume_call *call)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *what = xprintf("volume '%s' cannot be removed", call->name);
-	return lvm_change(&lvm, what, (const char *[]){"lvremove", "-y", full_name(call), NULL});
+	cleanup_json json_t *rows = NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	cleanup_free const char **argv = NULL;
+	size_t n = 2, i;
+	json_t *row;
+	int code = lvm_read_volume(call, &rows);
+	if (code)
+		return code;
+	argv = xcalloc(json_array_size(rows) + 4, sizeof(*argv));
+	argv[0] = "lvremove";
+	argv[1] = "-y";
+	const json_t *volume = lvm_row(rows, call->name);
+	if (lvm_is_open(volume))
+		return say(EBUSY, "%s: it is in use", what);
+	json_array_foreach(rows, i, row) {
+		if (row != volume)
+			argv[n++] = arena_printf(arena, "%s/%s", lvm.group, lvm_text(row, "lv_name"));
+	}
+	if (volume)
+		argv[n++] = full_name(call);
+	return n > 2 ? lvm_change(&lvm, what, argv) : 0;
 }
 
 /* What was left half-made under this name; anything else stays, and is in the way. */
@@ -317,7 +382,7 @@ static int size_of(const struct volume_call *call, const struct image *image, ui
 
 static int lvm_grow(const struct volume_call *call)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *size = xprintf("%llub", (unsigned long long)call->state->size);
 	cleanup_free char *what = xprintf("volume '%s' cannot grow", call->name);
 	return lvm_change(&lvm, what, (const char *[]){"lvextend", "-L", size, full_name(call), NULL});
@@ -333,7 +398,7 @@ static int grow_clone(const struct volume_call *call)
 
 static int make_in_steps(const struct volume_call *call)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	const struct image image = volume_device(call->state);
 	cleanup_free char *beginning = lvm_new_tag(), *tag = xprintf("%s%d", beginning, (int)getppid());
 	cleanup_free char *what = xprintf("volume '%s' cannot be marked", call->name);
@@ -377,7 +442,7 @@ static int lvm_make(const struct volume_call *call)
 
 static int tag_and_activate(const struct volume_call *call, const struct image_state *state)
 {
-	const struct lvm lvm = lvm_of(call);
+	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *what = xprintf("volume '%s' cannot be changed", call->name);
 	cleanup_free char *ours = xprintf("weft:%s:", env.instance);
 	int code = 0;
@@ -402,9 +467,14 @@ static int lvm_update(const struct volume_call *call)
 		code = say(ENOENT, "volume '%s' is gone", full_name(call));
 	if (!code)
 		code = tag_and_activate(call, &state);
-	if (!code && call->grow && state.size < call->state->size)
-		code = lvm_grow(call);
-	return code;
+	if (code || !call->grow || state.size >= call->state->size)
+		return code;
+	if (state.stamp.n_snapshots && !((const struct lvm_volume *)call->state->own)->thin_pool)
+		return say(EBUSY,
+			   "volume '%s' has snapshots, beneath which an ordinary logical volume cannot grow: delete "
+			   "them first (`weft volume snapshot list %s`)",
+			   call->name, call->name);
+	return lvm_grow(call);
 }
 
 static int lvm_remove(const struct volume_call *call)
@@ -422,14 +492,16 @@ static int lvm_remove(const struct volume_call *call)
 }
 
 const struct volume_verbs lvm_volumes = {
-	.table = &volume_table,
+	.table = &lvm_volume_table,
 	.formats = 1 << IMAGE_RAW,
 	.format = IMAGE_RAW,
 	.attach = STORD_BLOCK,
+	.leases = &lease_by_group,
 	.address = lvm_address,
 	.look = lvm_look,
 	.make = lvm_make,
 	.change = lvm_update,
 	.remove = lvm_remove,
 	.link = lvm_link,
+	.snapshots = &lvm_snapshots,
 };

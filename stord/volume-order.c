@@ -10,7 +10,8 @@
 #include "stord/probe.h"
 #include "stord/volume-spec.h"
 
-enum { LIST_MS = 20 * 1000, ORDER_MS = 290 * 1000, LANE_MS = 300 * 1000 };
+/* Going back may mean to read all of it. */
+enum { LIST_MS = 20 * 1000, ORDER_MS = 290 * 1000, REVERT_MS = 3590 * 1000, LANE_MS = 3600 * 1000 };
 
 /* As shown. */
 struct found {
@@ -132,7 +133,9 @@ static void start(struct op *op)
 		.snapshot = arena_strdup(arena, order ? order->snapshot : NULL),
 	};
 	task_start((struct task){.op = op, .input = work, .finish = finish}, do_order,
-		   op->verb == OP_OBSERVE ? LIST_MS : ORDER_MS);
+		   op->verb == OP_OBSERVE  ? LIST_MS
+		   : op->verb == OP_UPDATE ? REVERT_MS
+					   : ORDER_MS);
 }
 
 static const char *slot(const struct op *op)

@@ -316,7 +316,7 @@ class Host:
 
     def files(self):
         """What weft keeps in its directories for what is there now: not what is its own, or a person's, or what a pool holds."""
-        keep = re.compile(r"(lib/((mounts|devices)/.*|host-key|instance|weft\.db\b.*|(files|images)/.*|.*\.(raw|qcow2)\b.*)|run/(weft\.sock|iptables|nft-made|iscsi\.lock))$")
+        keep = re.compile(r"(lib/((mounts|devices)/.*|host-key|instance|weft\.db\b.*|(files|images)/.*|.*\.(raw|qcow2)\b.*)|run/(weft\.sock|iptables|nft-made|iscsi\.lock|lvm/.*))$")
         every = [path for top in ("run", "lib") for path in (self.root / top).rglob("*") if not path.is_dir()]
         return sorted(name for path in every if not keep.match(name := str(path.relative_to(self.root))))
 

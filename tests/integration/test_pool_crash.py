@@ -35,11 +35,11 @@ exit $status
 
 
 class Trap:
-    def __init__(self, directory):
+    def __init__(self, directory, programs=PROGRAMS):
         self.dir = directory
         (directory / "bin").mkdir(parents=True)
         self.set(0, WAYS[0])
-        for program in PROGRAMS:
+        for program in programs:
             path = directory / "bin" / program
             path.write_text(WRAPPER.format(dir=directory, program=program, real=shutil.which(program)))
             path.chmod(0o755)

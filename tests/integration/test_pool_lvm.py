@@ -25,7 +25,7 @@ def sh(command, check=True):
 
 def report(command, name, columns, *rest):
     """{name: {column: value}} of lvs or vgs."""
-    out = sh(f"{command} --reportformat json --units b --nosuffix -o {name},{columns} {' '.join(rest)} 2>/dev/null", check=False)
+    out = sh(f"{command} --foreign --reportformat json --units b --nosuffix -o {name},{columns} {' '.join(rest)} 2>/dev/null", check=False)
     return {row[name]: row for row in next(iter(json.loads(out)["report"][0].values()))}
 
 
@@ -34,11 +34,20 @@ def lvs(group="wt0", columns="lv_size,lv_tags,lv_attr,pool_lv,data_percent,lv_uu
 
 
 def groups():
-    return report("vgs", "vg_name", "vg_tags,lv_count")
+    return report("vgs", "vg_name", "vg_tags,lv_count,vg_systemid")
+
+
+def by_hand(command, group="wt0", check=True):
+    """A command of lvm as its host gives it."""
+    name, rest = command.split(" ", 1)
+    owner = groups().get(group, {}).get("vg_systemid")
+    return sh(f"{name} " + (f"--config 'global/system_id_source=lvmlocal local/system_id={owner}' " if owner else "") + rest, check)
 
 
 def wipe():
-    sh("for vg in wt0 wt1; do vgs $vg && vgremove -ff -y $vg; done; dmsetup remove --retry wt-slow; "
+    for group in ("wt0", "wt1"):
+        by_hand(f"vgremove -ff -y {group}", group, check=False)
+    sh("dmsetup remove --retry wt-slow; "
        + "; ".join(f"wipefs -aq {d}; dd if=/dev/zero of={d} bs=1M count=2 conv=notrunc; dd if=/dev/zero of={d} bs=1M count=2 conv=notrunc "
                    f"seek=$(( $(blockdev --getsize64 {d}) / 1048576 - 2 ))" for d in DISKS), check=False)
     assert "wt0" not in groups()
@@ -89,7 +98,9 @@ def test_a_group_is_made_of_a_blank_disk_and_goes_when_it_is_empty(host):
     host.apply(pool(", reclaim: delete") + volume() + volume("size: 65MiB, reclaim: delete", "db"), "--wait=60s")
     instance = (host.root / "lib/instance").read_text().strip() if (host.root / "lib/instance").exists() else None
     tags = groups()["wt0"]["vg_tags"]
-    assert tags.startswith("weft:") and tags.endswith(":Pool/fast") and (not instance or instance in tags)
+    mark = next(t for t in tags.split(",") if t.startswith("weft:"))
+    assert mark.endswith(":Pool/fast") and f"weft-host:{os.uname().nodename}" in tags and (not instance or instance in mark)
+    assert groups()["wt0"]["vg_systemid"] == f"weft-{mark.split(':')[1]}", "it belongs to this host"
     seen = lvs()
     assert {n: (int(v["lv_size"]), v["lv_attr"][0], v["lv_tags"].split(":")[2]) for n, v in seen.items()} == {
         "web": (64 * MIB, "-", "Volume/web"), "db": (68 * MIB, "-", "Volume/db")}, "sizes are whole extents"
@@ -191,7 +202,7 @@ def test_a_full_thin_pool_is_degraded_and_says_so(host):
     sh("dd if=/dev/zero of=/dev/wt0/web bs=1M count=100 oflag=direct", check=False)
     host.restart()
     says(host, "pool", "fast", "is full: guests that write are refused; extend it with lvextend", "Degraded")
-    sh("lvextend -qq -L +64M wt0/thin")
+    by_hand("lvextend -qq -L +64M wt0/thin")
     host.restart()
     wait_until(lambda: not message(host, "pool", "fast", "Degraded") or host.condition("pool", "fast", "Degraded")["status"] == "False", 20)
 
@@ -247,7 +258,7 @@ def test_on_a_lun(host):
 @pytest.mark.lab_full
 def test_put_out_of_use_it_comes_back(host):
     host.apply(pool() + volume(), "--wait=60s")
-    sh("lvchange -an wt0/web")
+    by_hand("lvchange -an wt0/web")
     host.restart()
     wait_until(lambda: lvs()["web"]["lv_attr"][4] == "a", 30, "active again")
     host.wait_ready("volume", "web")
@@ -295,9 +306,9 @@ def test_what_others_do_by_hand_is_seen(host):
     host.daemon = subprocess.Popen([BUILD / "weftd", "--root", host.root], stdin=subprocess.DEVNULL, stdout=open(host.log_path, "ab"), stderr=subprocess.STDOUT)
     wait_until(lambda: host.weft("history", check=False).status == 0)
     host.apply(pool() + volume(), "--wait=60s")
-    sh("lvextend -qq -L 96M wt0/web")
+    by_hand("lvextend -qq -L 96M wt0/web")
     wait_until(lambda: "larger than the manifest says" in json.dumps(host.objects("volume", "web")), 20)
-    sh("lvremove -qq -y wt0/web")
+    by_hand("lvremove -qq -y wt0/web")
     wait_until(lambda: not host.ready("volume", "web"), 20, "it is missed")
     assert "web" not in lvs(), "no empty one is put in its place"
     host.weft("delete", "--now", "volume/web", "pool/fast", "--wait=30s")
