@@ -19,6 +19,22 @@ static int open_leased(const struct lease_call *call, struct leased *l)
 	return lvm_look_owner(&l->lvm, &l->owner);
 }
 
+/* Of a list of all volumes: each group is asked about once. The process ends with the list. */
+static int open_listed(const struct lease_call *call, struct leased *l)
+{
+	static char *group;
+	static struct leased listed;
+	static int code;
+	if (!group || !streq(group, ((const struct lvm_volume *)call->own)->group)) {
+		code = open_leased(call, &listed);
+		free(group);
+		group = xstrdup(listed.lvm.group);
+	}
+	*l = listed;
+	l->call = call;
+	return code;
+}
+
 static void describe(const struct leased *l, struct lease_seen *ret)
 {
 	const struct lvm_owner *owner = &l->owner;
@@ -32,7 +48,7 @@ static void describe(const struct leased *l, struct lease_seen *ret)
 		snprintf(holder->instance, sizeof(holder->instance), "%.*s", LEASE_TEXT_MAX - 1,
 			 owner->system_id + (of_weft ? strlen("weft-") : 0));
 		snprintf(holder->host, sizeof(holder->host), "%.*s", LEASE_TEXT_MAX - 1, owner->host);
-	} else if (!owner->system_id[0]) {
+	} else if (owner->exists && !owner->system_id[0]) {
 		snprintf(ret->note, sizeof(ret->note),
 			 "volume group '%s' was not made by weft and has no system ID: nothing keeps other hosts off "
 			 "it; where it is shared, and this host does not boot from it, give it one: vgchange "
@@ -41,17 +57,13 @@ static void describe(const struct leased *l, struct lease_seen *ret)
 	}
 }
 
-static int tell(struct leased *l, struct lease_seen *ret)
-{
-	describe(l, ret);
-	return 0;
-}
-
 static int group_look(const struct lease_call *call, struct lease_seen *ret)
 {
 	struct leased l;
-	int code = open_leased(call, &l);
-	return code ? code : tell(&l, ret);
+	int code = (call->self.guest[0] ? open_leased : open_listed)(call, &l);
+	if (!code)
+		describe(&l, ret);
+	return code;
 }
 
 static int group_take(const struct lease_call *call, struct lease_seen *ret)
@@ -77,7 +89,9 @@ static int group_release(const struct lease_call *call, struct lease_seen *ret)
 	int code = lease_local_drop(call, local, &last);
 	if (!code)
 		code = open_leased(call, &l);
-	return code ? code : tell(&l, ret);
+	if (!code)
+		describe(&l, ret);
+	return code;
 }
 
 /* Whether another host lives cannot be seen from here. All volumes of the group are taken from it. */
