@@ -11,7 +11,6 @@
  */
 #include <fcntl.h>
 
-#include "core/env.h"
 #include "stord/image-internal.h"
 #include "stord/pool-lvm.h"
 #include "stord/progress.h"
@@ -22,7 +21,7 @@ static const char reverting_tag[] = "weft-reverting:", was_tag[] = "weft-was:";
 
 char *lvm_snapshot_tag(const char *volume)
 {
-	return xprintf("weft-snapshot:%s:%s", env.instance, volume);
+	return xprintf("weft-snapshot:%s", volume);
 }
 
 static char *full_name(const struct volume_call *call, const char *lv)

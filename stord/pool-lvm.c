@@ -473,11 +473,14 @@ static int remove_group(const struct work *work, const json_t *rows)
 	return code;
 }
 
-/* Only what is ours is put out of use: whatever it stands on can then be let go. What is open stays. */
-static void put_out_of_use(const struct work *work, struct pool_seen *ret)
+/* Only what is ours is put out of use: whatever it stands on can then be let go. What is open stays. In a group that
+ * has this weft's own ID that is what any has made, such as that of a host that died. */
+static void put_out_of_use(const struct work *work, const struct lvm_owner *owner, struct pool_seen *ret)
 {
 	cleanup_json json_t *rows = NULL;
-	cleanup_free char *ours = xprintf("weft:%s:", env.instance), *snapshot = lvm_snapshot_tag("");
+	cleanup_free char *id = xprintf("weft-%s", env.instance);
+	cleanup_free char *ours = streq(owner->system_id, id) ? xstrdup("weft:") : xprintf("weft:%s:", env.instance);
+	cleanup_free char *snapshot = lvm_snapshot_tag("");
 	if (!work->devices.n ||
 	    lvm_report(&work->lvm, (const char *[]){"lvs", "-o", "lv_name,lv_tags", work->spec->group, NULL}, &rows))
 		return;
@@ -525,7 +528,7 @@ static int give_up(const struct work *work, struct pool_seen *ret)
 		return remove_group(work, rows);
 	ret->exists = true;
 	snprintf(ret->note, sizeof(ret->note), "volume group '%s' stays", work->spec->group);
-	put_out_of_use(work, ret);
+	put_out_of_use(work, &owner, ret);
 	return is_in_use(work) ? 0 : lvm_give_up(&work->lvm, &owner);
 }
 

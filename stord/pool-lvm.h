@@ -45,7 +45,7 @@ bool lvm_is_open(const json_t *row);
 /* ---- lvm-snapshot.c ---- */
 
 extern const struct snapshot_verbs lvm_snapshots;
-/* "weft-snapshot:ID:VOLUME": snapshots of a volume have it. Freed by the caller. */
+/* "weft-snapshot:VOLUME": snapshots of a volume have it, whichever weft made them. Freed by the caller. */
 char *lvm_snapshot_tag(const char *volume);
 /* Out of what lvm_read_volume() gives. */
 const json_t *lvm_row(const json_t *rows, const char *lv);

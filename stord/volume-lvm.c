@@ -215,11 +215,15 @@ int lvm_read_volume(const struct volume_call *call, json_t **ret)
 	const struct lvm lvm = lvm_of_volume(call);
 	cleanup_free char *tag = lvm_snapshot_tag(call->name), *tagged = xprintf("@%s", tag);
 	int code = 0;
+	*ret = NULL;
 	if (call->among_many) {
 		code = streq(listing.group, lvm.group) ? listing.code : list_group(call);
 		*ret = code ? NULL : json_incref(json_object_get(listing.by_name, call->name));
 	} else {
 		code = lvm_report(&lvm, (const char *[]){"lvs", "-o", columns, full_name(call), tagged, NULL}, ret);
+		for (size_t i = json_array_size(*ret); i > 0; i--) /* the tag may be known in other groups, too */
+			if (!streq(lvm_text(json_array_get(*ret, i - 1), "vg_name"), lvm.group))
+				json_array_remove(*ret, i - 1);
 	}
 	return code ? code : check_owner(&lvm, *ret);
 }
