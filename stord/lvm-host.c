@@ -103,21 +103,27 @@ int lvm_look_owner(const struct lvm *lvm, struct lvm_owner *ret)
 	return code;
 }
 
-int lvm_refuse(const struct lvm *lvm, const struct lvm_owner *owner)
+char *lvm_refusal(const struct lvm *lvm, const struct lvm_owner *owner)
 {
 	if (owner->lock_type[0])
-		return say(ENOTSUP,
-			   "volume group '%s' is one that hosts share by lvmlockd (lock type %s), which weft does not "
-			   "use: name a group of one host, or make it one with vgchange --lock-type none while no "
-			   "host uses it",
-			   lvm->group, owner->lock_type);
+		return xprintf(
+			"volume group '%s' is one that hosts share by lvmlockd (lock type %s), which weft does not "
+			"use: name a group of one host, or make it one with vgchange --lock-type none while no "
+			"host uses it",
+			lvm->group, owner->lock_type);
 	if (owner->foreign)
-		return say(EBUSY,
-			   "volume group '%s' belongs to host '%s' (system ID %s): delete its Pool there, which gives "
-			   "it up, or name another group; if that host is dead for good, `weft lease break` one of "
-			   "its Volumes",
-			   lvm->group, owner->host, owner->system_id);
-	return 0;
+		return xprintf(
+			"volume group '%s' belongs to host '%s' (system ID %s): delete its Pool there, which gives "
+			"it up, or name another group; if that host is dead for good, `weft lease break` one of "
+			"its Volumes",
+			lvm->group, owner->host, owner->system_id);
+	return NULL;
+}
+
+int lvm_refuse(const struct lvm *lvm, const struct lvm_owner *owner)
+{
+	cleanup_free char *refusal = lvm_refusal(lvm, owner);
+	return refusal ? say(owner->lock_type[0] ? ENOTSUP : EBUSY, "%s", refusal) : 0;
 }
 
 char *lvm_host_tag(void)

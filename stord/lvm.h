@@ -63,7 +63,9 @@ struct lvm_owner {
 /* Out of a row with LVM_OWNER_COLUMNS; NULL: there is no such group. */
 void lvm_owner_of(const json_t *row, struct lvm_owner *ret);
 int lvm_look_owner(const struct lvm *lvm, struct lvm_owner *ret);
-/* Says why a group is not to be used here, and returns an errno; 0 if it may be. */
+/* Why a group is not to be used here, freed by the caller; NULL: it may be. */
+char *lvm_refusal(const struct lvm *lvm, const struct lvm_owner *owner);
+/* Says so, and returns an errno. */
 int lvm_refuse(const struct lvm *lvm, const struct lvm_owner *owner);
 /* Makes a group that a weft has made, and that belongs to nobody, this host's. */
 int lvm_claim(const struct lvm *lvm, const struct lvm_owner *owner);

@@ -318,8 +318,12 @@ static int look(const struct work *work, struct pool_seen *ret)
 		return 0;
 	}
 	lvm_owner_of(row, &owner);
-	code = lvm_refuse(&work->lvm, &owner);
-	if (!code && work->call->sweep)
+	cleanup_free char *refusal = lvm_refusal(&work->lvm, &owner);
+	if (refusal) { /* no pool of this host's, until that changes */
+		snprintf(ret->note, sizeof(ret->note), "%s", refusal);
+		return 0;
+	}
+	if (work->call->sweep)
 		code = lvm_claim(&work->lvm, &owner);
 	if (code)
 		return code;
@@ -416,14 +420,12 @@ static int make_missing(const struct work *work)
 	cleanup_json json_t *group = NULL, *thin = NULL;
 	struct lvm_owner owner;
 	int code = read_group(work, &group);
-	if (!code && !json_array_size(group))
-		code = make_group(work);
+	lvm_owner_of(json_array_get(group, 0), &owner);
+	if (!code)
+		code = owner.exists ? lvm_refuse(&work->lvm, &owner) : make_group(work);
 	if (code || !work->spec->thin.name)
 		return code;
-	lvm_owner_of(json_array_get(group, 0), &owner);
-	code = lvm_refuse(&work->lvm, &owner);
-	if (!code)
-		code = read_thin_pool(work, &thin);
+	code = read_thin_pool(work, &thin);
 	return code || json_array_size(thin) ? code : make_thin_pool(work);
 }
 

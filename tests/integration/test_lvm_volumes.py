@@ -150,7 +150,7 @@ def test_a_group_belongs_to_one_host(disks, make_host):  # noqa: F811
     assert "weft lease break" in message(second, "pool", "fast")
     assert not second.ready("volume", "web") and not second.ready("guest", "two")
     first.apply(text + GUEST % ("one", ""), "--wait=120s")
-    assert leases(first) == [("web", "one", name, "alone")] and leases(second) == [("web", "?", name, "alone")]
+    assert leases(first) == [("web", "one", name, "alone")] and leases(second) == [("web", None, name, "alone")]
     refused = first.weft("lease", "break", "web", "--yes", check=False)
     assert refused.status == 1 and "guest 'one' of this host" in refused.err
     assert groups()["wt0"]["vg_systemid"] == owner
@@ -166,7 +166,7 @@ def test_a_group_belongs_to_one_host(disks, make_host):  # noqa: F811
     assert leases(second) == [("web", "two", name, "alone")]
     first.start()
     says(first, "pool", "fast", f"(system ID {mine})")
-    assert not first.ready("volume", "web") and groups()["wt0"]["vg_systemid"] == mine and leases(first) == [("web", "?", name, "alone")]
+    assert not first.ready("volume", "web") and groups()["wt0"]["vg_systemid"] == mine and leases(first) == [("web", None, name, "alone")]
     # What is given up by one may be had by the other.
     second.weft("delete", "--now", "--wait=60s", "guest/two", "volume/web", "pool/fast")
     assert groups()["wt0"]["vg_systemid"] == ""
