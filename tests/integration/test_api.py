@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -156,12 +157,13 @@ def test_a_second_weftd_is_refused(host):
 
 def test_a_newer_store_is_refused(host):
     host.stop()
-    subprocess.run(["/usr/bin/python3", "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version = 99')",
-                    host.root / "lib/weft.db"], check=True)
+    store = sqlite3.connect(host.root / "lib/weft.db")
+    ours = store.execute("PRAGMA user_version").fetchone()[0]
+    store.execute("PRAGMA user_version = 99")
     done = subprocess.run([BUILD / "weftd", "--root", host.root], capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "was written by a newer weft" in done.stderr
-    subprocess.run(["/usr/bin/python3", "-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version = 1')",
-                    host.root / "lib/weft.db"], check=True)
+    store.execute(f"PRAGMA user_version = {ours}")
+    store.close()
     host.start()
 
 
