@@ -37,15 +37,21 @@ void netlink_mark_link(struct netlink_cache *cache, const struct netlink_link *l
 		netlink_mark_dirty(cache, "link", link->name);
 }
 
-/* What lowering has read of the link is another now: its MTU, or whether it is there. */
-static void mark_facts(struct netlink_cache *cache, const struct netlink_link *link)
+/* What lowering has read of a link is another now. */
+static void mark_facts_of(struct netlink_cache *cache, const char *facts, const struct netlink_link *link)
 {
-	char key[IFNAMSIZ + 8];
-	snprintf(key, sizeof(key), "link/%s", link->name);
+	char key[IFNAMSIZ + 16];
+	snprintf(key, sizeof(key), "%s/%s", facts, link->name);
 	if (!netlink_facts_watched(key))
 		return;
-	snprintf(key, sizeof(key), "link/%s/*", link->name);
+	snprintf(key, sizeof(key), "%s/%s/*", facts, link->name);
 	netlink_mark_dirty(cache, NULL, key);
+}
+
+/* Its MTU, or whether it is there. */
+static void mark_facts(struct netlink_cache *cache, const struct netlink_link *link)
+{
+	mark_facts_of(cache, "link", link);
 }
 
 /* Which link has an address, or leads to one. */
@@ -60,12 +66,7 @@ static void mark_paths(struct netlink_cache *cache)
 /* Whether somebody else keeps an address there that is leased. */
 static void mark_leases(struct netlink_cache *cache, const struct netlink_link *link)
 {
-	char key[IFNAMSIZ + 16];
-	snprintf(key, sizeof(key), "leased/%s", link->name);
-	if (!netlink_facts_watched(key))
-		return;
-	snprintf(key, sizeof(key), "leased/%s/*", link->name);
-	netlink_mark_dirty(cache, NULL, key);
+	mark_facts_of(cache, "leased", link);
 }
 
 /* Nor is what it holds. */

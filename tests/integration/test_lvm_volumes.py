@@ -167,6 +167,11 @@ def test_a_group_belongs_to_one_host(disks, make_host):  # noqa: F811
     first.start()
     says(first, "pool", "fast", f"(system ID {mine})")
     assert not first.ready("volume", "web") and groups()["wt0"]["vg_systemid"] == mine and leases(first) == [("web", None, name, "alone")]
+    # What is given up by one may be had by the other.
+    second.weft("delete", "--now", "--wait=120s", "guest/two", "volume/web", "pool/fast")
+    assert groups()["wt0"]["vg_systemid"] == ""
+    wait_until(lambda: first.ready("volume", "web"), 120, "it takes what was given up")
+    assert got() == "A" and groups()["wt0"]["vg_systemid"] == owner
 
 
 @pytest.mark.lab_full
@@ -180,3 +185,17 @@ def test_a_group_of_others_gets_no_system_id(host):  # noqa: F811
     says(host, "pool", "fast", "belongs to host 'elsewhere' (system ID elsewhere)")
     host.weft("delete", "pool", "fast", "--wait=90s")
     assert groups()["wt0"]["vg_systemid"] == "elsewhere"
+
+
+@pytest.mark.lab_full
+@pytest.mark.needs("sanlock", "lvmlockd")
+def test_a_group_that_hosts_share_by_lvmlockd_is_refused(host):  # noqa: F811
+    locking = "--config 'global/use_lvmlockd=1 local/host_id=1'"
+    sh("systemctl start sanlock lvmlockd")
+    try:
+        sh(f"vgcreate -qq {locking} --shared --lock-type sanlock wt0 {DISKS[0]}")
+        host.apply(pool() + volume(), check=False)
+        says(host, "pool", "fast", "share by lvmlockd (lock type sanlock)")
+        host.weft("delete", "--now", "volume/web", "pool/fast", "--wait=30s")
+    finally:
+        sh(f"vgremove -ff -y {locking} wt0; systemctl stop lvmlockd sanlock", check=False)

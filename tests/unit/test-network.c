@@ -20,7 +20,8 @@ static void put_host(FILE *out, const struct want *want)
 	fprintf(out, "---- client %s\n%s", want->key, text);
 }
 
-static char *files_of(const struct manifests *manifests)
+/* What each want has put there. */
+static char *put_all(const struct manifests *manifests, void (*put)(FILE *out, const struct want *want))
 {
 	const struct generation *gen = manifests->gen;
 	cleanup_free char *faults = diags_render(&manifests->diags, false);
@@ -29,18 +30,26 @@ static char *files_of(const struct manifests *manifests)
 	FILE *out = open_memstream(&all, &size);
 	if (manifests->diags.n)
 		fail_msg("%s", faults);
-	for (size_t i = 0; i < gen->n_wants; i++) {
-		const struct want *want = gen->wants[i];
-		if (want->class == &netd_dhcp_host_class)
-			put_host(out, want);
-		if (want->class != &netd_dnsmasq_class)
-			continue;
-		cleanup_free char *conf = dnsmasq_config(want->key, want->spec, "dnsmasq"),
-				  *records = dnsmasq_records(want->spec);
-		fprintf(out, "---- configuration of %s\n%s---- records of %s\n%s", want->key, conf, want->key, records);
-	}
+	for (size_t i = 0; i < gen->n_wants; i++)
+		put(out, gen->wants[i]);
 	fclose(out);
 	return all;
+}
+
+static void put_server(FILE *out, const struct want *want)
+{
+	if (want->class == &netd_dhcp_host_class)
+		put_host(out, want);
+	if (want->class != &netd_dnsmasq_class)
+		return;
+	cleanup_free char *conf = dnsmasq_config(want->key, want->spec, "dnsmasq"),
+			  *records = dnsmasq_records(want->spec);
+	fprintf(out, "---- configuration of %s\n%s---- records of %s\n%s", want->key, conf, want->key, records);
+}
+
+static char *files_of(const struct manifests *manifests)
+{
+	return put_all(manifests, put_server);
 }
 
 static void test_files(void **state)
@@ -48,24 +57,17 @@ static void test_files(void **state)
 	cases_run("dnsmasq", "files", files_of);
 }
 
+static void put_client(FILE *out, const struct want *want)
+{
+	if (want->class != &netd_dhcp_client_class)
+		return;
+	cleanup_free char *conf = dhcp_client_config(want->key, want->spec);
+	fprintf(out, "---- configuration of %s\n%s", want->key, conf);
+}
+
 static char *client_files_of(const struct manifests *manifests)
 {
-	const struct generation *gen = manifests->gen;
-	cleanup_free char *faults = diags_render(&manifests->diags, false);
-	char *all = NULL;
-	size_t size;
-	FILE *out = open_memstream(&all, &size);
-	if (manifests->diags.n)
-		fail_msg("%s", faults);
-	for (size_t i = 0; i < gen->n_wants; i++) {
-		const struct want *want = gen->wants[i];
-		if (want->class != &netd_dhcp_client_class)
-			continue;
-		cleanup_free char *conf = dhcp_client_config(want->key, want->spec);
-		fprintf(out, "---- configuration of %s\n%s", want->key, conf);
-	}
-	fclose(out);
-	return all;
+	return put_all(manifests, put_client);
 }
 
 static void test_client_files(void **state)
