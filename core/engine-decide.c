@@ -251,6 +251,14 @@ static uint64_t recreate_rows(const struct table *table, uint64_t rows)
 	return rows;
 }
 
+enum { STUBBORN = 3 };
+
+/* Told so several times, the host does not set these rows. */
+static bool is_stubborn(const struct res *res, uint64_t rows)
+{
+	return rows && res->stubborn >= STUBBORN && !(rows & ~res->written);
+}
+
 static void host_keeps(const struct res *res, uint64_t rows, const void *spec, struct decision *d)
 {
 	struct arena *arena = arena_new();
@@ -263,8 +271,6 @@ static void host_keeps(const struct res *res, uint64_t rows, const void *spec, s
 	arena_free(arena);
 	d->fails = true;
 }
-
-enum { STUBBORN = 3 };
 
 static void decide_change(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
 {
@@ -306,7 +312,7 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 	}
 	if (held(e, res, d))
 		return;
-	if (rows && res->stubborn >= STUBBORN && !(rows & ~res->written)) {
+	if (is_stubborn(res, rows)) {
 		host_keeps(res, rows, res->want->spec, d);
 		return;
 	}
@@ -350,7 +356,7 @@ static void decide_give_back(const struct engine *e, const struct res *res, uint
 	}
 	if (held(e, res, d))
 		return;
-	if (res->stubborn >= STUBBORN && !(rows & ~res->written)) /* the host keeps it, and what is wanted is there */
+	if (is_stubborn(res, rows)) /* the host keeps it, and what is wanted is there */
 		d->state = RES_PRESENT;
 	else
 		act(d, OP_UPDATE, rows, res->baseline_spec);
@@ -394,6 +400,15 @@ static void decide_wanted(const struct engine *e, const struct res *res, struct 
 	}
 }
 
+/* It cannot be had as it was before. */
+static void leave_as_is(const struct res *res, uint64_t rows, struct decision *d)
+{
+	host_keeps(res, rows, res->baseline_spec, d);
+	d->state = RES_ABSENT;
+	d->fails = false;
+	d->released = true;
+}
+
 static void decide_unwanted(const struct engine *e, const struct res *res, struct decision *d)
 {
 	d->state = RES_ABSENT;
@@ -419,10 +434,12 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 	}
 	if (held(e, res, d) || (!rows && is_futile(res, will_not_go, d)))
 		return;
-	if (rows)
-		act(d, OP_UPDATE, rows, res->baseline_spec);
-	else
+	if (!rows)
 		act(d, OP_REMOVE, 0, NULL);
+	else if (is_stubborn(res, rows))
+		leave_as_is(res, rows, d);
+	else
+		act(d, OP_UPDATE, rows, res->baseline_spec);
 }
 
 /* It was only looked at, and nobody looks any more: whether it is there does not matter. */

@@ -639,6 +639,8 @@ void res_step(struct engine *e, struct res *res)
 	res->refused = d.refused;
 	if (res->retry_ms > e->host.now_ms(e->host.ctx))
 		res_set_retry(e, res, res->retry_ms); /* the timer may have passed it by while it was busy */
+	if (d.released && d.reason[0])
+		res_notice(e, res, NOTICE_FAILED, d.reason);
 	if (d.released && release(e, res, again))
 		return;
 	rest(e, res, &d);

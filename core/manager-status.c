@@ -160,6 +160,8 @@ static int status_by_pointer(const void *a, const void *b)
 static struct status *status_at(const struct manager *m, const struct object *object)
 {
 	struct status key = {.object = object};
+	if (!m->n_statuses)
+		return NULL;
 	return bsearch(&key, m->statuses, m->n_statuses, sizeof(key), status_by_pointer);
 }
 

@@ -250,6 +250,14 @@ static int check_group(const struct volume_call *call)
 	return code;
 }
 
+/* Of a group that is not this host's nothing was ever this volume: what its name has there is somebody else's. */
+static bool is_elsewhere(const struct volume_call *call)
+{
+	const struct lvm lvm = lvm_of_volume(call);
+	struct lvm_owner owner;
+	return !call->known->inode && lvm_look_owner(&lvm, &owner) == 0 && (owner.foreign || owner.lock_type[0]);
+}
+
 static int lvm_look(const struct volume_call *call, struct image_state *ret)
 {
 	cleanup_json json_t *rows = NULL, *mended = NULL;
@@ -259,6 +267,8 @@ static int lvm_look(const struct volume_call *call, struct image_state *ret)
 		return 0;
 	}
 	int code = lvm_read_volume(call, &rows);
+	if (code && is_elsewhere(call)) /* its pool says so */
+		return 0;
 	if (!code)
 		code = lvm_mend(call, rows, &changed);
 	if (!code && changed) {

@@ -46,7 +46,8 @@ static const struct field volume_rows[] = {
 	F_U32("snapshots", struct volume_state, snapshots, .flags = FIELD_STATUS, .doc = "How many snapshots it has."),
 	F_BOOL("adopt", struct volume_state, adopt, .flags = FIELD_WEAK,
 	       .doc = "Whether what another weft made is used as well."),
-	F_BOOL("active", struct volume_state, active, .doc = "Whether its device is there."),
+	F_BOOL("active", struct volume_state, active, .flags = FIELD_BOUND,
+	       .doc = "Whether its device is there; that comes and goes with its pool."),
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
 

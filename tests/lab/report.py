@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pytest plugin (-p report) that says at once, as lines of JSON in the file $WEFT_REPORT, what begins and how it ended; and what is to be
-read out of such files. What a run that hung had done stands in them."""
+read out of such files. What a run that hung had done stands in them. With $WEFT_SURVEY nothing runs: it is only said what would be skipped, and why."""
 import json
 import os
 from pathlib import Path
 
+import pytest
+
 LONGEST_REASON = 300
+WOULD_RUN = "would run here"  # why nothing runs when it is only asked what would be skipped
 
 
 def write(**line):
@@ -25,6 +28,12 @@ def reason(report):
     crash = getattr(report.longrepr, "reprcrash", None)
     text = " / ".join(line.strip() for line in (crash.message if crash else str(report.longrepr)).splitlines() if line.strip())
     return f"{Path(crash.path).name}:{crash.lineno}: {text}"[:LONGEST_REASON] if crash else text[-LONGEST_REASON:]
+
+
+def pytest_runtest_setup(item):
+    """After what the tests themselves ask for, before any fixture."""
+    if os.environ.get("WEFT_SURVEY"):
+        pytest.skip(WOULD_RUN)
 
 
 def pytest_runtest_logstart(nodeid, location):

@@ -3,7 +3,7 @@
 """What ran where, what was skipped and why, and last what failed, out of the reports that runs of pytest left (report.py):
 
     tests/lab/summary.py HERE.jsonl build/lab [MORE.jsonl...]   after scripts/test: this machine's, the lab's, and other runs here
-    tests/lab/summary.py --skipped HERE.jsonl                   the tests that this machine skipped, a line each"""
+    tests/lab/summary.py --skipped HERE.jsonl                   the tests that this machine skipped, or would, a line each"""
 import collections
 import sys
 from pathlib import Path
@@ -80,7 +80,7 @@ def times_in_lab(runs):
 
 def main(argv):
     if argv[0] == "--skipped":
-        print("\n".join(test for test, (outcome, _) in report.read(argv[1]).items() if outcome == "skipped"))
+        print("\n".join(test for test, (outcome, why) in report.read(argv[1]).items() if outcome == "skipped" and why != report.WOULD_RUN))
         return
     here, lab = report.read(argv[0]), of_lab(argv[1])
     everywhere, inside = merged([("here", here), *lab]), merged(lab)

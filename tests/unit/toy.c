@@ -182,7 +182,8 @@ static int do_update(struct toy_host *host, struct op *op)
 		t->before_mtu = t->mtu;
 		t->touched = true;
 	}
-	write_rows(t, spec, op->rows);
+	if (!host->deaf)
+		write_rows(t, spec, op->rows);
 	if (op->mark && !(class == TOY_LINK && !has_type(spec)))
 		t->marked = true;
 	if (!op->mark)

@@ -42,6 +42,7 @@ struct toy_host {
 	bool pending;  /* is the switch under way not final: irreversible operations must not come */
 	bool dies;     /* what is made is gone before anybody looks */
 	bool immortal; /* what is removed is still there */
+	bool deaf;     /* what is changed is still as it was */
 	bool stale;    /* every change hits another instance than the one that was seen */
 	bool strict;   /* no rivals, no failures: order is checked too */
 	struct engine *engine;
