@@ -139,7 +139,10 @@ def test_promise_05_drift_of_a_vxlan(pair, blow):
                 and all(now["linkinfo"]["info_data"].get(k) == before["linkinfo"]["info_data"].get(k) for k in info)
                 and remotes(host) == {V4[1]})
     assert same()
-    host.run(*blow)
+    if "name" in blow:
+        host.rename("tun1", "other")
+    else:
+        host.run(*blow)
     wait_until(same, 10, "as before")
 
 

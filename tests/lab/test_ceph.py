@@ -27,9 +27,9 @@ metadata: {name: web}
 spec: {memory: {size: 32MiB}, disks: [{volume: web}], shutdownTimeout: 30s}
 """
 # The key is in a file for grep, which is among the processes that are looked at.
-WITH_KEY = r"""sed -n 's/.*key = //p' /etc/ceph/ceph.client.weft.keyring >/root/key; [ $(wc -c </root/key) = 41 ] || exit 3
-for p in /proc/[0-9]*; do tr '\0' '\n' <$p/cmdline; tr '\0' '\n' <$p/environ; done 2>/dev/null | grep -cFf /root/key
-journalctl --no-pager | grep -cFf /root/key; grep -rlFf /root/key /run/weft /var/lib/weft /var/log 2>/dev/null | wc -l"""
+WITH_KEY = r"""sed -n 's/.*key = //p' /etc/ceph/ceph.client.weft.keyring >/run/key; [ $(wc -c </run/key) = 41 ] || exit 3
+for p in /proc/[0-9]*; do tr '\0' '\n' <$p/cmdline; tr '\0' '\n' <$p/environ; done 2>/dev/null | grep -cFf /run/key
+journalctl --no-pager | grep -cFf /run/key; grep -rlFf /run/key /run/weft /var/lib/weft /var/log 2>/dev/null | wc -l"""
 
 
 @pytest.mark.lab_full
