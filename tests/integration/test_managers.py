@@ -104,9 +104,10 @@ def test_networkmanager(weft):
     def states():
         return dict(line.split(":", 1) for line in run("nmcli", "-t", "-f", "DEVICE,STATE", "device").splitlines())
     wait_until(lambda: all(states().get(name) == "unmanaged" for name in LINKS), timeout=60)
-    assert states()["nmbr0"] == "connected"
+    wait_until(lambda: states()["nmbr0"] == "connected", timeout=60)
     run("systemctl", "restart", "NetworkManager")
     settle()
+    wait_until(lambda: states().get("nmbr0") == "connected", timeout=60)
     assert all(states().get(name) == "unmanaged" for name in LINKS), states()
     assert ours() == WANTED and addresses("nmbr0") == {"10.55.0.1/24"} and weft.repairs() == []
     findings = json.loads(weft.weft("doctor", "-o", "json", check=False))["findings"]
