@@ -8,42 +8,13 @@
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
 
-static size_t hash_name(const char *kind, const char *name)
-{
-	size_t h = 5381;
-	for (const char *p = kind; *p; p++)
-		h = h * 33 ^ (uint8_t)*p;
-	for (const char *p = name; *p; p++)
-		h = h * 33 ^ (uint8_t)*p;
-	return h;
-}
-
-static struct object **index_slot(const struct configuration *config, const char *kind, const char *name)
-{
-	size_t i = hash_name(kind, name) & (config->index_size - 1);
-	while (config->index[i] && !(streq(config->index[i]->kind->name, kind) && streq(config->index[i]->name, name)))
-		i = (i + 1) & (config->index_size - 1);
-	return &config->index[i];
-}
-
-const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name)
-{
-	return *index_slot(config, kind, name);
-}
-
 static void build_index(struct run *run)
 {
 	struct configuration *config = &run->config;
-	config->n = run->input->n_objects;
-	config->index_size = 64;
-	while (config->index_size < config->n * 2)
-		config->index_size *= 2;
-	config->objects = arena_alloc(run->gen->lists, (config->n + 1) * sizeof(*config->objects));
-	config->index = arena_alloc(run->gen->lists, config->index_size * sizeof(*config->index));
-	size_t n = 0;
-	for (size_t i = 0; i < config->n; i++) {
+	configuration_begin(config, run->gen->lists, run->input->n_objects);
+	for (size_t i = 0; i < run->input->n_objects; i++) {
 		struct object *o = run->input->objects[i];
-		struct object **slot = index_slot(config, o->kind->name, o->name);
+		struct object **slot = &config->index[configuration_slot(config, o->kind->name, o->name)];
 		if (*slot) {
 			struct diag *d = diag_add(run->diags, object_pos(o, "metadata.name"),
 						  "%s '%s' is defined twice", o->kind->name, o->name);
@@ -51,14 +22,13 @@ static void build_index(struct run *run)
 			continue;
 		}
 		*slot = o;
-		config->objects[n++] = o;
+		config->objects[config->n++] = o;
 	}
-	config->n = n;
 }
 
 size_t run_slot(const struct run *run, const struct object *object)
 {
-	return (size_t)(index_slot(&run->config, object->kind->name, object->name) - run->config.index);
+	return configuration_slot(&run->config, object->kind->name, object->name);
 }
 
 static bool is_tolerated(const struct run *run, const struct object *object)

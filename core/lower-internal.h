@@ -12,16 +12,9 @@
 #ifndef WEFT_CORE_LOWER_INTERNAL_H
 #define WEFT_CORE_LOWER_INTERNAL_H
 
+#include "core/configuration.h"
 #include "core/lower.h"
 #include "core/strmap.h"
-
-/* The objects of one configuration that take part, in reference order once sorted, with an index by kind and name. */
-struct configuration {
-	struct object **objects;
-	size_t n;
-	struct object **index; /* hash */
-	size_t index_size;
-};
 
 /* Facts and allocations by name, for one run over all objects. */
 struct choices {
@@ -108,7 +101,6 @@ void choices_init(struct choices *choices, struct arena *arena);
 /* The fact's text as of this run. */
 const char *fact_known(struct choices *choices, const char *key);
 
-const struct object *configuration_find(const struct configuration *config, const char *kind, const char *name);
 /* Calls fn with each circle of needs: every one of the wants needs the next, and the last the first. What is carried
  * over is in none. */
 typedef void lower_circle_fn(void *ctx, struct want *const *wants, size_t n);

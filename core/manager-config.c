@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The objects of the next configuration: what the request brings, and of what is stored all that it leaves alone. */
+#include "core/configuration.h"
 #include "core/manager-internal.h"
 
 char *object_id(const struct object *object)
@@ -54,9 +55,8 @@ struct build {
 	size_t n, cap;
 	const struct object **tolerated; /* may be refused once more */
 	size_t n_tolerated, cap_tolerated, n_doomed;
-	uint32_t *index; /* of the objects before, by kind and name: their places, from 1 */
-	size_t index_size;
-	enum fate *fates; /* of each of them */
+	struct configuration before;
+	enum fate *fates; /* by slot in its index */
 };
 
 static void add_item(struct build *b, struct object *asked, const struct object *same)
@@ -79,33 +79,21 @@ static bool is_refused(const struct generation *gen, const struct object *object
 	return false;
 }
 
-static uint32_t *slot_of(const struct build *b, const char *kind, const char *name)
-{
-	size_t i = lower_hash(lower_hash(0, kind), name) & (b->index_size - 1);
-	for (; b->index[i]; i = (i + 1) & (b->index_size - 1)) {
-		const struct object *o = b->m->final->objects[b->index[i] - 1];
-		if (streq(o->kind->name, kind) && streq(o->name, name))
-			break;
-	}
-	return &b->index[i];
-}
-
 static void index_stored(struct build *b)
 {
 	const struct generation *final = b->m->final;
-	for (b->index_size = 64; b->index_size < final->n_objects * 2;)
-		b->index_size *= 2;
-	b->index = arena_alloc(b->scratch, b->index_size * sizeof(*b->index));
-	b->fates = arena_alloc(b->scratch, (final->n_objects + 1) * sizeof(*b->fates));
-	for (size_t i = 0; i < final->n_objects; i++)
-		*slot_of(b, final->objects[i]->kind->name, final->objects[i]->name) = (uint32_t)i + 1;
+	configuration_begin(&b->before, b->scratch, final->n_objects);
+	b->fates = arena_alloc(b->scratch, b->before.index_size * sizeof(*b->fates));
+	for (size_t i = 0; i < final->n_objects; i++) {
+		struct object *o = final->objects[i];
+		b->before.index[configuration_slot(&b->before, o->kind->name, o->name)] = o;
+	}
 }
 
 /* What is stored of that name. */
 static const struct object *stored(const struct build *b, const char *kind, const char *name)
 {
-	uint32_t place = *slot_of(b, kind, name);
-	return place ? b->m->final->objects[place - 1] : NULL;
+	return configuration_find(&b->before, kind, name);
 }
 
 static const struct object *find_stored(const struct build *b, const struct object *like)
@@ -113,17 +101,18 @@ static const struct object *find_stored(const struct build *b, const struct obje
 	return stored(b, like->kind->name, like->name);
 }
 
+/* Of what was not there before it tells nothing. */
 static void set_fate(struct build *b, const struct object *like, enum fate fate)
 {
-	uint32_t place = *slot_of(b, like->kind->name, like->name);
-	if (place)
-		b->fates[place - 1] = fate;
+	size_t slot = configuration_slot(&b->before, like->kind->name, like->name);
+	if (b->before.index[slot])
+		b->fates[slot] = fate;
 }
 
 static bool has_fate(const struct build *b, const struct object *like, enum fate fate)
 {
-	uint32_t place = *slot_of(b, like->kind->name, like->name);
-	return place && b->fates[place - 1] == fate;
+	size_t slot = configuration_slot(&b->before, like->kind->name, like->name);
+	return b->before.index[slot] && b->fates[slot] == fate;
 }
 
 static bool doomed(const struct build *b, const struct object *o)

@@ -45,6 +45,11 @@ bool ip_equal(const struct ip *a, const struct ip *b)
 	return ip_compare(a, b) == 0;
 }
 
+bool ip_is_link_local(const struct ip *ip)
+{
+	return ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+}
+
 static bool same_bits(const uint8_t *a, const uint8_t *b, unsigned n_bits)
 {
 	if (memcmp(a, b, n_bits / 8) != 0)

@@ -86,6 +86,7 @@ const char *ip_text(const struct ip *ip, char buf[static IP_TEXT]);
 const char *prefix_text(const struct ip_prefix *prefix, char buf[static IP_TEXT]);
 const char *mac_text(const struct mac *mac, char buf[static IP_TEXT]);
 bool ip_equal(const struct ip *a, const struct ip *b);
+bool ip_is_link_local(const struct ip *ip); /* fe80::/10, RFC 4291 */
 int ip_compare(const struct ip *a, const struct ip *b); /* family, then bytes */
 bool prefix_contains(const struct ip_prefix *prefix, const struct ip *ip);
 bool prefix_overlaps(const struct ip_prefix *a, const struct ip_prefix *b);

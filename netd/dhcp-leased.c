@@ -39,12 +39,7 @@ static bool is_leased(int index, int family)
 						  .link = index,
 						  .fn = take,
 						  .ctx = &search};
-	struct netlink_batch *batch = xcalloc(1, sizeof(*batch));
-	struct err err = {0};
-	if (netlink_batch_open(batch, &err) == 0)
-		(void)netlink_ask(batch, &question, &err);
-	netlink_batch_close(batch);
-	free(batch);
+	(void)netlink_ask_once(&question, NULL);
 	return search.found;
 }
 
@@ -61,15 +56,11 @@ static bool is_ours(const char *link, int family)
 
 static int leased_fact(void *ctx, const char *key, char **ret)
 {
-	char name[IFNAMSIZ], watched[IFNAMSIZ + 8];
-	key += strlen("leased/");
-	const char *slash = strchr(key, '/');
-	if (!slash || slash == key || slash - key >= IFNAMSIZ)
+	char name[IFNAMSIZ];
+	const char *what = netlink_fact_link(key, name);
+	if (!what)
 		return -ENOENT;
-	snprintf(name, sizeof(name), "%.*s", (int)(slash - key), key);
-	snprintf(watched, sizeof(watched), "leased/%s", name);
-	netlink_facts_watch(watched);
-	int index = (int)if_nametoindex(name), family = streq(slash, "/ipv4") ? 4 : 6;
+	int index = (int)if_nametoindex(name), family = streq(what, "/ipv4") ? 4 : 6;
 	if (!index || is_ours(name, family) || !is_leased(index, family))
 		return -ENOENT;
 	*ret = xstrdup("true");

@@ -63,7 +63,7 @@ static int gateway_fact(void *ctx, const char *key, char **ret)
 		return r;
 	if (!q.via.family)
 		return -ENOENT;
-	bool local = q.via.family == 6 && q.via.b[0] == 0xfe && (q.via.b[1] & 0xc0) == 0x80;
+	bool local = ip_is_link_local(&q.via);
 	ip_text(&q.via, text);
 	*ret = local && if_indextoname((unsigned)q.device, name) ? xprintf("%s%%%s", text, name) : xstrdup(text);
 	return 0;

@@ -19,17 +19,12 @@ struct reading {
 	size_t cap_addresses, cap_routes, cap_immovable;
 };
 
-static bool is_link_local(const struct ip *ip)
-{
-	return ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
-}
-
 /* The one that the kernel makes of the MAC: the other link has one just like it. */
 static bool is_of_mac(const struct ip *ip, const struct mac *mac)
 {
 	const uint8_t *m = mac->b;
 	const uint8_t id[] = {m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
-	return is_link_local(ip) && memcmp(ip->b + 8, id, sizeof(id)) == 0;
+	return ip_is_link_local(ip) && memcmp(ip->b + 8, id, sizeof(id)) == 0;
 }
 
 static bool has_address(const struct holdings *holdings, const struct ip_prefix *prefix)
@@ -81,7 +76,7 @@ static bool comes_with_address(const struct reading *r, const struct kernel_rout
 {
 	if (route->protocol != RTPROT_KERNEL)
 		return false;
-	if (is_link_local(&route->to.ip) || (route->to.ip.family == 6 && route->to.ip.b[0] == 0xff))
+	if (ip_is_link_local(&route->to.ip) || (route->to.ip.family == 6 && route->to.ip.b[0] == 0xff))
 		return true;
 	for (size_t i = 0; i < r->holdings->addresses.n; i++) {
 		const struct held_address *held = &list_at(&r->holdings->addresses, struct held_address, i);

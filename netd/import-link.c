@@ -180,10 +180,9 @@ json_t *import_ports(const struct link_import *import)
 static const char *why_not(const struct netlink_cache *cache, const struct netlink_address *address)
 {
 	const struct ip *ip = &address->prefix.ip;
-	bool link_local = ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
 	if (address->proto == ADDRESS_PROTO_OF_WEFT)
 		return "";
-	if (link_local && (address->proto == PROTO_KERNEL_LINK_LOCAL || !cache->knows_proto))
+	if (ip_is_link_local(ip) && (address->proto == PROTO_KERNEL_LINK_LOCAL || !cache->knows_proto))
 		return "";
 	if (!(address->flags & IFA_F_PERMANENT) || address->valid_until_s || address->flags & IFA_F_TEMPORARY)
 		return "is leased or announced, by DHCP or by a router, and stays with the program that keeps it";

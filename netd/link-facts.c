@@ -49,3 +49,14 @@ bool netlink_facts_watched(const char *what)
 	pthread_mutex_unlock(&lock);
 	return found;
 }
+
+const char *netlink_fact_link(const char *key, char ret[static IFNAMSIZ])
+{
+	const char *name = strchr(key, '/') + 1, *what = strrchr(name, '/');
+	if (!what || what == name || what - name >= IFNAMSIZ)
+		return NULL;
+	snprintf(ret, IFNAMSIZ, "%.*s", (int)(what - name), name);
+	cleanup_free char *watched = xstrndup(key, (size_t)(what - key));
+	netlink_facts_watch(watched);
+	return what;
+}

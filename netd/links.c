@@ -40,15 +40,11 @@ static int vlan_filtering(const char *name, char **ret)
 /* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
-	char name[IFNAMSIZ], watched[IFNAMSIZ + 8];
+	char name[IFNAMSIZ];
 	int mtu = 0;
-	key += strlen("link/");
-	const char *what = strrchr(key, '/');
-	if (!what || what == key || what - key >= IFNAMSIZ)
+	const char *what = netlink_fact_link(key, name);
+	if (!what)
 		return -ENOENT;
-	snprintf(name, sizeof(name), "%.*s", (int)(what - key), key);
-	snprintf(watched, sizeof(watched), "link/%s", name);
-	netlink_facts_watch(watched);
 	int r = link_mtu(name, &mtu);
 	if (r < 0)
 		return r;
@@ -94,24 +90,17 @@ static void take_address(void *ctx, const struct nlmsghdr *message)
 static int link_with_fact(void *ctx, const char *key, char **ret)
 {
 	struct address_search search = {0};
-	struct err err = {0};
 	char name[IFNAMSIZ];
 	netlink_facts_watch("address");
 	if (ip_parse(key + strlen("link-with/"), &search.ip) < 0)
 		return -ENOENT;
-	struct netlink_batch *batch = xcalloc(1, sizeof(*batch));
-	int r = netlink_batch_open(batch, &err);
-	if (r == 0) {
-		struct netlink_question question = {
-			.type = RTM_GETADDR,
-			.family = search.ip.family == 4 ? AF_INET : AF_INET6,
-			.fn = take_address,
-			.ctx = &search,
-		};
-		r = netlink_ask(batch, &question, &err);
-		netlink_batch_close(batch);
-	}
-	free(batch);
+	const struct netlink_question question = {
+		.type = RTM_GETADDR,
+		.family = search.ip.family == 4 ? AF_INET : AF_INET6,
+		.fn = take_address,
+		.ctx = &search,
+	};
+	int r = netlink_ask_once(&question, NULL);
 	if (r < 0)
 		return r;
 	if (!search.index || !if_indextoname((unsigned)search.index, name))

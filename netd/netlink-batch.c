@@ -262,3 +262,14 @@ int netlink_ask(struct netlink_batch *batch, const struct netlink_question *ques
 	/* One that was interrupted every time is completed by the events that interrupted it. */
 	return 0;
 }
+
+int netlink_ask_once(const struct netlink_question *question, struct err *err)
+{
+	struct netlink_batch *batch = xcalloc(1, sizeof(*batch)); /* too large for a stack */
+	int r = netlink_batch_open(batch, err);
+	if (r == 0)
+		r = netlink_ask(batch, question, err);
+	netlink_batch_close(batch);
+	free(batch);
+	return r;
+}

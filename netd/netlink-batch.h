@@ -62,6 +62,8 @@ struct netlink_question {
 	void *ctx;
 };
 int netlink_ask(struct netlink_batch *batch, const struct netlink_question *question, struct err *err);
+/* The same by a socket of its own, for who has no batch. */
+int netlink_ask_once(const struct netlink_question *question, struct err *err);
 
 /* Receives from the kernel only: what other processes send to our port is dropped. Returns bytes or -errno. */
 ssize_t netlink_receive(struct mnl_socket *socket, void *buf, size_t size, int flags);

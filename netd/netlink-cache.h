@@ -111,6 +111,9 @@ void netlink_cache_watch(struct netlink_cache *cache, const char *name, enum net
  * which link has an address. Kept for good: names of links are few. */
 void netlink_facts_watch(const char *what);
 bool netlink_facts_watched(const char *what);
+/* Watches the link of a fact "link/NAME/mtu" or "leased/NAME/ipv4", whose name goes into ret. Returns what is asked of
+ * it, "/mtu", in the key; NULL if it names no link. */
+const char *netlink_fact_link(const char *key, char ret[static IFNAMSIZ]);
 
 void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key);
 void netlink_dirty_clear(struct netlink_cache *cache);

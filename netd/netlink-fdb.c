@@ -67,13 +67,8 @@ static int read_all(struct netlink_cache *cache, struct err *err)
 {
 	const struct netlink_question question = {
 		.type = RTM_GETNEIGH, .family = AF_BRIDGE, .fn = take_message, .ctx = cache};
-	struct netlink_batch *batch = xcalloc(1, sizeof(*batch));
-	int r = netlink_batch_open(batch, err);
 	cache->fdb_sweep++;
-	if (r == 0)
-		r = netlink_ask(batch, &question, err);
-	netlink_batch_close(batch);
-	free(batch);
+	int r = netlink_ask_once(&question, err);
 	for (size_t i = 0; r == 0 && i < NETLINK_BUCKETS; i++)
 		for (struct netlink_link *l = cache->by_index[i]; l; l = l->next_by_index)
 			sweep(l, cache->fdb_sweep);

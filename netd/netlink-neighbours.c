@@ -67,8 +67,7 @@ static bool is_meant(const struct neighbour *neighbour, const struct ip_prefix *
 {
 	enum { LEARNT = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE };
 	const struct ip *ip = &neighbour->ip;
-	bool link_local = ip->family == 6 && ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
-	return neighbour->state & LEARNT && (link_local || prefix_contains(subnet, ip));
+	return neighbour->state & LEARNT && (ip_is_link_local(ip) || prefix_contains(subnet, ip));
 }
 
 /* STALE: used at once, and asked for anew some seconds later. */

@@ -115,7 +115,7 @@ static const char *not_for_hosts(const struct ip *ip)
 							: NULL;
 	if (ip->b[0] == 0xff)
 		return "a multicast address";
-	if (ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80)
+	if (ip_is_link_local(ip))
 		return "a link-local address";
 	return NULL;
 }

@@ -86,7 +86,7 @@ static bool reaches(const struct ip *via, const struct list *routes, const struc
 		if (!row->via.family && row->to.ip.family && prefix_contains(&row->to, via))
 			return true;
 	}
-	return !known || (via->family == 6 && via->b[0] == 0xfe && (via->b[1] & 0xc0) == 0x80);
+	return !known || ip_is_link_local(via);
 }
 
 static void check_key(const struct check *check, const struct list *routes, size_t i, const char *path)

@@ -101,6 +101,9 @@ struct program {
 	void *ctx;
 };
 int run_it(const struct program *program);
+/* Waits, in a child, until nobody else has what is opened here locked. Flags are open()'s. Returns the descriptor that
+ * is closed to unlock; -1 where it cannot be had. */
+int lock_wait(const char *path, int flags);
 /* Writes a sentence to standard error; returns code. */
 int say(int code, const char *fmt, ...) printf_like(2, 3);
 

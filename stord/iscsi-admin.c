@@ -2,7 +2,6 @@
 /* What iscsiadm does for weft: log in and out, look for LUNs, ask for portals. Its exit statuses are turned into
  * sentences here; secrets reach it through a record in a file, see iscsi-record.c. */
 #include <fcntl.h>
-#include <sys/file.h>
 
 #include "core/env.h"
 #include "stord/iscsi.h"
@@ -152,16 +151,6 @@ int iscsi_login(const struct session_state *state)
 	return iscsi_record_write(state, NULL, group_of(state));
 }
 
-/* One logout at a time: two sessions that lead to one map would each take the other for the way that stays. Closed to
- * unlock. */
-static int lock_logout(void)
-{
-	cleanup_close int fd = open(env.run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		flock(fd, LOCK_EX);
-	return take_fd(&fd);
-}
-
 /* iscsiadm -m session -r 3 --logout */
 int iscsi_logout(const struct session_state *state, const struct iscsi_seen *seen)
 {
@@ -170,7 +159,8 @@ int iscsi_logout(const struct session_state *state, const struct iscsi_seen *see
 	cleanup_free char *id = xprintf("%u", seen->id), *errs = NULL;
 	const char *portal = portal_text(&seen->portal, arena);
 	const char *argv[] = {"iscsiadm", "-m", "session", "-r", id, "--logout", NULL};
-	cleanup_close int lock = lock_logout();
+	/* One at a time: two sessions that lead to one map would each take the other for the way that stays. */
+	cleanup_close int lock = lock_wait(env.run_dir, O_RDONLY | O_DIRECTORY);
 	iscsi_user_of(seen, user);
 	int code = user[0] ? EBUSY : iscsi_flush_maps(seen, user);
 	if (code)

@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
@@ -35,10 +34,7 @@ const char *iscsi_iface(const char *initiator, char ret[static ISCSI_IFACE_MAX])
 static int lock_records(void)
 {
 	cleanup_free char *path = xprintf("%s/iscsi.lock", env.run_dir);
-	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		flock(fd, LOCK_EX);
-	return take_fd(&fd);
+	return lock_wait(path, O_RDWR | O_CREAT);
 }
 
 /* Written aside, where iscsiadm does not look, and put in place whole. */

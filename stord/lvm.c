@@ -3,7 +3,6 @@
 #include "stord/lvm.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 
 #include "core/env.h"
 #include "core/lower.h"
@@ -123,10 +122,7 @@ static int wait_for_turn(const struct lvm *lvm)
 {
 	cleanup_free char *dir = xprintf("%s/lvm", env.run_dir), *path = xprintf("%s/%s.lock", dir, lvm->group);
 	mkdir_all(dir, 0700);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
-		;
-	return fd;
+	return lock_wait(path, O_RDWR | O_CREAT);
 }
 
 int lvm_change(const struct lvm *lvm, const char *what, const char *const *arguments)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running a program from within a child and waiting for it. The child's own deadline kills both, as they share a
- * process group. */
+/* Running a program from within a child and waiting for it, or for a lock. The child's own deadline kills both, as they
+ * share a process group. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,6 +22,14 @@ int say(int code, const char *fmt, ...)
 	va_end(args);
 	dprintf(STDERR_FILENO, "\n");
 	return code;
+}
+
+int lock_wait(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC, 0600);
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
 }
 
 static char *read_back(int fd)
