@@ -5,6 +5,8 @@
 #ifndef WEFT_CLI_CLI_H
 #define WEFT_CLI_CLI_H
 
+#include <limits.h>
+
 #include <jansson.h>
 
 #include "core/util.h"
@@ -61,6 +63,8 @@ struct cli_option {
 	const char *doc;  /* one line */
 	enum words words; /* what its argument may be; choices are offered anyway */
 };
+
+enum { ANY_NUMBER = INT_MAX }; /* of arguments */
 
 struct cli;
 struct verb {

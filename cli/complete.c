@@ -351,7 +351,7 @@ const struct verb verb_complete = {
 	.arguments = "-- [WORD...] LAST-WORD",
 	.summary = "Say what the last word of a command line may become",
 	.text = "For the scripts that 'weft completion' prints.",
-	.max_args = 1000,
+	.max_args = ANY_NUMBER,
 	.hidden = true,
 	.run = run,
 };

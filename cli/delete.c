@@ -96,7 +96,7 @@ const struct verb verb_delete = {
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
-	.max_args = 1000,
+	.max_args = ANY_NUMBER,
 	.words = WORDS_OBJECTS,
 	.run = run,
 };

@@ -200,7 +200,7 @@ const struct verb verb_describe = {
 	.arguments = "KIND [NAME...] | KIND/NAME...",
 	.summary = "Show everything that is known of objects: conditions, resources, events",
 	.min_args = 1,
-	.max_args = 1000,
+	.max_args = ANY_NUMBER,
 	.words = WORDS_OBJECTS,
 	.run = run,
 };

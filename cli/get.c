@@ -181,7 +181,7 @@ const struct verb verb_get = {
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),
 	.min_args = 1,
-	.max_args = 1000,
+	.max_args = ANY_NUMBER,
 	.words = WORDS_OBJECTS,
 	.run = run,
 };

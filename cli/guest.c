@@ -38,7 +38,7 @@ static int run(struct cli *cli, const void *options)
 		.n_options = ARRAY_SIZE(rows),          \
 		.options_size = sizeof(struct options), \
 		.min_args = 1,                          \
-		.max_args = 1000,                       \
+		.max_args = ANY_NUMBER,                 \
 		.words = WORDS_GUESTS,                  \
 		.run = run,                             \
 	}
