@@ -43,12 +43,13 @@ static char *referred_id(struct graph *g, const char *kind, const char *name)
 	return xstrdup(name);
 }
 
-static void add_reference(void *ctx, const char *kind, const char *name, const char *path)
+static void add_reference(void *ctx, const char *kind, const char *name, const struct ref_path *path)
 {
+	char where[REF_PATH_TEXT];
 	struct graph *g = ctx;
 	cleanup_free char *from = xprintf("%s/%s", g->object->kind->name, g->object->name),
 			  *to = referred_id(g, kind, name);
-	add_edge(g, from, to, "reference", path);
+	add_edge(g, from, to, "reference", ref_path_text(path, where));
 }
 
 static const char *ready_of(const json_t *object)

@@ -208,63 +208,81 @@ int table_set_text(const struct set_into *into, const char *path, const char *te
 	}
 }
 
-enum { REF_PATH = 256 };
+/* The steps down to where a walk is, each in the frame that takes it. */
+struct ref_path {
+	const struct ref_path *up;
+	const char *name;
+	long index; /* of an item; -1: it is no list */
+};
 
 struct ref_walk {
 	table_ref_fn *fn;
 	void *ctx;
-	char path[REF_PATH];
 };
 
-static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len);
+static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, const struct ref_path *up);
 
-/* Visits one value (an item when index >= 0). The path is cut where it does not fit; it only serves to find a
- * position. */
-static void walk_value(struct ref_walk *walk, const struct field *row, const void *value, size_t len, long index)
+/* Visits one value. */
+static void walk_value(struct ref_walk *walk, const struct field *row, const void *value, const struct ref_path *at)
 {
-	int n = snprintf(walk->path + len, REF_PATH - len, index < 0 ? "%s%s" : "%s%s[%ld]", len ? "." : "", row->name,
-			 index);
-	len = (size_t)n < REF_PATH - len ? len + (size_t)n : REF_PATH - 1;
 	if (row->table) {
-		walk_table(walk, row->table, value, len);
+		walk_table(walk, row->table, value, at);
 		return;
 	}
 	const char *name = row->ref && row->scalar->text ? *(const char *const *)value : NULL;
 	if (name)
-		walk->fn(walk->ctx, row->ref, name, walk->path);
+		walk->fn(walk->ctx, row->ref, name, at);
 }
 
-static void walk_row(struct ref_walk *walk, const struct field *row, const void *spec, size_t len)
+static void walk_row(struct ref_walk *walk, const struct field *row, const void *spec, const struct ref_path *up)
 {
 	const void *value = row_const(row, spec);
+	struct ref_path at = {up, row->name, -1};
 	if (row->shape == FIELD_SCALAR || row->shape == FIELD_STRUCT) {
-		walk_value(walk, row, value, len, -1);
+		walk_value(walk, row, value, &at);
 	} else if (row->shape == FIELD_VARIANT) {
 		const struct table *inner = field_variant(row, spec);
-		struct field named = {.name = row->name, .table = inner};
-		if (inner && (row->flags & FIELD_BESIDE))
-			walk_table(walk, inner, *(void *const *)value, len);
-		else if (inner)
-			walk_value(walk, &named, *(void *const *)value, len, -1);
+		if (inner)
+			walk_table(walk, inner, *(void *const *)value, row->flags & FIELD_BESIDE ? up : &at);
 	} else {
 		const struct list *list = value;
-		for (size_t i = 0; i < list->n; i++)
-			walk_value(walk, row, (const char *)list->items + i * field_item_size(row), len, (long)i);
+		for (size_t i = 0; i < list->n; i++) {
+			at.index = (long)i;
+			walk_value(walk, row, (const char *)list->items + i * field_item_size(row), &at);
+		}
 	}
 }
 
-static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, size_t len)
+static bool may_refer(const struct field *row)
+{
+	return row->ref || row->table || row->shape == FIELD_VARIANT;
+}
+
+static void walk_table(struct ref_walk *walk, const struct table *table, const void *spec, const struct ref_path *up)
 {
 	for (size_t i = 0; i < table->n_fields; i++) {
 		const struct field *row = &table->fields[i];
-		if (is_present(spec, table, row) || row->def)
-			walk_row(walk, row, spec, len);
-		walk->path[len] = 0;
+		if (may_refer(row) && (is_present(spec, table, row) || row->def))
+			walk_row(walk, row, spec, up);
 	}
 }
 
 void table_refs(const struct table *table, const void *spec, table_ref_fn *fn, void *ctx)
 {
 	struct ref_walk walk = {.fn = fn, .ctx = ctx};
-	walk_table(&walk, table, spec, 0);
+	walk_table(&walk, table, spec, NULL);
+}
+
+const char *ref_path_text(const struct ref_path *path, char buf[static REF_PATH_TEXT])
+{
+	buf[0] = 0;
+	if (path->up)
+		ref_path_text(path->up, buf);
+	size_t len = strlen(buf);
+	const char *dot = len ? "." : "";
+	if (path->index < 0)
+		snprintf(buf + len, REF_PATH_TEXT - len, "%s%s", dot, path->name);
+	else
+		snprintf(buf + len, REF_PATH_TEXT - len, "%s%s[%ld]", dot, path->name, path->index);
+	return buf;
 }

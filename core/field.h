@@ -187,9 +187,13 @@ unsigned table_flags(const struct table *table, uint64_t mask);
 /* One row's value as short text for events and diffs ("1400", "[eth0, eth1]"); secrets as ***; "none" when absent. In
  * `arena`. */
 const char *table_row_text(const struct table *table, const void *spec, size_t row, struct arena *arena);
-/* Calls fn for each object reference in a spec: (kind, name, path such as "disks[0].volume"). */
-typedef void table_ref_fn(void *ctx, const char *kind, const char *name, const char *path);
+/* Calls fn for each object reference in a spec. Its path is made a text ("disks[0].volume") only by who needs it: that
+ * takes longer than to find all references. */
+struct ref_path;
+typedef void table_ref_fn(void *ctx, const char *kind, const char *name, const struct ref_path *path);
 void table_refs(const struct table *table, const void *spec, table_ref_fn *fn, void *ctx);
+enum { REF_PATH_TEXT = 256 }; /* cut where it does not fit: it only serves to find a position */
+const char *ref_path_text(const struct ref_path *path, char buf[static REF_PATH_TEXT]);
 /* JSON Schema (draft-07) of a table, out of its rows. */
 json_t *table_schema(const struct table *table);
 

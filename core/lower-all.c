@@ -48,15 +48,16 @@ struct ref_visit {
 	struct run *run;
 	const struct object *object;
 	bool report;
-	void (*fn)(struct run *run, const struct object *from, const struct object *to, const char *path);
+	void (*fn)(struct run *run, const struct object *from, const struct object *to, const struct ref_path *path);
 };
 
-static void report_dangling(const struct ref_visit *visit, const char *kind, const char *name, const char *path)
+static void report_dangling(const struct ref_visit *visit, const char *kind, const char *name,
+			    const struct ref_path *path)
 {
 	struct run *run = visit->run;
 	struct diags *diags = diags_of(run, visit->object);
-	char full[256];
-	snprintf(full, sizeof(full), "spec.%s", path);
+	char full[REF_PATH_TEXT + 8], where[REF_PATH_TEXT];
+	snprintf(full, sizeof(full), "spec.%s", ref_path_text(path, where));
 	struct diag *d = diag_add(diags, object_pos(visit->object, full), "there is no %s '%s'", kind, name);
 	const char *names[64];
 	size_t n = 0;
@@ -77,7 +78,7 @@ static void report_dangling(const struct ref_visit *visit, const char *kind, con
 }
 
 /* A reference to "*" names a link that may also be nobody's object, so it orders nothing. */
-static void visit_ref(void *ctx, const char *kind, const char *name, const char *path)
+static void visit_ref(void *ctx, const char *kind, const char *name, const struct ref_path *path)
 {
 	struct ref_visit *visit = ctx;
 	if (streq(kind, "*"))
@@ -96,14 +97,15 @@ static void each_ref(struct ref_visit *visit)
 
 static void sort_object(struct run *run, const struct object *object);
 
-static void sort_target(struct run *run, const struct object *from, const struct object *to, const char *path)
+static void sort_target(struct run *run, const struct object *from, const struct object *to,
+			const struct ref_path *path)
 {
 	if (run->marks[run_slot(run, to)] != MARK_OPEN) {
 		sort_object(run, to);
 		return;
 	}
-	char full[256];
-	snprintf(full, sizeof(full), "spec.%s", path);
+	char full[REF_PATH_TEXT + 8], where[REF_PATH_TEXT];
+	snprintf(full, sizeof(full), "spec.%s", ref_path_text(path, where));
 	struct diags *diags = diags_of(run, from);
 	struct diag *d = diag_add(diags, object_pos(from, full), "%s '%s' and %s '%s' refer to each other in a circle",
 				  from->kind->name, from->name, to->kind->name, to->name);
@@ -189,7 +191,7 @@ static void check_all(struct run *run)
 	}
 }
 
-static void take_along(struct run *run, const struct object *from, const struct object *to, const char *path)
+static void take_along(struct run *run, const struct object *from, const struct object *to, const struct ref_path *path)
 {
 	if (!run->out[run_slot(run, to)])
 		return;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lowering of a configuration that differs little from the one before: what no change reaches is carried over. An
- * object is lowered anew when it is another one than before; when a question that it asked, or a fact that it read, has
- * another answer now; when it adds to a want, or looked at one, that somebody who is lowered anew adds to; and when it
- * changed places with another in the order. So what is carried over never leads to what is not. Where that is not
- * plain, and wherever something is wrong, the whole is lowered from nothing, which also knows where everything stands
- * in its file. */
+ * object is lowered anew when it is another one than before; when a question that it asked (and that the change may
+ * concern: lower-topic.c), or a fact that it read, has another answer now; when it adds to a want, or looked at one,
+ * that somebody who is lowered anew adds to; and when it changed places with another in the order. So what is carried
+ * over never leads to what is not. Where that is not plain, and wherever something is wrong, the whole is lowered from
+ * nothing, which also knows where everything stands in its file. */
 #include "core/lower-internal.h"
 
 enum {
@@ -50,27 +50,33 @@ static void match(struct run *run)
 	for (size_t i = 0; i < before->n_objects; i++) {
 		size_t slot = run_slot(run, before->objects[i]), seat = run->seats[slot];
 		if (run->config.index[slot] != before->objects[i]) {
+			touched_add(run->touched, before->objects[i]);
 			make_stale(run, before->lowered[i]);
 			if (!run->config.index[slot])
 				run->gen->left[run->gen->n_left++] = before->objects[i];
 			continue;
 		}
 		run->lowered[seat] = before->lowered[i];
-		if (seat < furthest)
+		if (seat < furthest) {
+			touched_add(run->touched, before->objects[i]);
 			make_anew(run, seat);
-		else
+		} else {
 			furthest = seat;
+		}
 	}
-	for (size_t seat = 0; seat < run->config.n; seat++)
-		if (!run->lowered[seat])
-			make_anew(run, seat);
+	for (size_t seat = 0; seat < run->config.n; seat++) {
+		if (run->lowered[seat])
+			continue;
+		touched_add(run->touched, run->config.objects[seat]);
+		make_anew(run, seat);
+	}
 }
 
 static bool answered_otherwise(struct lowering *l, const struct asked *asked)
 {
 	for (size_t i = 0; i < asked->n; i++) {
-		const struct question *q = &asked->items[i];
-		if (q->fn(l, q->a, q->b) != q->answer)
+		const struct lower_question *q = &asked->items[i];
+		if (question_is_touched(l->run, q) && q->fn(l, q->a, q->b) != q->answer)
 			return true;
 	}
 	return false;
@@ -84,6 +90,21 @@ static bool reads_otherwise(struct run *run, const struct lowered *lowered)
 	return false;
 }
 
+#ifdef WEFT_CHECKS
+/* What is not asked again would be answered as before. */
+static void check_answers(struct lowering *l, const struct asked *asked)
+{
+	for (size_t i = 0; i < asked->n; i++) {
+		const struct lower_question *q = &asked->items[i];
+		if (question_is_touched(l->run, q) || q->fn(l, q->a, q->b) == q->answer)
+			continue;
+		fprintf(stderr, "lowering: %s '%s': another answer about '%s', which no change touches\n",
+			l->object->kind->name, l->object->name, q->a ? q->a : "");
+		abort();
+	}
+}
+#endif
+
 static void ask_again(struct run *run)
 {
 	for (size_t seat = 0; seat < run->config.n; seat++) {
@@ -92,8 +113,14 @@ static void ask_again(struct run *run)
 			continue;
 		struct lowering l = run_lowering(run, run->config.objects[seat], NULL);
 		if (before->by_lower.around || answered_otherwise(&l, &before->by_lower) ||
-		    answered_otherwise(&l, &before->by_check) || reads_otherwise(run, before))
+		    answered_otherwise(&l, &before->by_check) || reads_otherwise(run, before)) {
 			make_anew(run, seat);
+			continue;
+		}
+#ifdef WEFT_CHECKS
+		check_answers(&l, &before->by_lower);
+		check_answers(&l, &before->by_check);
+#endif
 	}
 }
 
@@ -304,7 +331,9 @@ int lower_carry(struct generation *gen, const struct lower_input *input)
 	struct run run;
 	run_begin(&run, gen, input, &diags);
 	struct carry carry = {.before = before, .anew = arena_alloc(gen->lists, run.config.n + 1)};
+	struct touched touched = {.arena = gen->lists};
 	run.carry = &carry;
+	run.touched = &touched;
 	choices_init(&run.choices, gen->lists);
 	bool circle = false;
 	if (!diags.n_total) {

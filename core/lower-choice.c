@@ -167,9 +167,10 @@ void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowe
 {
 	void *memo = strmap_get(&l->choices->memos, name);
 	if (!memo) {
-		lower_hush(l, 1);
+		bool hushed = l->hushed;
+		l->hushed = true;
 		memo = make(l);
-		lower_hush(l, -1);
+		l->hushed = hushed;
 		strmap_put(&l->choices->memos, name, memo);
 	}
 	return memo;

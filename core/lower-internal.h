@@ -4,6 +4,7 @@
  *   lower.c         what a kind's lower() calls: wants, edges, refusals
  *   lower-choice.c  facts, allocations and claims
  *   lower-trace.c   what an object looked at and added to on the way
+ *   lower-topic.c   which answers a change may have changed
  *   lower-all.c     a whole configuration, from nothing
  *   lower-carry.c   one that differs little from that before
  *   lower-check.c   the laws of the two
@@ -29,14 +30,30 @@ struct choices {
 	struct strmap claims;     /* what only one can have -> struct object */
 };
 
-/* A question that was asked, and what was answered. */
-struct question {
-	lower_question_fn *fn;
-	const char *a, *b;
-	uint64_t answer;
+/* What was asked to find one answer; for all who were given it. */
+struct lower_basis {
+	struct lower_topic *topics;
+	size_t n_topics, cap_topics;
+	struct lower_basis **others;
+	size_t n_others, cap_others;
+	bool anything;              /* one of the questions has no topic */
+	struct lower_basis *around; /* while it is gathered: what is then gathered on */
+	uint64_t serial;            /* of the generation for which it was last looked at, */
+	bool touched;               /* and found so */
 };
+/* The topics of what differs from before. */
+struct touched {
+	struct arena *arena;
+	const struct object **objects; /* that are others now, were, or came */
+	size_t n_objects, cap_objects;
+	const struct lower_topics **told; /* sorts whose topics are among those below */
+	size_t n_told, cap_told;
+	struct lower_topic *slots; /* hash */
+	size_t n, size;
+};
+
 struct asked {
-	struct question *items;
+	struct lower_question *items;
 	size_t n, cap;
 	bool around; /* looked at all objects in turn */
 };
@@ -72,6 +89,7 @@ struct run {
 	struct configuration config; /* in reference order after sort() */
 	struct choices choices;
 	struct carry *carry; /* lower-carry.c's; NULL: from nothing */
+	struct touched *touched;
 	/* By slot in the configuration's index. */
 	bool *out; /* refused, or refers to something refused */
 	uint8_t *marks;
@@ -93,7 +111,9 @@ struct lowering {
 	struct run *run;
 	struct lowered *lowered; /* NULL: nothing is noted */
 	struct asked *asked;     /* of it, by check() or lower() */
-	int hushed;
+	bool hushed;             /* what is asked is covered by what is asked of the outcome */
+	struct lower_basis *gathering;
+	const struct lower_topics *telling;
 	struct arena *arena; /* for what lower() keeps */
 };
 
@@ -116,7 +136,13 @@ int want_set_text(struct lowering *l, struct want *want, const char *row, const 
 bool lower_touch(struct lowering *l, struct want *want);
 void lower_looked(struct lowering *l, const char *class, const char *key, struct want *found);
 uint64_t lower_ask_object(struct lowering *l, const char *kind, const char *name);
+struct lower_topic lower_topic_object(const char *kind, const char *name);
 uint64_t lower_ask_override(struct lowering *l, const char *a, const char *b);
+
+/* lower-topic.c */
+void basis_add(struct lowering *l, const struct lower_question *q);
+void touched_add(struct touched *touched, const struct object *object);
+bool question_is_touched(struct run *run, const struct lower_question *q);
 
 /* lower-all.c */
 void run_begin(struct run *run, struct generation *gen, const struct lower_input *input, struct diags *diags);

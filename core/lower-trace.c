@@ -14,29 +14,45 @@ uint64_t lower_hash(uint64_t before, const char *text)
 	return h ^ h >> 29;
 }
 
-void lower_hush(struct lowering *l, int by)
-{
-	l->hushed += by;
-}
-
-void lower_asked(struct lowering *l, lower_question_fn *fn, const char *a, const char *b, uint64_t answer)
+void lower_asked(struct lowering *l, const struct lower_question *question)
 {
 	struct asked *asked = l->asked;
-	if (!asked || l->hushed)
+	struct arena *arena = l->gen->arena;
+	if (l->gathering && !l->hushed)
+		basis_add(l, question);
+	if (!asked || l->hushed || l->gathering)
 		return;
 	for (size_t i = asked->n; i > 0 && i + DUPLICATES_AMONG > asked->n; i--) {
-		const struct question *q = &asked->items[i - 1];
-		if (q->fn == fn && streq(q->a, a) && streq(q->b, b))
+		const struct lower_question *q = &asked->items[i - 1];
+		if (q->fn == question->fn && streq(q->a, question->a) && streq(q->b, question->b))
 			return;
 	}
-	arena_grow(l->gen->arena, asked->items, asked->n, asked->cap);
-	asked->items[asked->n++] =
-		(struct question){fn, arena_strdup(l->gen->arena, a), arena_strdup(l->gen->arena, b), answer};
+	arena_grow(arena, asked->items, asked->n, asked->cap);
+	struct lower_question *q = &asked->items[asked->n++];
+	*q = *question;
+	q->a = arena_strdup(arena, question->a);
+	q->b = arena_strdup(arena, question->b);
 }
 
 uint64_t lower_ask_object(struct lowering *l, const char *kind, const char *name)
 {
 	return (uintptr_t)configuration_find(l->config, kind, name);
+}
+
+static uint64_t topic_of(const char *kind, const char *name)
+{
+	return lower_hash(lower_hash(0, kind), name);
+}
+
+static void tell_object(struct lowering *l, const struct object *object)
+{
+	lower_touches(l, topic_of(object->kind->name, object->name));
+}
+
+struct lower_topic lower_topic_object(const char *kind, const char *name)
+{
+	static const struct lower_topics objects = {tell_object};
+	return (struct lower_topic){&objects, topic_of(kind, name)};
 }
 
 uint64_t lower_ask_override(struct lowering *l, const char *a, const char *b)

@@ -242,13 +242,16 @@ const struct object *lower_object(struct lowering *l)
 const struct object *lower_find(struct lowering *l, const char *kind, const char *name)
 {
 	const struct object *object = configuration_find(l->config, kind, name);
-	lower_asked(l, lower_ask_object, kind, name, (uintptr_t)object);
+	lower_asked(l, &(struct lower_question){lower_ask_object, kind, name, (uintptr_t)object,
+						lower_topic_object(kind, name)});
 	return object;
 }
 
 const struct object *lower_object_at(struct lowering *l, size_t i)
 {
-	if (l->asked && !l->hushed)
+	if (l->gathering && !l->hushed)
+		l->gathering->anything = true;
+	else if (l->asked && !l->hushed)
 		l->asked->around = true;
 	return i < l->config->n ? l->config->objects[i] : NULL;
 }
@@ -260,6 +263,6 @@ const char *lower_override(struct lowering *l)
 	for (size_t i = 0; i < l->input->n_overrides && !text; i++)
 		if (streq(l->input->overrides[i].object, id))
 			text = l->input->overrides[i].text;
-	lower_asked(l, lower_ask_override, NULL, NULL, lower_hash(0, text));
+	lower_asked(l, &(struct lower_question){.fn = lower_ask_override, .answer = lower_hash(0, text)});
 	return text;
 }

@@ -91,12 +91,31 @@ const struct object *lower_object_at(struct lowering *l, size_t i);
  * in lower_memo_arena(). The name is borrowed. Whatever an object gets to know by it is to be told to lower_asked(). */
 struct arena *lower_memo_arena(struct lowering *l);
 void *lower_memo(struct lowering *l, const char *name, void *(*make)(struct lowering *l));
+/* A sort of topics: tells lower_touches() every one that an object, which may not be there any more, has to do with. An
+ * answer about a topic is another one only once an object that has to do with it is. */
+struct lower_topics {
+	void (*tell)(struct lowering *l, const struct object *object);
+};
+void lower_touches(struct lowering *l, uint64_t number);
+struct lower_topic {
+	const struct lower_topics *sort; /* NULL: whatever is changed, the answer may be another one */
+	uint64_t number;                 /* by lower_hash() of a name, say */
+};
+struct lower_basis;
 /* The object got to know something of the configuration by another way than the functions here: the answer to a
- * question that can be asked again, so that it is lowered anew once the answer is another one. The texts are copied; b
- * may be NULL. Between lower_hush(1) and lower_hush(-1) nothing is noted: what is asked there goes into one answer. */
+ * question that can be asked again, so that it is lowered anew once the answer is another one. */
 typedef uint64_t lower_question_fn(struct lowering *l, const char *a, const char *b);
-void lower_asked(struct lowering *l, lower_question_fn *fn, const char *a, const char *b, uint64_t answer);
-void lower_hush(struct lowering *l, int by);
+struct lower_question {
+	lower_question_fn *fn;
+	const char *a, *b; /* copied; b may be NULL */
+	uint64_t answer;
+	struct lower_topic topic;
+	struct lower_basis *basis; /* instead of a topic: what lower_gather() gave when the answer was found; or NULL */
+};
+void lower_asked(struct lowering *l, const struct lower_question *question);
+/* What is asked from here on goes into one answer, and is noted as what that hangs on; lower_gathered() ends it. */
+struct lower_basis *lower_gather(struct lowering *l);
+void lower_gathered(struct lowering *l, struct lower_basis *basis);
 uint64_t lower_hash(uint64_t before, const char *text); /* for answers; begin with 0; NULL is a text of its own */
 /* What only one object can have ("vni 5001 of port 4789"): the object that has it already, NULL if it now is this
  * one's. */

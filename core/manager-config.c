@@ -259,16 +259,18 @@ struct ref_search {
 };
 
 /* What something that stays refers to does not go. The files of the host take what they can get; a person is told. */
-static void refuse_referenced(void *ctx, const char *kind, const char *name, const char *path)
+static void refuse_referenced(void *ctx, const char *kind, const char *name, const struct ref_path *path)
 {
+	char where[REF_PATH_TEXT];
 	struct ref_search *s = ctx;
 	struct build *b = s->b;
 	const struct object *to = target_of(b, kind, name);
 	if (!to || !doomed(b, to))
 		return;
-	struct diag *d = diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
-				  "%s '%s' cannot be deleted: %s '%s' of the set '%s' refers to it (spec.%s)",
-				  to->kind->name, to->name, s->from->kind->name, s->from->name, s->from->set, path);
+	struct diag *d =
+		diag_add(&b->job->diags, object_pos(s->from, "metadata.name"),
+			 "%s '%s' cannot be deleted: %s '%s' of the set '%s' refers to it (spec.%s)", to->kind->name,
+			 to->name, s->from->kind->name, s->from->name, s->from->set, ref_path_text(path, where));
 	diag_hint(&b->job->diags, d, "delete both in one command, or change the %s first", s->from->kind->name);
 	if (b->job->type == JOB_FILES) {
 		spare(b, to);

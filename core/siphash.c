@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012), keyed by the host's secret: for
  * numbers that are stable on this host and differ on every other one. */
+#include <endian.h>
+
 #include "core/env.h"
 #include "core/lower.h"
 
@@ -32,9 +34,8 @@ static void sip_rounds(struct sip *s, int n)
 static uint64_t read_le(const uint8_t *p, size_t n)
 {
 	uint64_t x = 0;
-	for (size_t i = 0; i < n; i++)
-		x |= (uint64_t)p[i] << (8 * i);
-	return x;
+	memcpy(&x, p, n);
+	return le64toh(x);
 }
 
 static uint64_t siphash(const uint8_t key[16], const uint8_t *data, size_t size)

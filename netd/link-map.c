@@ -18,8 +18,14 @@ struct names {
 struct known_mtu {
 	uint32_t mtu;
 	uint64_t answer; /* what differs once anything of it does */
+	struct lower_basis *basis;
 	const char **facts;
 	size_t n_facts;
+};
+/* Networks of one bridge. */
+struct sharers {
+	const struct object **items;
+	size_t n, cap;
 };
 struct subnet {
 	const struct ip_prefix *prefix;
@@ -32,6 +38,7 @@ struct link_map {
 	struct strmap ports;   /* bridge -> struct names */
 	struct strmap holders; /* address -> name of the link */
 	struct strmap mtus;    /* link -> struct known_mtu */
+	struct strmap sharers; /* link -> struct sharers */
 	struct subnet *subnets;
 	size_t n_subnets, cap_subnets;
 	unsigned depth;
@@ -110,9 +117,22 @@ static void add_end(struct link_map *map, const struct object *object, const str
 		add_port(map, end->bridge, end->name);
 }
 
+static void add_sharer(struct link_map *map, const char *link, const struct object *network)
+{
+	struct sharers *sharers = strmap_get(&map->sharers, link);
+	if (!sharers) {
+		sharers = arena_new_of(map->arena, struct sharers);
+		strmap_put(&map->sharers, link, sharers);
+	}
+	arena_grow(map->arena, sharers->items, sharers->n, sharers->cap);
+	sharers->items[sharers->n++] = network;
+}
+
 static void add_object(struct link_map *map, const struct object *object)
 {
 	const char *link = link_of(object), *port;
+	if (link && is_network(object))
+		add_sharer(map, link, object);
 	if (!link || (is_network(object) && strmap_get(&map->objects, link)))
 		return; /* it joins a bridge that is an object of its own */
 	strmap_put(&map->objects, link, (void *)object);
@@ -139,7 +159,8 @@ static void *make_map(struct lowering *l)
 				 .bridges = strmap_in(arena),
 				 .ports = strmap_in(arena),
 				 .holders = strmap_in(arena),
-				 .mtus = strmap_in(arena)};
+				 .mtus = strmap_in(arena),
+				 .sharers = strmap_in(arena)};
 	for (int networks = 0; networks < 2; networks++)
 		for (size_t i = 0; (object = lower_object_at(l, i)); i++)
 			if (is_network(object) == networks)
@@ -152,6 +173,70 @@ static struct link_map *map_of(struct lowering *l)
 	return lower_memo(l, "link-map", make_map);
 }
 
+/* ---- what a change of an object may change in the map ---- */
+
+static uint64_t topic_number(const char *sort, const char *name)
+{
+	return lower_hash(lower_hash(0, sort), name);
+}
+
+static void touch_link(struct lowering *l, const char *name)
+{
+	lower_touches(l, topic_number("link", name));
+}
+
+static void touch_addresses(struct lowering *l, const struct list *addresses)
+{
+	char text[IP_TEXT];
+	for (size_t i = 0; i < addresses->n; i++)
+		lower_touches(l, topic_number("address", ip_text(&list_at(addresses, struct ip_prefix, i).ip, text)));
+	if (addresses->n)
+		lower_touches(l, topic_number("subnets", NULL));
+}
+
+/* A network's addresses count as long as no object of its own makes its bridge, and no other network. */
+static void touch_sharers(struct lowering *l, const char *link)
+{
+	const struct sharers *sharers = strmap_get(&map_of(l)->sharers, link);
+	for (size_t i = 0; sharers && i < sharers->n; i++)
+		touch_addresses(l, addresses_of(sharers->items[i]));
+}
+
+/* All under which add_object() puts something. */
+static void tell_topics(struct lowering *l, const struct object *object)
+{
+	const char *link = link_of(object), *port;
+	if (!link)
+		return;
+	touch_link(l, link);
+	touch_sharers(l, link);
+	touch_addresses(l, addresses_of(object));
+	if (is_network(object))
+		return;
+	const struct link_common *common = object->spec;
+	const struct link_kind *kind = kind_of(object);
+	if (common->bridge)
+		touch_link(l, common->bridge);
+	for (size_t i = 0; (port = netd_bridge_port_at(object, i)); i++)
+		touch_link(l, port);
+	const struct link_end *end = kind && kind->other_end ? kind->other_end(lower_memo_arena(l), object) : NULL;
+	if (!end)
+		return;
+	touch_link(l, end->name);
+	touch_sharers(l, end->name);
+	touch_addresses(l, end->addresses);
+	if (end->bridge)
+		touch_link(l, end->bridge);
+}
+
+static struct lower_topic topic(const char *sort, const char *name)
+{
+	static const struct lower_topics topics = {tell_topics};
+	return (struct lower_topic){&topics, topic_number(sort, name)};
+}
+
+/* ---- questions ---- */
+
 static uint64_t ask_object(struct lowering *l, const char *name, const char *none)
 {
 	return (uintptr_t)strmap_get(&map_of(l)->objects, name);
@@ -160,7 +245,7 @@ static uint64_t ask_object(struct lowering *l, const char *name, const char *non
 const struct object *link_object(struct lowering *l, const char *name)
 {
 	const struct object *object = strmap_get(&map_of(l)->objects, name);
-	lower_asked(l, ask_object, name, NULL, (uintptr_t)object);
+	lower_asked(l, &(struct lower_question){ask_object, name, NULL, (uintptr_t)object, topic("link", name)});
 	return object;
 }
 
@@ -171,8 +256,9 @@ static uint64_t ask_bridge(struct lowering *l, const char *name, const char *non
 
 const char *link_bridge_of(struct lowering *l, const char *name)
 {
-	lower_asked(l, ask_bridge, name, NULL, ask_bridge(l, name, NULL));
-	return strmap_get(&map_of(l)->bridges, name);
+	const char *bridge = strmap_get(&map_of(l)->bridges, name);
+	lower_asked(l, &(struct lower_question){ask_bridge, name, NULL, lower_hash(0, bridge), topic("link", name)});
+	return bridge;
 }
 
 static uint64_t ask_ports(struct lowering *l, const char *bridge, const char *none)
@@ -188,7 +274,8 @@ const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
 {
 	const struct names *ports = strmap_get(&map_of(l)->ports, bridge);
 	if (i == 0)
-		lower_asked(l, ask_ports, bridge, NULL, ask_ports(l, bridge, NULL));
+		lower_asked(l, &(struct lower_question){ask_ports, bridge, NULL, ask_ports(l, bridge, NULL),
+							topic("link", bridge)});
 	return ports && i < ports->n ? ports->items[i] : NULL;
 }
 
@@ -309,12 +396,12 @@ static struct known_mtu *mtu_new(struct lowering *l, const char *name)
 	struct link_map *map = map_of(l);
 	struct known_mtu *known = arena_new_of(map->arena, struct known_mtu);
 	size_t first = map->n_facts;
-	lower_hush(l, 1);
+	known->basis = lower_gather(l);
 	map->depth++;
 	const struct object *object = link_object(l, name);
 	known->mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
 	map->depth--;
-	lower_hush(l, -1);
+	lower_gathered(l, known->basis);
 	known->answer = known->mtu;
 	known->n_facts = map->n_facts - first;
 	known->facts = arena_alloc(map->arena, known->n_facts * sizeof(*known->facts));
@@ -352,7 +439,10 @@ static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
 uint32_t link_mtu(struct lowering *l, const char *name)
 {
 	const struct known_mtu *known = mtu_known(l, name);
-	lower_asked(l, ask_mtu, name, NULL, known ? known->answer : 0);
+	lower_asked(l, &(struct lower_question){.fn = ask_mtu,
+						.a = name,
+						.answer = known ? known->answer : 0,
+						.basis = known ? known->basis : NULL});
 	return known ? known->mtu : 0;
 }
 
@@ -394,7 +484,8 @@ static const char *link_towards(struct lowering *l, const struct ip *remote)
 {
 	char text[IP_TEXT];
 	const char *ours = subnet_towards(map_of(l), remote);
-	lower_asked(l, ask_towards, ip_text(remote, text), NULL, lower_hash(0, ours));
+	lower_asked(l, &(struct lower_question){ask_towards, ip_text(remote, text), NULL, lower_hash(0, ours),
+						topic("subnets", NULL)});
 	return ours ? ours : fact_of_path(l, arena_printf(lower_memo_arena(l), "link-towards/%s", text));
 }
 
@@ -418,7 +509,7 @@ static const char *link_with(struct lowering *l, const struct ip *local)
 	char text[IP_TEXT];
 	bool ours;
 	const char *holder = holder_of(l, ip_text(local, text), &ours);
-	lower_asked(l, ask_with, text, NULL, ask_with(l, text, NULL));
+	lower_asked(l, &(struct lower_question){ask_with, text, NULL, ask_with(l, text, NULL), topic("address", text)});
 	return ours ? holder : fact_of_path(l, arena_printf(lower_memo_arena(l), "link-with/%s", text));
 }
 

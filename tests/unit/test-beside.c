@@ -110,9 +110,10 @@ static void test_refused(void **state)
 			    "1:16 unknown field 'own' in Shape of type circle (known fields: radius, points)\n");
 }
 
-static void note_ref(void *ctx, const char *kind, const char *name, const char *path)
+static void note_ref(void *ctx, const char *kind, const char *name, const struct ref_path *path)
 {
-	*(const char **)ctx = arena_printf(arena, "%s/%s at %s", kind, name, path);
+	char where[REF_PATH_TEXT];
+	*(const char **)ctx = arena_printf(arena, "%s/%s at %s", kind, name, ref_path_text(path, where));
 }
 
 static void test_found(void **state)

@@ -476,11 +476,12 @@ static void test_row_text(void **state)
 	assert_int_equal(strlen(table_row_text(&toy_table, toy, 4, f->arena)), 243);
 }
 
-static void note_ref(void *ctx, const char *kind, const char *name, const char *path)
+static void note_ref(void *ctx, const char *kind, const char *name, const struct ref_path *path)
 {
+	char where[REF_PATH_TEXT];
 	char *text = ctx;
 	size_t len = strlen(text);
-	snprintf(text + len, 256 - len, "%s/%s at %s\n", kind, name, path);
+	snprintf(text + len, 256 - len, "%s/%s at %s\n", kind, name, ref_path_text(path, where));
 }
 
 static void test_references(void **state)
