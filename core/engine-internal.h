@@ -32,7 +32,8 @@ struct res {
 	const struct resource_class *class;
 	char *key;
 	struct res *hash_next;
-	size_t index; /* in engine->nodes */
+	size_t index;   /* in engine->nodes */
+	size_t changed; /* place in engine->changed, from 1; 0: it is not there */
 
 	struct want *want;  /* in the current generation; NULL: it leaves */
 	struct want *old;   /* in the newest generation before that had it */
@@ -119,7 +120,8 @@ struct engine {
 	size_t n_ready, cap_ready;
 	size_t n_busy;
 	bool running;
-	uint64_t activity;
+	struct res **changed; /* since somebody asked for them; NULL: it has gone since */
+	size_t n_changed, cap_changed;
 	uint64_t next_retry_ms; /* no node's retry_ms is earlier; UINT64_MAX: none */
 	struct poll *polls;
 	size_t n_polls, cap_polls;
@@ -157,6 +159,7 @@ struct res *res_find(const struct engine *e, const char *class, const char *key)
 struct res *res_obtain(struct engine *e, const struct resource_class *class, const char *key);
 void res_free(struct engine *e, struct res *res);
 void res_queue(struct engine *e, struct res *res);
+void res_changed(struct engine *e, struct res *res);     /* something that a view shows may be another */
 void res_forget_seen(struct engine *e, struct res *res); /* observe it anew */
 void res_link_all(struct engine *e);                     /* edges anew out of wants and olds */
 /* The same for some: each is taken down while its want and old are what they were, then all that were are made anew. */

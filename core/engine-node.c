@@ -121,8 +121,19 @@ static void drop_from_olds(struct engine *e, struct res *res)
 	}
 }
 
+void res_changed(struct engine *e, struct res *res)
+{
+	if (res->changed)
+		return;
+	grow(e->changed, e->n_changed, e->cap_changed);
+	e->changed[e->n_changed++] = res;
+	res->changed = e->n_changed;
+}
+
 void res_free(struct engine *e, struct res *res)
 {
+	if (res->changed)
+		e->changed[res->changed - 1] = NULL;
 	drop_from_olds(e, res);
 	unlink_edges(res);
 	struct res **p = &e->buckets[bucket_of(e, res->class->name, res->key)];

@@ -350,7 +350,7 @@ static void op_done(struct op *op)
 	struct engine *e = op->lane->engine;
 	res->op = NULL;
 	e->n_busy--;
-	e->activity++;
+	res_changed(e, res);
 	bool fresh_look = op->obs.valid && (!op->err.code || op->verb != OP_OBSERVE);
 	if (op->verb != OP_OBSERVE || op->err.code)
 		res->tried = true;
@@ -569,7 +569,6 @@ static bool release(struct engine *e, struct res *res, bool again)
 {
 	if (res->want || (again && res->probe))
 		return false;
-	e->activity++;
 	if (res->made || res->baseline || res->record_changed)
 		forget_record(e, res);
 	res->made = res->fresh = res->record_changed = false;
@@ -599,7 +598,6 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 	res->for_final = d->for_final;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
-	e->activity += before != d->state;
 	if (before != d->state)
 		res_neighbours_queue(e, res);
 	else
@@ -612,6 +610,7 @@ void res_step(struct engine *e, struct res *res)
 		return;
 	struct decision d;
 	decide(e, res, &d);
+	res_changed(e, res);
 	res->restart_needed = d.restart_needed;
 	bool again = res->released && d.released;
 	res->released = d.released;

@@ -82,9 +82,17 @@ bool engine_leaving(struct engine *e)
 	return false;
 }
 
-uint64_t engine_activity(const struct engine *e)
+void engine_each_changed(struct engine *e, engine_changed_fn *fn, void *ctx)
 {
-	return e->activity;
+	for (size_t i = 0; i < e->n_changed; i++) {
+		struct res *r = e->changed[i];
+		if (!r)
+			continue;
+		r->changed = 0;
+		if (r->want)
+			fn(ctx, r->want);
+	}
+	e->n_changed = 0;
 }
 
 static void fill_view(const struct res *r, struct resource_view *view)

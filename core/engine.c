@@ -37,6 +37,7 @@ struct engine *engine_free(struct engine *e)
 	free(e->gens);
 	free(e->nodes);
 	free(e->buckets);
+	free(e->changed);
 	free(e->ready);
 	free(e->polls);
 	free(e->probes);

@@ -122,8 +122,9 @@ void engine_resync(struct engine *engine);
 /* Drops waiting times: failed and contested ones are tried now. Of one object, or all when NULL. */
 void engine_retry(struct engine *engine, const struct object *object);
 
-/* A number that grows whenever something about a resource may have changed. */
-uint64_t engine_activity(const struct engine *engine);
+/* Calls fn for each wanted resource of which something may be another since the last call. */
+typedef void engine_changed_fn(void *ctx, const struct want *want);
+void engine_each_changed(struct engine *engine, engine_changed_fn *fn, void *ctx);
 
 /* Every resource in turn; i from 0; false ends. */
 bool engine_view(struct engine *engine, size_t i, struct resource_view *view);

@@ -288,8 +288,7 @@ json_t *manager_objects(struct manager *m, const struct kind *kind, const char *
 	const struct generation *gen = engine_generation(m->engine);
 	cleanup_arena struct arena *arena = arena_new();
 	struct asking asking = {.m = m, .kind = kind, .name = name, .arena = arena};
-	if (m->statuses_stale)
-		statuses_refresh(m);
+	statuses_refresh(m);
 	gather(&asking);
 	json_t *list = json_array();
 	for (size_t i = 0; i < gen->n_objects; i++)

@@ -79,9 +79,12 @@ struct job {
 /* Conditions of one object, as last computed. */
 struct status {
 	const struct object *object;
-	char *id; /* "Kind/name" */
+	char *id;                  /* "Kind/name" */
+	const struct want **wants; /* its resources */
+	size_t n_wants, cap_wants;
+	bool due; /* one of them may be another than when it was computed */
 	bool ready, progressing, degraded, contested, restart_needed;
-	bool ready_now;         /* but for what waits until the revision is final */
+	bool ready_now;         /* but for what waits until the revision is final; as of statuses_refresh_all() */
 	char *reason, *message; /* of Ready; of Degraded in health */
 	char *health;
 	char *progress;    /* of Progressing; NULL: nothing is said */
@@ -105,12 +108,14 @@ struct manager {
 	char **suspects; /* keys of facts, or beginnings of keys with a *, that may have changed */
 	size_t n_suspects, cap_suspects;
 	uint64_t facts_due_ms;   /* not looked at before */
-	struct status *statuses; /* of status_gen's objects, sorted by their pointers */
+	struct status *statuses; /* of status_gen's objects, in their order */
 	size_t n_statuses;
+	uint32_t *status_index; /* hash of their objects' pointers: places from 1 */
+	size_t status_index_size;
+	uint32_t *due; /* places of those to be computed anew */
+	size_t n_due, cap_due;
 	struct generation *status_gen; /* owned */
-	bool statuses_stale;
-	bool noticed;      /* the engine told of something since statuses were refreshed */
-	uint64_t activity; /* of the engine, when statuses were refreshed */
+	bool noticed;                  /* the engine told of something since statuses were refreshed */
 };
 
 /* manager-config.c */
@@ -139,7 +144,8 @@ uint64_t verify_due_ms(const struct job *job); /* when it is to go on, UINT64_MA
 void verify_progress(struct manager *m, struct job *job);
 
 /* manager-status.c */
-void statuses_refresh(struct manager *m);
+void statuses_refresh(struct manager *m); /* those of which something may have changed */
+void statuses_refresh_all(struct manager *m);
 const struct status *status_of(struct manager *m, const struct object *object); /* NULL if it has none */
 void statuses_free(struct manager *m);
 /* Are those of `ids` that exist Ready? Or would be, but for what waits until the revision is final. */

@@ -140,7 +140,6 @@ static void adopt_final(struct manager *m, struct job *job)
 	generation_unref(m->final);
 	m->final = generation_ref(job->gen);
 	m->final_rev = job->row.rev;
-	m->statuses_stale = true;
 }
 
 static void wait_ready(struct manager *m, struct job *job)
@@ -192,7 +191,6 @@ void job_undo(struct manager *m, struct job *job, const char *fmt, ...)
 		   job->failure);
 	add_leaving(m, job->row.rev);
 	engine_switch(m->engine, m->final, false);
-	m->statuses_stale = true;
 	verify_stop(job);
 	job->phase = PHASE_UNDOING;
 	job->deadline_ms = now_ms() + UNDO_MS;
@@ -297,7 +295,6 @@ void job_begin(struct manager *m, struct job *job)
 		job_end(m, job);
 		return;
 	}
-	m->statuses_stale = true;
 	if (job->type == JOB_FILES || job->type == JOB_RELOWER) {
 		/* Object by object: what the host refuses is Failed, the rest stands. */
 		engine_switch(m->engine, job->gen, false);

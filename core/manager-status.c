@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Conditions of objects, out of the states of their resources. Recomputed in one pass after the engine did something,
- * so that each knows since when it is what it is. */
+/* Conditions of objects, out of the states of their resources. Recomputed after the engine did something, so that each
+ * knows since when it is what it is, and only for those whose resources it was done to. */
 #include "core/manager-internal.h"
 #include "core/strmap.h"
 
@@ -11,11 +11,10 @@ struct worst {
 	unsigned rank;
 };
 
-/* Objects of the current generation, sorted by pointer, each with what its resources say. */
+/* What the resources of an object say. */
 struct tally {
-	const struct object *object;
 	struct worst worst, worst_spare;
-	unsigned n_resources, n_repairs;
+	unsigned n_repairs;
 	unsigned rank_now, rank_spare_now; /* of what does not wait for the revision to be final */
 	bool progressing, contested, restart_needed;
 	bool spare_present; /* one of those that can stand in for each other */
@@ -48,12 +47,6 @@ static unsigned rank_of(const struct resource_view *view)
 	return 1;
 }
 
-static int by_pointer(const void *a, const void *b)
-{
-	const struct tally *x = a, *y = b;
-	return (x->object > y->object) - (x->object < y->object);
-}
-
 static void add_progress(struct tally *t, const struct resource_view *view)
 {
 	const char *progress = view->class->progress ? view->class->progress(view->key) : NULL;
@@ -76,7 +69,6 @@ static void keep_rank(unsigned *rank, const struct resource_view *view)
 
 static void add_view(struct tally *t, const struct resource_view *view)
 {
-	t->n_resources++;
 	t->n_repairs += view->n_repairs;
 	t->progressing |= rank_of(view) == 1;
 	t->contested |= view->state == RES_CONTESTED;
@@ -107,23 +99,15 @@ static void settle_spares(struct tally *t)
 		t->health = spare->reason;
 }
 
-/* Those of one object mostly stand together: the last one that was found is tried first. */
-static struct tally *tally_of(struct tally *tallies, size_t n, const struct object *object, struct tally *last)
+static struct tally tally_of(struct manager *m, const struct status *s)
 {
-	struct tally key = {.object = object};
-	return last && last->object == object ? last : bsearch(&key, tallies, n, sizeof(*tallies), by_pointer);
-}
-
-static struct tally *add_owners(struct tally *tallies, size_t n, const struct resource_view *view, struct tally *last)
-{
-	for (size_t i = 0; view->want && i < view->want->n_owners; i++) {
-		struct tally *t = tally_of(tallies, n, view->want->owners[i], last);
-		if (t)
-			add_view(t, view);
-		if (t)
-			last = t;
-	}
-	return last;
+	struct tally t = {0};
+	struct resource_view view;
+	for (size_t i = 0; i < s->n_wants; i++)
+		if (engine_view_find(m->engine, s->wants[i]->class->name, s->wants[i]->key, &view) && view.want)
+			add_view(&t, &view);
+	settle_spares(&t);
+	return t;
 }
 
 static void replace(char **text, const char *new)
@@ -137,6 +121,7 @@ static void replace(char **text, const char *new)
 static void status_clear(struct status *s)
 {
 	free(s->id);
+	free(s->wants);
 	free(s->reason);
 	free(s->message);
 	free(s->health);
@@ -148,29 +133,45 @@ void statuses_free(struct manager *m)
 	for (size_t i = 0; i < m->n_statuses; i++)
 		status_clear(&m->statuses[i]);
 	free(m->statuses);
+	free(m->status_index);
+	free(m->due);
 	m->status_gen = generation_unref(m->status_gen);
 }
 
-static int status_by_pointer(const void *a, const void *b)
+static uint32_t *slot_of(const struct manager *m, const struct object *object)
 {
-	const struct status *x = a, *y = b;
-	return (x->object > y->object) - (x->object < y->object);
+	uint64_t h = (uint64_t)(uintptr_t)object * 0x9e3779b97f4a7c15;
+	size_t i = (size_t)(h >> 32) & (m->status_index_size - 1);
+	while (m->status_index[i] && m->statuses[m->status_index[i] - 1].object != object)
+		i = (i + 1) & (m->status_index_size - 1);
+	return &m->status_index[i];
 }
 
 static struct status *status_at(const struct manager *m, const struct object *object)
 {
-	struct status key = {.object = object};
-	if (!m->n_statuses)
-		return NULL;
-	return bsearch(&key, m->statuses, m->n_statuses, sizeof(key), status_by_pointer);
+	uint32_t place = m->status_index_size ? *slot_of(m, object) : 0;
+	return place ? &m->statuses[place - 1] : NULL;
 }
+
+static void make_due(struct manager *m, struct status *s)
+{
+	if (s->due)
+		return;
+	s->due = true;
+	grow(m->due, m->n_due, m->cap_due);
+	m->due[m->n_due++] = (uint32_t)(s - m->statuses);
+}
+
+/* ---- another generation ---- */
 
 /* Takes what was known of an object; its place stays, empty. */
 static bool take_status(struct status *into, struct status *from)
 {
 	if (!from || !from->id)
 		return false;
+	const struct object *object = into->object;
 	*into = *from;
+	into->object = object;
 	*from = (struct status){.object = from->object};
 	return true;
 }
@@ -185,40 +186,89 @@ static void name_statuses(const struct manager *m, struct strmap *names)
 			strmap_put(names, m->statuses[i].id, &m->statuses[i]);
 }
 
-/* Another generation has other objects: what was known of the same, or else of one of the same name, goes over. */
-static void statuses_renew(struct manager *m, struct generation *gen, const struct tally *tallies)
+/* Of the same object, or else of one of the same name. */
+static void take_known(struct manager *m, struct status *into, struct strmap *names)
+{
+	if (take_status(into, status_at(m, into->object)))
+		return;
+	cleanup_free char *id = object_id(into->object);
+	name_statuses(m, names);
+	if (!take_status(into, strmap_get(names, id)))
+		*into = (struct status){.object = into->object, .id = take_ptr(id), .since_ms = wall_ms()};
+}
+
+static void index_statuses(struct manager *m)
+{
+	for (m->status_index_size = 64; m->status_index_size < m->n_statuses * 2;)
+		m->status_index_size *= 2;
+	m->status_index = xcalloc(m->status_index_size, sizeof(*m->status_index));
+	for (size_t i = 0; i < m->n_statuses; i++)
+		*slot_of(m, m->statuses[i].object) = (uint32_t)i + 1;
+}
+
+/* What is carried over belongs to objects that are: those that were lowered anew have others. */
+static void list_wants(struct manager *m, const struct generation *gen, bool little)
+{
+	for (size_t i = 0; i < m->n_statuses; i++) {
+		if (little && !gen->anew[i])
+			continue;
+		m->statuses[i].n_wants = 0;
+		make_due(m, &m->statuses[i]);
+	}
+	for (size_t i = little ? gen->n_carried : 0; i < gen->n_wants; i++) {
+		for (size_t k = 0; k < gen->wants[i]->n_owners; k++) {
+			struct status *s = status_at(m, gen->wants[i]->owners[k]);
+			if (!s)
+				continue;
+			grow(s->wants, s->n_wants, s->cap_wants);
+			s->wants[s->n_wants++] = gen->wants[i];
+		}
+	}
+}
+
+static void statuses_renew(struct manager *m, struct generation *gen)
 {
 	cleanup_arena struct arena *arena = arena_new();
 	struct strmap names = strmap_in(arena);
-	struct status *renewed = xcalloc(gen->n_objects, sizeof(*renewed));
-	for (size_t i = 0; i < gen->n_objects; i++)
-		take_status(&renewed[i], status_at(m, tallies[i].object));
+	struct status *renewed = xcalloc(gen->n_objects + 1, sizeof(*renewed));
+	bool little = m->status_gen && gen->basis == m->status_gen->serial;
 	for (size_t i = 0; i < gen->n_objects; i++) {
-		cleanup_free char *id = renewed[i].id ? NULL : object_id(tallies[i].object);
-		if (id)
-			name_statuses(m, &names);
-		if (id && !take_status(&renewed[i], strmap_get(&names, id)))
-			renewed[i] = (struct status){.id = take_ptr(id), .since_ms = wall_ms()};
-		renewed[i].object = tallies[i].object;
+		renewed[i].object = gen->objects[i];
+		take_status(&renewed[i], status_at(m, renewed[i].object));
 	}
+	for (size_t i = 0; i < gen->n_objects; i++)
+		if (!renewed[i].id)
+			take_known(m, &renewed[i], &names);
 	statuses_free(m);
 	m->statuses = renewed;
 	m->n_statuses = gen->n_objects;
 	m->status_gen = generation_ref(gen);
+	m->due = NULL;
+	m->n_due = m->cap_due = 0;
+	index_statuses(m);
+	for (size_t i = 0; i < m->n_statuses; i++) {
+		bool due = renewed[i].due;
+		renewed[i].due = false;
+		if (due)
+			make_due(m, &renewed[i]);
+	}
+	list_wants(m, gen, little);
 }
+
+/* ---- what they are ---- */
 
 static bool is_refused(const struct manager *m, const struct object *object)
 {
-	const struct generation *gen = engine_generation(m->engine);
+	const struct generation *gen = m->status_gen;
 	for (size_t i = 0; i < gen->n_refused; i++)
 		if (gen->refused[i] == object)
 			return true;
 	return false;
 }
 
-static void take_tally(struct manager *m, struct status *s, const struct tally *t)
+static void take_tally(const struct manager *m, struct status *s, const struct tally *t)
 {
-	bool refused = is_refused(m, t->object), ready = t->worst.rank == 0 && !refused;
+	bool refused = is_refused(m, s->object), ready = t->worst.rank == 0 && !refused;
 	if (s->ready != ready)
 		s->since_ms = wall_ms();
 	s->ready = ready;
@@ -243,26 +293,70 @@ static void take_tally(struct manager *m, struct status *s, const struct tally *
 	replace(&s->message, message);
 }
 
+#ifdef WEFT_CHECKS
+static bool same_status(const struct status *a, const struct status *b)
+{
+	return a->ready == b->ready && a->progressing == b->progressing && a->degraded == b->degraded &&
+	       a->contested == b->contested && a->restart_needed == b->restart_needed && a->n_repairs == b->n_repairs &&
+	       streq(a->reason, b->reason) && streq(a->message, b->message) && streq(a->health, b->health);
+}
+
+/* Those that were passed over would come out as they are. */
+static void check_statuses(struct manager *m)
+{
+	for (size_t i = 0; i < m->n_statuses; i++) {
+		struct status *s = &m->statuses[i], again = {.object = s->object};
+		if (s->due)
+			continue;
+		struct tally t = tally_of(m, s);
+		take_tally(m, &again, &t);
+		if (!same_status(s, &again)) {
+			fprintf(stderr, "manager: the status of %s is out of date\n", s->id);
+			abort();
+		}
+		status_clear(&again);
+	}
+}
+#endif
+
+static void owners_due(void *ctx, const struct want *want)
+{
+	struct manager *m = ctx;
+	for (size_t i = 0; i < want->n_owners; i++) {
+		struct status *s = status_at(m, want->owners[i]);
+		if (s)
+			make_due(m, s);
+	}
+}
+
+/* How far an operation is changes without the engine's doing: such a one stays due. */
 void statuses_refresh(struct manager *m)
 {
-	struct generation *gen = engine_generation(m->engine);
-	m->statuses_stale = m->noticed = false;
-	size_t n = gen->n_objects;
-	cleanup_free struct tally *tallies = xcalloc(n, sizeof(*tallies));
-	for (size_t i = 0; i < n; i++)
-		tallies[i].object = gen->objects[i];
-	qsort(tallies, n, sizeof(*tallies), by_pointer);
-	struct resource_view view;
-	struct tally *last = NULL;
-	for (size_t i = 0; engine_view(m->engine, i, &view); i++)
-		last = add_owners(tallies, n, &view, last);
-	if (gen != m->status_gen)
-		statuses_renew(m, gen, tallies);
+	m->noticed = false;
+	if (engine_generation(m->engine) != m->status_gen)
+		statuses_renew(m, engine_generation(m->engine));
+	engine_each_changed(m->engine, owners_due, m);
+	size_t n = m->n_due;
+	m->n_due = 0;
 	for (size_t i = 0; i < n; i++) {
-		settle_spares(&tallies[i]);
-		take_tally(m, &m->statuses[i], &tallies[i]);
-		m->statuses_stale |= tallies[i].tells;
+		struct status *s = &m->statuses[m->due[i]];
+		struct tally t = tally_of(m, s);
+		take_tally(m, s, &t);
+		s->due = false;
+		if (t.tells)
+			make_due(m, s);
 	}
+#ifdef WEFT_CHECKS
+	check_statuses(m);
+#endif
+}
+
+void statuses_refresh_all(struct manager *m)
+{
+	statuses_refresh(m);
+	for (size_t i = 0; i < m->n_statuses; i++)
+		make_due(m, &m->statuses[i]);
+	statuses_refresh(m);
 }
 
 const struct status *status_of(struct manager *m, const struct object *object)
@@ -281,7 +375,9 @@ static bool is_among(const char *id, const char *const *ids, size_t n)
 bool statuses_ready(struct manager *m, const char *const *ids, size_t n, bool but_for_final,
 		    const struct status **ret_not)
 {
-	if (m->statuses_stale)
+	if (but_for_final)
+		statuses_refresh_all(m); /* what waits for something that waits is not told of by itself */
+	else
 		statuses_refresh(m);
 	for (size_t i = 0; i < m->n_statuses; i++) {
 		const struct status *s = &m->statuses[i];

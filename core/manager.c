@@ -170,9 +170,6 @@ static int on_run(sd_event_source *source, void *ctx)
 	struct manager *m = ctx;
 	sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	uint64_t next = engine_run(m->engine);
-	if (m->activity != engine_activity(m->engine))
-		m->statuses_stale = true;
-	m->activity = engine_activity(m->engine);
 	if (m->noticed) /* or nobody would know since when it is so */
 		statuses_refresh(m);
 	check_facts(m);
@@ -362,7 +359,6 @@ int manager_start(struct manager *m, struct err *err)
 	if (r < 0)
 		return r;
 	engine_switch(m->engine, m->final, false);
-	m->statuses_stale = true;
 	fact_listen(on_fact_changed, m);
 	files_load(m);
 	manager_fact_changed(m, "*"); /* whatever has changed while nobody looked */
