@@ -59,41 +59,36 @@ static int link_fact(void *ctx, const char *key, char **ret)
 	return 0;
 }
 
-/* Does a link with these flags lead anywhere? Loopback and dummies, which hold addresses for others, do not. */
 static bool leads_on(int index)
 {
 	struct ifreq request = {0};
 	cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || !if_indextoname((unsigned)index, request.ifr_name) || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
 		return false;
-	unsigned flags = (unsigned short)request.ifr_flags;
-	return !(flags & IFF_LOOPBACK) && (!(flags & IFF_NOARP) || flags & IFF_POINTOPOINT);
+	return netlink_leads_on((unsigned short)request.ifr_flags);
 }
 
 struct address_search {
 	struct ip ip;
-	int index; /* of the link that has it; 0: none yet */
+	int index; /* the lowest of links that have it; 0: none yet */
 };
 
 static void take_address(void *ctx, const struct nlmsghdr *message)
 {
 	struct address_search *search = ctx;
 	struct netlink_address address;
-	if (search->index || message->nlmsg_type != RTM_NEWADDR || !netlink_address_read(message, &address))
+	if (message->nlmsg_type != RTM_NEWADDR || !netlink_address_read(message, &address))
 		return;
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
-	if (ip_equal(&address.prefix.ip, &search->ip) && leads_on((int)header->ifa_index))
-		search->index = (int)header->ifa_index;
+	int index = (int)header->ifa_index;
+	if (ip_equal(&address.prefix.ip, &search->ip) && (!search->index || index < search->index) && leads_on(index))
+		search->index = index;
 }
 
-/* "link-with/ADDRESS" */
-static int link_with_fact(void *ctx, const char *key, char **ret)
+/* While the lane has no sure answer. */
+static int ask_link_with(const struct ip *ip, char name[static IFNAMSIZ])
 {
-	struct address_search search = {0};
-	char name[IFNAMSIZ];
-	netlink_facts_watch("address");
-	if (ip_parse(key + strlen("link-with/"), &search.ip) < 0)
-		return -ENOENT;
+	struct address_search search = {.ip = *ip};
 	const struct netlink_question question = {
 		.type = RTM_GETADDR,
 		.family = search.ip.family == 4 ? AF_INET : AF_INET6,
@@ -103,10 +98,23 @@ static int link_with_fact(void *ctx, const char *key, char **ret)
 	int r = netlink_ask_once(&question, NULL);
 	if (r < 0)
 		return r;
-	if (!search.index || !if_indextoname((unsigned)search.index, name))
+	return search.index && if_indextoname((unsigned)search.index, name) ? 0 : -ENOENT;
+}
+
+/* "link-with/ADDRESS" */
+static int link_with_fact(void *ctx, const char *key, char **ret)
+{
+	struct ip ip;
+	char name[IFNAMSIZ];
+	netlink_facts_watch("address");
+	if (ip_parse(key + strlen("link-with/"), &ip) < 0)
 		return -ENOENT;
-	*ret = xstrdup(name);
-	return 0;
+	int r = netlink_facts_link_with(&ip, name);
+	if (r == -EAGAIN)
+		r = ask_link_with(&ip, name);
+	if (r == 0)
+		*ret = xstrdup(name);
+	return r;
 }
 
 static int take_output(const struct nlmsghdr *message, void *data)

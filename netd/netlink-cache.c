@@ -84,6 +84,24 @@ void netlink_cache_rename(struct netlink_cache *cache, struct netlink_link *link
 	link_name(cache, link, name);
 }
 
+size_t netlink_hash_ip(const struct ip *ip)
+{
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < (ip->family == 4 ? 4 : sizeof(ip->b)); i++)
+		h = (h ^ ip->b[i]) * 16777619u;
+	return h % NETLINK_BUCKETS;
+}
+
+void netlink_cache_drop_address(struct netlink_cache *cache, struct netlink_address **at)
+{
+	struct netlink_address *gone = *at, **in = &cache->by_ip[netlink_hash_ip(&gone->prefix.ip)];
+	while (*in != gone)
+		in = &(*in)->next_by_ip;
+	*in = gone->next_by_ip;
+	*at = gone->next;
+	free(gone);
+}
+
 void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link)
 {
 	unlink_name(cache, link);
@@ -92,10 +110,8 @@ void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link
 		at = &(*at)->next_by_index;
 	if (*at)
 		*at = link->next_by_index;
-	for (struct netlink_address *a = link->addresses, *next; a; a = next) {
-		next = a->next;
-		free(a);
-	}
+	while (link->addresses)
+		netlink_cache_drop_address(cache, &link->addresses);
 	netlink_fdb_forget(link);
 	free(link->alias);
 	free(link->info.data);
@@ -248,20 +264,26 @@ static int resync(struct netlink_cache *cache, struct netlink_batch *batch, stru
 	return r;
 }
 
+/* What has been taken from the socket has been read once the lock is free. */
+static ssize_t take_datagram(struct netlink_cache *cache)
+{
+	netlink_cache_lock();
+	ssize_t n = netlink_receive(cache->events, cache->buf, sizeof(cache->buf), MSG_DONTWAIT);
+	if (n >= 0)
+		netlink_cache_read(cache, cache->buf, (int)n);
+	cache->lost |= n == -ENOBUFS || n == -EMSGSIZE;
+	netlink_cache_unlock();
+	return n;
+}
+
 /* After an overflow the kernel drops further events without a word until the queue was emptied once: so what is in it
  * is read first, and only then all is read anew. */
 int netlink_cache_drain(struct netlink_cache *cache, struct netlink_batch *batch, struct err *err)
 {
 	for (int resyncs = 0;;) {
-		ssize_t n = netlink_receive(cache->events, cache->buf, sizeof(cache->buf), MSG_DONTWAIT);
-		if (n >= 0) {
-			netlink_cache_read(cache, cache->buf, (int)n);
+		ssize_t n = take_datagram(cache);
+		if (n >= 0 || n == -ENOBUFS || n == -EMSGSIZE)
 			continue;
-		}
-		if (n == -ENOBUFS || n == -EMSGSIZE) {
-			cache->lost = true;
-			continue;
-		}
 		if (n != -EAGAIN)
 			return err_errno(err, (int)-n, "read the kernel's network events");
 		if (!cache->lost)

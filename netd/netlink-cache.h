@@ -12,7 +12,8 @@
 #include "netd/netlink-batch.h"
 
 struct netlink_address {
-	struct netlink_address *next;
+	struct netlink_address *next, *next_by_ip;
+	struct netlink_link *link;
 	struct ip_prefix prefix; /* host bits kept */
 	uint32_t flags;          /* IFA_F_... */
 	uint8_t proto, scope;
@@ -73,6 +74,7 @@ struct route_cache;     /* see route-cache.h */
 struct netlink_cache {
 	struct mnl_socket *events;
 	struct netlink_link *by_index[NETLINK_BUCKETS], *by_name[NETLINK_BUCKETS];
+	struct netlink_address *by_ip[NETLINK_BUCKETS];
 	struct netlink_watched *watched[NETLINK_BUCKETS];
 	struct route_cache *routes; /* NULL until a route is asked for */
 	struct netlink_dirty *dirty;
@@ -115,6 +117,16 @@ bool netlink_facts_watched(const char *what);
  * it, "/mtu", in the key; NULL if it names no link. */
 const char *netlink_fact_link(const char *key, char ret[static IFNAMSIZ]);
 
+/* Answers a fact from the cache of the lane that runs: the link that has an address and leads anywhere, of several the
+ * one with the lowest index. 0, -ENOENT, or -EAGAIN while the cache may lag behind what the kernel has told already. */
+int netlink_facts_link_with(const struct ip *ip, char ret[static IFNAMSIZ]);
+bool netlink_leads_on(unsigned flags); /* loopback and dummies, which hold addresses for others, do not */
+/* The cache that such facts are answered from; NULL: none. */
+void netlink_facts_open(const struct netlink_cache *cache);
+/* While links and addresses change, or are read off the lane's thread. One thread may hold it several times. */
+void netlink_cache_lock(void);
+void netlink_cache_unlock(void);
+
 void netlink_mark_dirty(struct netlink_cache *cache, const char *class, const char *key);
 void netlink_dirty_clear(struct netlink_cache *cache);
 
@@ -122,6 +134,8 @@ void netlink_dirty_clear(struct netlink_cache *cache);
 struct netlink_link *netlink_cache_add(struct netlink_cache *cache, int index, const char *name);
 void netlink_cache_rename(struct netlink_cache *cache, struct netlink_link *link, const char *name);
 void netlink_cache_remove(struct netlink_cache *cache, struct netlink_link *link);
+size_t netlink_hash_ip(const struct ip *ip); /* its place in by_ip */
+void netlink_cache_drop_address(struct netlink_cache *cache, struct netlink_address **at);
 unsigned netlink_watches(const struct netlink_cache *cache, const char *name);
 /* Reads one message of a dump or an event into the cache (a netlink_message_fn; ctx is the cache). */
 void netlink_cache_message(void *ctx, const struct nlmsghdr *message);

@@ -436,6 +436,13 @@ static void mark_address(struct netlink_cache *cache, const struct netlink_link 
 	netlink_mark_dirty(cache, "aside-address", key);
 }
 
+static void hash_address(struct netlink_cache *cache, struct netlink_address *address)
+{
+	struct netlink_address **bucket = &cache->by_ip[netlink_hash_ip(&address->prefix.ip)];
+	address->next_by_ip = *bucket;
+	*bucket = address;
+}
+
 static void new_address(struct netlink_cache *cache, struct netlink_link *link, const struct netlink_address *seen)
 {
 	struct netlink_address **at = find_address(link, &seen->prefix);
@@ -444,9 +451,13 @@ static void new_address(struct netlink_cache *cache, struct netlink_link *link, 
 		mark_holdings(cache, link);
 	if (!*at)
 		*at = xcalloc(1, sizeof(**at));
-	struct netlink_address *next = (*at)->next;
+	struct netlink_address *next = (*at)->next, *next_by_ip = (*at)->next_by_ip;
 	**at = *seen;
 	(*at)->next = next;
+	(*at)->next_by_ip = next_by_ip;
+	(*at)->link = link;
+	if (is_new)
+		hash_address(cache, *at);
 	(*at)->sweep = cache->sweep;
 	cache->knows_proto |= seen->proto != 0;
 	if (changed)
@@ -459,13 +470,12 @@ static void new_address(struct netlink_cache *cache, struct netlink_link *link, 
 
 static void remove_address(struct netlink_cache *cache, struct netlink_link *link, struct netlink_address **at)
 {
-	struct netlink_address *gone = *at;
+	const struct netlink_address *gone = *at;
 	mark_address(cache, link, &gone->prefix);
 	route_cache_address_lost(cache, link, &gone->prefix.ip);
 	mark_paths(cache);
 	mark_leases(cache, link);
-	*at = gone->next;
-	free(gone);
+	netlink_cache_drop_address(cache, at);
 }
 
 static void address_message(struct netlink_cache *cache, const struct nlmsghdr *message)
@@ -530,9 +540,8 @@ static void netconf_message(struct netlink_cache *cache, const struct nlmsghdr *
 	}
 }
 
-void netlink_cache_message(void *ctx, const struct nlmsghdr *message)
+static void read_message(struct netlink_cache *cache, const struct nlmsghdr *message)
 {
-	struct netlink_cache *cache = ctx;
 	size_t size = mnl_nlmsg_get_payload_len(message);
 	switch (message->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -566,6 +575,13 @@ void netlink_cache_message(void *ctx, const struct nlmsghdr *message)
 	}
 }
 
+void netlink_cache_message(void *ctx, const struct nlmsghdr *message)
+{
+	netlink_cache_lock();
+	read_message(ctx, message);
+	netlink_cache_unlock();
+}
+
 static void sweep_addresses(struct netlink_cache *cache, struct netlink_link *link)
 {
 	for (struct netlink_address **at = &link->addresses; *at;) {
@@ -578,6 +594,7 @@ static void sweep_addresses(struct netlink_cache *cache, struct netlink_link *li
 
 void netlink_cache_sweep(struct netlink_cache *cache)
 {
+	netlink_cache_lock();
 	for (size_t i = 0; i < NETLINK_BUCKETS; i++) {
 		for (struct netlink_link *l = cache->by_index[i], *next; l; l = next) {
 			next = l->next_by_index;
@@ -588,4 +605,5 @@ void netlink_cache_sweep(struct netlink_cache *cache)
 				sweep_addresses(cache, l);
 		}
 	}
+	netlink_cache_unlock();
 }

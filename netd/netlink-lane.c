@@ -351,6 +351,7 @@ static void lane_free(struct lane *base)
 {
 	struct netlink_lane *lane = of(base);
 	stop_thread(lane);
+	netlink_facts_open(NULL);
 	give_back(&lane->submitted);
 	give_back(&lane->queue);
 	give_back(&lane->changes);
@@ -398,6 +399,7 @@ static int lane_open(struct netlink_lane *lane, int event_buffer_bytes, struct e
 		r = netlink_cache_open(&lane->cache, &lane->batch, event_buffer_bytes, err);
 	if (r < 0)
 		return r;
+	netlink_facts_open(&lane->cache);
 	r = sd_event_add_io(env.loop, &lane->source, lane->done_fd, EPOLLIN, dispatch, lane);
 	if (r < 0)
 		return err_errno(err, -r, "watch the netlink thread");
