@@ -188,5 +188,7 @@ void res_notice(struct engine *e, struct res *res, enum engine_notice_type type,
 /* Does the generation carry over wants of the current one? Then only the others can make a difference. */
 bool differs_little(const struct engine *e, const struct generation *gen);
 void probe_check(struct engine *e);
+/* When the next operation that is under way will have taken so long that nobody waits for it; UINT64_MAX: none. */
+uint64_t engine_next_long(const struct engine *e);
 
 #endif

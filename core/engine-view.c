@@ -17,11 +17,27 @@ static bool is_older_end(const struct res *r)
 
 enum { LONG_MS = 10 * 1000 };
 
-/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. */
+/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. When it is; UINT64_MAX if
+ * nothing of the sort is under way. */
+static uint64_t long_from(const struct res *r)
+{
+	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) ? r->op->started_ms + LONG_MS : UINT64_MAX;
+}
+
 static bool is_long(const struct engine *e, const struct res *r)
 {
-	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) &&
-	       e->host.now_ms(e->host.ctx) - r->op->started_ms >= LONG_MS;
+	return e->host.now_ms(e->host.ctx) >= long_from(r);
+}
+
+uint64_t engine_next_long(const struct engine *e)
+{
+	uint64_t now = e->host.now_ms(e->host.ctx), next = UINT64_MAX;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		uint64_t from = long_from(e->nodes[i]);
+		if (from > now && from < next)
+			next = from;
+	}
+	return next;
 }
 
 /* What this revision has made is looked at once more when the host tells of it. Of thousands there is always one that

@@ -377,11 +377,11 @@ static void run_timers(struct engine *e)
 
 static uint64_t next_timer(const struct engine *e)
 {
-	uint64_t next = e->next_retry_ms;
+	uint64_t next = e->next_retry_ms, by_long = e->pending ? engine_next_long(e) : UINT64_MAX;
 	for (size_t i = 0; i < e->n_polls; i++)
 		if (e->polls[i].next_ms < next)
 			next = e->polls[i].next_ms;
-	return next;
+	return by_long < next ? by_long : next;
 }
 
 static struct res *queue_pop(struct engine *e)
