@@ -228,24 +228,30 @@ static struct job *queue_pop(struct queue *queue)
 	return job;
 }
 
-static bool is_for_many(const struct job *job)
+typedef void many_fn(struct op *ops);
+
+/* What does many like it at once; NULL: it is done by itself. */
+static many_fn *many_of(const struct op *op)
 {
-	return job->op.verb == OP_OBSERVE && verbs_of(&job->op)->observe_many;
+	const struct async_verbs *verbs = verbs_of(op);
+	if (op->verb == OP_OBSERVE)
+		return verbs->observe_many;
+	return op->verb == OP_CREATE && verbs->create_many && verbs->is_quick(op) ? verbs->create_many : NULL;
 }
 
-/* All observations of the class that are next in the queue. */
+/* All that are next in the queue and are done together. */
 static void start_many(struct queue *queue)
 {
-	const struct async_verbs *verbs = verbs_of(&queue->waiting->op);
+	many_fn *many = many_of(&queue->waiting->op);
 	struct op *ops = NULL, **tail = &ops;
-	while (queue->waiting && is_for_many(queue->waiting) && verbs_of(&queue->waiting->op) == verbs) {
+	while (queue->waiting && many_of(&queue->waiting->op) == many) {
 		struct job *job = queue_pop(queue);
 		start_deadline(job);
 		*tail = &job->op;
 		tail = &job->op.next;
 	}
 	*tail = NULL;
-	verbs->observe_many(ops);
+	many(ops);
 }
 
 /* Starts the next of a queue; false if nothing may start. */
@@ -255,7 +261,7 @@ static bool start_next(struct queue *queue)
 		return false;
 	if (queue->batch)
 		start_batch(queue);
-	else if (is_for_many(queue->waiting))
+	else if (many_of(&queue->waiting->op))
 		start_many(queue);
 	else
 		start_one(queue_pop(queue));

@@ -41,6 +41,9 @@ struct async_verbs {
 	/* Observations that follow each other in a slot, likewise chained: for classes where looking at many costs
 	 * little more than at one. NULL: observe(), one by one. */
 	void (*observe_many)(struct op *ops);
+	/* The same of creations, where it is so for each of them. NULL: create(), one by one. */
+	void (*create_many)(struct op *ops);
+	bool (*is_quick)(const struct op *op);
 	unsigned deadline_ms; /* 0: 60 s */
 };
 

@@ -137,6 +137,7 @@ struct volume_verbs {
 	 * where the storage sees to that by itself. */
 	bool layered;
 	bool copies_own; /* see make() */
+	bool makes_many; /* those that begin empty are made in one child, which is quicker than one for each */
 	/* What a guest has open grows through its QEMU alone, which does all of it; otherwise by change(), and QEMU is
 	 * told afterwards. */
 	bool grows_by_guest;

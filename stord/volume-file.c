@@ -140,6 +140,7 @@ const struct volume_verbs volume_files = {
 	.remove = file_remove,
 	.link = file_link,
 	.layered = true,
+	.makes_many = true,
 	.grows_by_guest = true,
 	.snapshots = &file_snapshot_verbs,
 };

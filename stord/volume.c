@@ -274,90 +274,144 @@ static void start(struct op *op, volume_verb_fn *verb)
 					  : CHANGE_MS);
 }
 
-/* Many looks in one child: a process for each would cost more than the looks. */
-struct looks {
+/* Many looks, or makings that are quick, in one child: a process for each would cost more than they do. */
+struct many {
 	struct op **ops;
 	struct image_stamp *known;
 	size_t n, cap, cap_known;
+	struct child *child;
+	struct many *next;
 };
 /* What the child writes of each, in turn. */
-struct looked {
+struct done_one {
 	bool failed;
 	struct image_state state;
 };
-enum { LOOKS_MAX = 4096, MANY_LOOK_MS = 500 };
+enum { MANY_MAX = 4096, MAKINGS_MAX = 16, MANY_LOOK_MS = 500 };
+static struct many *makings; /* under way */
 
-static int do_looks(void *ctx, int out_fd)
+static int do_many(void *ctx, int out_fd)
 {
-	const struct looks *looks = ctx;
-	for (size_t i = 0; i < looks->n; i++) {
-		const struct op *op = looks->ops[i];
+	const struct many *many = ctx;
+	for (size_t i = 0; i < many->n; i++) {
+		const struct op *op = many->ops[i];
 		cleanup_free char *pool = NULL;
-		struct volume_call call = call_of(op, &looks->known[i], &pool);
-		struct looked looked = {0};
+		struct volume_call call = call_of(op, &many->known[i], &pool);
+		const struct volume_verbs *verbs = pool_type_at(call.state->type)->volumes;
+		struct done_one done = {0};
 		call.among_many = true;
-		looked.failed = pool_type_at(call.state->type)->volumes->look(&call, &looked.state) != 0;
-		if (write(out_fd, &looked, sizeof(looked)) != (ssize_t)sizeof(looked))
+		done.failed = (op->verb == OP_CREATE && verbs->make(&call) != 0) || verbs->look(&call, &done.state) != 0;
+		if (write(out_fd, &done, sizeof(done)) != (ssize_t)sizeof(done))
 			return EIO;
 	}
 	return 0;
 }
 
-/* One that failed is looked at once more by itself, for the sentence that says why. */
-static void on_looked(void *ctx, const struct child_result *result)
+static void forget_making(const struct many *many)
 {
-	struct looks *looks = ctx;
-	const struct looked *all = (const void *)result->out;
-	for (size_t i = 0; i < looks->n; i++) {
-		struct op *op = looks->ops[i];
+	struct many **at = &makings;
+	while (*at && *at != many)
+		at = &(*at)->next;
+	if (*at)
+		*at = many->next;
+}
+
+/* One that failed is done once more by itself, for the sentence that says why; so is what was called off with one that
+ * it was together with. */
+static void on_many_done(void *ctx, const struct child_result *result)
+{
+	struct many *many = ctx;
+	const struct done_one *all = (const void *)result->out;
+	forget_making(many);
+	for (size_t i = 0; i < many->n; i++) {
+		struct op *op = many->ops[i];
 		bool told = (i + 1) * sizeof(*all) <= result->out_size;
 		if (told && !all[i].failed) {
 			take(op, &all[i].state);
-		} else if (told) {
-			start(op, NULL);
+		} else if (!op->err.code && (told || result->err.code == ECANCELED)) {
+			start(op, op->verb == OP_CREATE ? verbs_of(op)->make : NULL);
 		} else {
 			op->err = result->err;
 			op_complete(op);
 		}
 	}
-	free(looks->ops);
-	free(looks->known);
-	free(looks);
+	free(many->ops);
+	free(many->known);
+	free(many);
 }
 
-static struct looks *looks_begin(struct looks *looks)
+static struct many *many_begin(struct many *many)
 {
-	if (looks && looks->n)
-		child_call(do_looks, looks, LOOK_MS + (unsigned)looks->n * MANY_LOOK_MS, on_looked, looks);
+	if (!many)
+		return NULL;
+	bool makes = many->ops[0]->verb == OP_CREATE;
+	many->child = child_call(do_many, many, (makes ? CHANGE_MS : LOOK_MS) + (unsigned)many->n * MANY_LOOK_MS,
+				 on_many_done, many);
+	if (makes) {
+		many->next = makings;
+		makings = many;
+	}
 	return NULL;
 }
 
-static void volume_observe_many(struct op *ops)
+static void start_many(struct op *ops)
 {
-	struct looks *looks = NULL;
-	if (!ops->next) {
-		start(ops, NULL);
-		return;
-	}
+	struct many *many = NULL;
 	for (struct op *op = ops, *next; op; op = next) {
 		next = op->next;
 		if (answer_at_once(op))
 			continue;
-		if (!looks)
-			looks = xcalloc(1, sizeof(*looks));
-		grow(looks->ops, looks->n, looks->cap);
-		grow(looks->known, looks->n, looks->cap_known);
-		looks->ops[looks->n] = op;
-		looks->known[looks->n++] = memory_image(spec_of(op)->place);
-		if (looks->n == LOOKS_MAX)
-			looks = looks_begin(looks);
+		if (!many)
+			many = xcalloc(1, sizeof(*many));
+		grow(many->ops, many->n, many->cap);
+		grow(many->known, many->n, many->cap_known);
+		many->ops[many->n] = op;
+		many->known[many->n++] = memory_image(spec_of(op)->place);
+		if (many->n == (op->verb == OP_CREATE ? MAKINGS_MAX : MANY_MAX))
+			many = many_begin(many);
 	}
-	looks_begin(looks);
+	many_begin(many);
+}
+
+static void volume_observe_many(struct op *ops)
+{
+	if (ops->next)
+		start_many(ops);
+	else
+		start(ops, NULL);
 }
 
 static void volume_create(struct op *op)
 {
 	start(op, verbs_of(op)->make);
+}
+
+static void volume_create_many(struct op *ops)
+{
+	if (ops->next)
+		start_many(ops);
+	else
+		volume_create(ops);
+}
+
+/* Nothing but a name and a few bytes. */
+static bool volume_is_quick(const struct op *op)
+{
+	const struct volume_state *want = op->want;
+	return verbs_of(op) && verbs_of(op)->makes_many && !want->source && !want->clone &&
+	       want->preallocation == PREALLOCATION_OFF;
+}
+
+static void volume_cancel(struct op *op)
+{
+	for (struct many *many = makings; many; many = many->next)
+		for (size_t i = 0; i < many->n; i++)
+			if (many->ops[i] == op) {
+				err_set(&op->err, ECANCELED, "was called off");
+				child_kill(many->child);
+				return;
+			}
+	task_cancel(op);
 }
 
 static void on_grown(void *ctx, const struct err *err)
@@ -424,7 +478,9 @@ static const struct async_verbs volume_verbs = {
 	.update = volume_update,
 	.remove = volume_remove,
 	.slot = volume_slot,
-	.cancel = task_cancel,
+	.create_many = volume_create_many,
+	.is_quick = volume_is_quick,
+	.cancel = volume_cancel,
 	.deadline_ms = LANE_MS,
 };
 

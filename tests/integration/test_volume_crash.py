@@ -4,6 +4,9 @@ are made, reverted to and deleted. However it ends, what is there when all has b
 places is tried, from a seed that is printed (WEFT_SEED repeats it); WEFT_SWEEP=all tries every one."""
 import os
 import random
+import shutil
+import subprocess
+import threading
 
 import pytest
 
@@ -93,3 +96,29 @@ def test_killed_at_each_step_of_a_volumes_life(make_host, tmp_path):
     for n, way in places:
         print(f"killed: {way} {calls[n - 1]}")
         once(n, way)
+
+
+def test_one_of_many_is_called_off(make_host, tmp_path):
+    """Those that are made together with it are made all the same; of it nothing is left."""
+    (tmp_path / "bin").mkdir()
+    slow, program = tmp_path / "slow", tmp_path / "bin/qemu-img"
+    program.write_text(f"""#!/bin/sh
+[ "$1" != create ] || while [ -e {slow} ]; do sleep 0.1; done
+exec {shutil.which("qemu-img")} "$@"
+""")
+    program.chmod(0o755)
+    slow.touch()
+    host = make_host(environment={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    names = [f"v{i}" for i in range(40)]
+    host.apply(POOL + "".join(volume(name, "size: 1MiB") for name in names))  # which stands once it takes long
+    wait_until(lambda: len(subprocess.run(["pgrep", "-f", str(program)], capture_output=True).stdout.split()) >= 4, 20, "they are being made")
+    deleting = threading.Thread(target=host.weft, args=("delete", "volume", "v7", "v8"))
+    deleting.start()
+    wait_until(lambda: "v7" not in [o["metadata"]["name"] for o in host.objects("volume")], 20, "it was called off")
+    slow.unlink()
+    deleting.join()
+    kept = [name for name in names if name not in ("v7", "v8")]
+    for name in kept:
+        host.wait_ready("volume", name, 60)
+    assert sorted(os.listdir(images(host))) == sorted(f"{name}.qcow2" for name in kept)
+    assert all(info(images(host) / f"{name}.qcow2")["virtual-size"] == MIB for name in kept)

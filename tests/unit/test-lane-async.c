@@ -65,7 +65,14 @@ static const struct async_verbs slow_verbs = {
 	.create = hold, .observe = at_once, .slot = slot_of, .cancel = count_cancel, .deadline_ms = 100};
 static const struct async_verbs stubborn_verbs = {.create = hold, .slot = slot_of};
 static const struct async_verbs obliging_verbs = {.create = hold, .cancel = cancel_by_ending};
+static bool is_quick(const struct op *op)
+{
+	return ((const struct toy_spec *)op->want)->number < 10;
+}
 static const struct async_verbs batch_verbs = {.batch = hold_batch};
+static const struct async_verbs many_verbs = {
+	.create = hold, .update = hold, .create_many = hold_batch, .is_quick = is_quick, .slot = slot_of};
+static const struct resource_class many_class = {.name = "many", .table = &toy_table, .verbs = &many_verbs};
 static const struct resource_class slow_class = {.name = "slow", .table = &toy_table, .verbs = &slow_verbs};
 static const struct resource_class stubborn_class = {.name = "stubborn", .table = &toy_table, .verbs = &stubborn_verbs};
 static const struct resource_class obliging_class = {.name = "obliging", .table = &toy_table, .verbs = &obliging_verbs};
@@ -89,13 +96,18 @@ static void client_done(struct op *op)
 	}
 }
 
-static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb,
-		   const char *slot)
+static void submit_number(struct lane *lane, struct client *client, const struct resource_class *class,
+			  enum op_verb verb, const char *slot, uint32_t number)
 {
-	client->spec = (struct toy_spec){.present = 3, .slot = slot, .number = 5};
+	client->spec = (struct toy_spec){.present = 3, .slot = slot, .number = number};
 	client->op = (struct op){
 		.verb = verb, .class = class, .key = "key", .want = &client->spec, .done = client_done, .lane = lane};
 	lane->ops->submit(lane, &client->op);
+}
+static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb,
+		   const char *slot)
+{
+	submit_number(lane, client, class, verb, slot, 5);
 }
 
 static int setup(void **state)
@@ -192,6 +204,32 @@ static void test_many_are_called_off(void **state)
 	op_complete(held[0]);
 	op_complete(held[1]);
 	assert_int_equal(last.n_done, 1);
+}
+
+/* Creations that are quick are given together, as far as nothing else stands between them. */
+static void test_quick_ones_together(void **state)
+{
+	struct lane *lane = *state;
+	struct client clients[6] = {0};
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		submit_number(lane, &clients[i], &many_class, i == 5 ? OP_UPDATE : OP_CREATE, "one", i == 2 ? 10 : 5);
+	flush(lane);
+	assert_int_equal(n_held, 2);
+	assert_int_equal(n_batches, 1);
+	op_fail(held[0], EIO, "bad");
+	assert_int_equal(n_held, 2); /* the slot is taken until both have ended */
+	op_complete(held[1]);
+	assert_int_equal(clients[0].op.err.code, EIO);
+	assert_int_equal(clients[1].op.err.code, 0);
+	assert_int_equal(n_held, 3); /* the slow one, by itself */
+	op_complete(held[2]);
+	assert_int_equal(n_held, 5);
+	assert_int_equal(n_batches, 2);
+	op_complete(held[3]);
+	op_complete(held[4]);
+	assert_int_equal(n_held, 6); /* what is no creation */
+	op_complete(held[5]);
+	assert_int_equal(clients[5].n_done, 1);
 }
 
 static void test_cancel(void **state)
@@ -299,6 +337,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_results_go_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_late_answer_after_the_deadline_is_thrown_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_are_called_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quick_ones_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_batches_do_not_overlap, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_answers_from_within_do_not_pile_up, setup, teardown),
