@@ -13,7 +13,8 @@
 #include "core/lower.h"
 #include "stord/iscsi.h"
 
-enum { FIRST_GROUP = 1 };
+enum { FIRST_GROUP = 1, RECORD_MAX = 64 << 10 };
+static const char password_line[] = "\nnode.session.auth.password", last_line[] = "# END RECORD\n";
 
 /* Debian's open-iscsi has moved from the one to the other. */
 static const char *database(void)
@@ -30,21 +31,29 @@ const char *iscsi_iface(const char *initiator, char ret[static ISCSI_IFACE_MAX])
 	return ret;
 }
 
-/* One at a time, so that what one takes away as unused is not what another is about to use. Closed to unlock. */
-static int lock_records(void)
+/* Where iscsiadm does not look. */
+static char *aside_path(void)
 {
-	cleanup_free char *path = xprintf("%s/iscsi.lock", env.run_dir);
-	return lock_wait(path, O_RDWR | O_CREAT);
+	return xprintf("%s/.weft-%s", database(), env.instance);
 }
 
-/* Written aside, where iscsiadm does not look, and put in place whole. */
+/* One at a time, so that what one takes away as unused is not what another is about to use; nor is anything aside, with
+ * a password in it, but what a child has left that was killed. Closed to unlock. */
+static int lock_records(void)
+{
+	cleanup_free char *path = xprintf("%s/iscsi.lock", env.run_dir), *aside = aside_path();
+	cleanup_close int lock = lock_wait(path, O_RDWR | O_CREAT);
+	unlink(aside);
+	return take_fd(&lock);
+}
+
+/* Written aside and put in place whole. Records are locked. */
 static int write_whole(const char *path, const struct iovec *parts, int n)
 {
-	cleanup_free char *aside = xprintf("%s/.weft-%s-%d", database(), env.instance, (int)getpid());
+	cleanup_free char *aside = aside_path();
 	size_t size = 0;
 	for (int i = 0; i < n; i++)
 		size += parts[i].iov_len;
-	unlink(aside);
 	cleanup_close int fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0 && writev(fd, parts, n) == (ssize_t)size && rename(aside, path) == 0)
 		return 0;
@@ -83,7 +92,7 @@ static int make_directory(const char *fmt, ...)
 	return r < 0 ? say(-r, "directory '%s' cannot be made: %s", path, strerror(-r)) : 0;
 }
 
-int iscsi_iface_write(const char *initiator)
+static int write_iface_locked(const char *initiator)
 {
 	cleanup_free char *path = iface_path(initiator), *text = iface_text(initiator);
 	struct iovec all = part(text);
@@ -91,11 +100,24 @@ int iscsi_iface_write(const char *initiator)
 	return code ? code : write_whole(path, &all, 1);
 }
 
+int iscsi_iface_write(const char *initiator)
+{
+	cleanup_close int lock = lock_records();
+	return write_iface_locked(initiator);
+}
+
 static char *node_directory(const struct session_state *state, int group)
 {
 	char address[IP_TEXT];
 	return xprintf("%s/nodes/%s/%s,%u,%d", database(), state->target, ip_text(&state->portal.ip, address),
 		       state->portal.port, group >= 0 ? group : FIRST_GROUP);
+}
+
+static char *record_path(const struct session_state *state, int group)
+{
+	char iface[ISCSI_IFACE_MAX];
+	cleanup_free char *dir = node_directory(state, group);
+	return xprintf("%s/%s", dir, iscsi_iface(state->initiator, iface));
 }
 
 static unsigned seconds(uint64_t ms)
@@ -118,7 +140,9 @@ static char *node_text(const struct session_state *state, int group)
 		       seconds(t->replacement), seconds(t->login), seconds(t->noop_interval), seconds(t->noop_timeout));
 }
 
-static void forget_locked(const struct session_state *state, const char *but)
+/* Calls a function with each record of the session, whatever its portal group: the directory and the file. */
+typedef void record_fn(const char *group, const char *path, void *ctx);
+static void for_records(const struct session_state *state, record_fn *fn, void *ctx)
 {
 	char iface[ISCSI_IFACE_MAX], address[IP_TEXT];
 	cleanup_free char *target = xprintf("%s/nodes/%s", database(), state->target);
@@ -128,24 +152,61 @@ static void forget_locked(const struct session_state *state, const char *but)
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		cleanup_free char *group = xprintf("%s/%s", target, entry->d_name);
 		cleanup_free char *path = xprintf("%s/%s", group, iface);
-		if (str_starts(entry->d_name, portal) && !streq(path, but) && unlink(path) == 0)
-			rmdir(group); /* which fails where others have records too */
+		if (str_starts(entry->d_name, portal) && access(path, F_OK) == 0)
+			fn(group, path, ctx);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+static void forget_but(const char *group, const char *path, void *but)
+{
+	if (!streq(path, but) && unlink(path) == 0)
+		rmdir(group); /* which fails where others have records too */
+}
+
+static void forget_locked(const struct session_state *state, char *but)
+{
+	cleanup_free char *target = xprintf("%s/nodes/%s", database(), state->target);
+	for_records(state, forget_but, but);
 	rmdir(target);
+}
+
+struct judgement {
+	char *place;
+	bool is_there, is_alone;
+};
+
+static void judge(const char *group, const char *path, void *ctx)
+{
+	struct judgement *judgement = ctx;
+	cleanup_free char *text = NULL;
+	if (!streq(path, judgement->place))
+		judgement->is_alone = false;
+	else
+		judgement->is_there = file_read(path, RECORD_MAX, &text, NULL) == 0 &&
+				      !strstr(text, password_line) && strstr(text, last_line);
+	if (text)
+		explicit_bzero(text, strlen(text));
+}
+
+bool iscsi_record_is_whole(const struct session_state *state, int group)
+{
+	cleanup_free char *place = record_path(state, group);
+	struct judgement judgement = {.place = place, .is_alone = true};
+	for_records(state, judge, &judgement);
+	return judgement.is_there && judgement.is_alone;
 }
 
 int iscsi_record_write(const struct session_state *state, const struct iscsi_passwords *passwords, int group)
 {
-	char iface[ISCSI_IFACE_MAX];
 	cleanup_close int lock = lock_records();
-	cleanup_free char *dir = node_directory(state, group), *text = node_text(state, group);
-	cleanup_free char *path = xprintf("%s/%s", dir, iscsi_iface(state->initiator, iface));
+	cleanup_free char *dir = node_directory(state, group), *path = record_path(state, group);
+	cleanup_free char *text = node_text(state, group);
 	struct iovec parts[16];
 	int n = 0, code = make_directory("%s", dir);
 	if (!code)
-		code = iscsi_iface_write(state->initiator);
+		code = write_iface_locked(state->initiator);
 	if (code)
 		return code;
 	parts[n++] = part(text);
@@ -156,18 +217,20 @@ int iscsi_record_write(const struct session_state *state, const struct iscsi_pas
 	if (passwords && passwords->chap.text) {
 		parts[n++] = part("node.session.auth.username = ");
 		parts[n++] = part(state->chap.user);
-		parts[n++] = part("\nnode.session.auth.password = ");
+		parts[n++] = part(password_line);
+		parts[n++] = part(" = ");
 		parts[n++] = part(passwords->chap.text);
 		parts[n++] = part("\n");
 	}
 	if (passwords && passwords->mutual.text) {
 		parts[n++] = part("node.session.auth.username_in = ");
 		parts[n++] = part(state->mutual.user);
-		parts[n++] = part("\nnode.session.auth.password_in = ");
+		parts[n++] = part(password_line);
+		parts[n++] = part("_in = ");
 		parts[n++] = part(passwords->mutual.text);
 		parts[n++] = part("\n");
 	}
-	parts[n++] = part("# END RECORD\n");
+	parts[n++] = part(last_line);
 	forget_locked(state, path);
 	return write_whole(path, parts, n);
 }

@@ -38,6 +38,7 @@ struct session_state {
 	const char *state; /* observed: "LOGGED_IN", "FAILED" */
 	const char *name;  /* observed: "session3" */
 	struct list luns;  /* observed: "1 sdb 10GiB" */
+	bool record;       /* open-iscsi has a record of it, and no password in it */
 };
 enum {
 	SESSION_TARGET = 1 << 0,
@@ -49,6 +50,7 @@ enum {
 	SESSION_STATE = 1 << 6,
 	SESSION_NAME = 1 << 7,
 	SESSION_LUNS = 1 << 8,
+	SESSION_RECORD = 1 << 9,
 };
 extern const struct resource_class stord_session_class;
 
@@ -84,6 +86,8 @@ const char *iscsi_iface(const char *initiator, char ret[static ISCSI_IFACE_MAX])
 int iscsi_iface_write(const char *initiator);
 /* `passwords` NULL: without any. group: -1 for one that is not known yet. */
 int iscsi_record_write(const struct session_state *state, const struct iscsi_passwords *passwords, int group);
+/* Is there one record of it, that of this group, whole and without a password? */
+bool iscsi_record_is_whole(const struct session_state *state, int group);
 /* Removes what there is of it, and the interface if nothing uses it any more. */
 void iscsi_record_forget(const struct session_state *state);
 void iscsi_iface_forget(const char *initiator);

@@ -163,7 +163,7 @@ static struct want *want_session(struct lowering *l, const struct object *object
 				 const struct endpoint *portal)
 {
 	struct session_state state = {
-		.present = SESSION_TARGET | SESSION_PORTAL | SESSION_TIMEOUTS |
+		.present = SESSION_TARGET | SESSION_PORTAL | SESSION_TIMEOUTS | SESSION_RECORD |
 			   (spec->initiator ? SESSION_INITIATOR : 0) | (spec->chap.user ? SESSION_CHAP : 0) |
 			   (spec->mutual.user ? SESSION_MUTUAL : 0),
 		.target = spec->target,
@@ -172,6 +172,7 @@ static struct want *want_session(struct lowering *l, const struct object *object
 		.chap = spec->chap,
 		.mutual = spec->mutual,
 		.timeouts = spec->timeouts,
+		.record = true,
 	};
 	state.timeouts.present = UINT64_MAX >> (64 - iscsi_timeouts_table.n_fields);
 	if (!state.timeouts.replacement)

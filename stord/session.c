@@ -28,6 +28,8 @@ static const struct field session_rows[] = {
 	F_STRING("session", struct session_state, name, .flags = FIELD_STATUS, .doc = "What the kernel calls it."),
 	F_LIST("luns", struct session_state, luns, scalar_string, .flags = FIELD_STATUS,
 	       .doc = "Its LUNs: number, disk and size.", .example = "1 sdb 10GiB"),
+	F_BOOL("record", struct session_state, record,
+	       .doc = "Whether open-iscsi has a record of it, without the passwords that a login needs."),
 };
 static const struct table session_table = TABLE("session", struct session_state, session_rows);
 
@@ -40,6 +42,7 @@ struct lun_seen {
 };
 struct session_report {
 	bool exists, ours;
+	bool record;
 	struct iscsi_seen seen;
 	size_t n_luns;
 	struct lun_seen luns[LUNS_MAX];
@@ -101,6 +104,8 @@ static int tell(const struct session_work *work, int out_fd)
 		iscsi_rescan(report->seen.id);
 	if (report->exists)
 		find_luns(report);
+	/* A login that was interrupted has left one with passwords, or, where iscsid went on by itself, none. */
+	report->record = !report->ours || iscsi_record_is_whole(spec, report->seen.group);
 	return write(out_fd, report, sizeof(*report)) == (ssize_t)sizeof(*report) ? 0 : EIO;
 }
 
@@ -117,14 +122,32 @@ static int do_create(void *ctx, int out_fd)
 	return code ? code : tell(work, out_fd);
 }
 
+/* The session that the operation is about, which is to be there still. */
+static int find_same(const struct session_work *work, struct session_report *ret)
+{
+	int code = find(spec_of(work->op), ret);
+	if (!code && ret->ours && ret->seen.incarnation != work->op->incarnation)
+		return say(ESTALE, "another session is there now");
+	return code;
+}
+
+/* Of the session itself nothing is changed while it is there. */
+static int do_update(void *ctx, int out_fd)
+{
+	struct session_work *work = ctx;
+	struct session_report report = {0};
+	int code = find_same(work, &report);
+	if (!code && report.ours)
+		code = iscsi_record_write(spec_of(work->op), NULL, report.seen.group);
+	return code ? code : tell(work, out_fd);
+}
+
 static int do_remove(void *ctx, int out_fd)
 {
 	struct session_work *work = ctx;
 	struct session_report report = {0};
-	int code = find(spec_of(work->op), &report);
-	if (!code && report.exists && report.ours && report.seen.incarnation != work->op->incarnation)
-		return say(ESTALE, "another session is there now");
-	if (!code && report.exists && report.ours)
+	int code = find_same(work, &report);
+	if (!code && report.ours)
 		code = iscsi_logout(spec_of(work->op), &report.seen);
 	work->rescan = false;
 	return code ? code : tell(work, out_fd);
@@ -153,13 +176,14 @@ static void describe(struct op *op, const struct session_report *report)
 		luns[i] = lun_text(&report->luns[i], arena);
 	*seen = (struct session_state){
 		.present = SESSION_TARGET | SESSION_PORTAL | SESSION_INITIATOR | SESSION_STATE | SESSION_NAME |
-			   SESSION_LUNS,
+			   SESSION_LUNS | SESSION_RECORD,
 		.target = arena_strdup(arena, report->seen.target),
 		.portal = report->seen.portal,
 		.initiator = arena_strdup(arena, report->seen.initiator),
 		.state = arena_strdup(arena, report->seen.state),
 		.name = arena_printf(arena, "session%u", report->seen.id),
 		.luns = {luns, report->n_luns},
+		.record = report->record,
 	};
 	if (!iscsi_is_alive(&report->seen))
 		op->obs.health = arena_printf(arena,
@@ -206,8 +230,8 @@ static void finish(struct task *task, const void *data, size_t size)
 
 static void late(struct task *task)
 {
-	static const char *const doing[] = {"looking at the session with", "the login at", "the login at",
-					    "the logout at"};
+	static const char *const doing[] = {"looking at the session with", "the login at",
+					    "the record of the session with", "the logout at"};
 	struct op *op = task->op;
 	cleanup_arena struct arena *arena = arena_new();
 	op_fail(op, ETIMEDOUT, "%s portal %s took longer than %d s", doing[op->verb],
@@ -238,6 +262,11 @@ static void session_create(struct op *op)
 	start(op, do_create);
 }
 
+static void session_update(struct op *op)
+{
+	start(op, do_update);
+}
+
 static void session_remove(struct op *op)
 {
 	start(op, do_remove);
@@ -251,11 +280,10 @@ static const char *session_slot(const struct op *op)
 	return slot;
 }
 
-/* Nothing of it is changed while it is there. */
 static const struct async_verbs session_verbs = {
 	.observe = session_observe,
 	.create = session_create,
-	.update = session_observe,
+	.update = session_update,
 	.remove = session_remove,
 	.slot = session_slot,
 	.cancel = task_cancel,

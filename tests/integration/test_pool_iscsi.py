@@ -351,15 +351,45 @@ def test_what_others_have_made(host, secret, tmp_path):
 
 
 @contextlib.contextmanager
-def executions(pid, path):
-    """Writes down arguments and environment of every program that a process and its children begin."""
-    strace = subprocess.Popen(["strace", "-f", "-qq", "-v", "-s", "100000", "-e", "trace=execve", "-o", path, "-p", str(pid)])
+def traced(pid, path, *options):
+    """What a process and its children do, by strace, into a file."""
+    strace = subprocess.Popen(["strace", "-f", *options, "-o", path, "-p", str(pid)])
     try:
         wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), 20, "it is traced")
         yield
     finally:
         strace.terminate()
         strace.wait()
+
+
+# What the child that logs in does: it puts interface and record in place, has iscsiadm log in, and puts them there anew without the password.
+STEPS = [("rename", 1), ("rename", 2), ("vfork", 1), ("wait4", 1), ("rename", 3), ("rename", 4)]
+
+
+@pytest.mark.lab_full
+@pytest.mark.parametrize("call, n", STEPS)
+@pytest.mark.parametrize("who", ["helper", "weftd"])
+def test_killed_at_each_step_of_a_login(host, secret, tmp_path, who, call, n):
+    """Every child that comes so far, again and again for a while; or weftd as well. Then all is as if nothing had been."""
+    trace = tmp_path / "trace"
+    with traced(host.weftd_pid(), trace, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}"):
+        host.apply(pool("portal: 192.0.2.60") % secret)
+        wait_until(lambda: trace.exists() and "killed by SIGKILL" in trace.read_text(), 90)
+        if who == "weftd":
+            host.stop(signal.SIGKILL)
+        else:
+            time.sleep(3)
+    if host.daemon is None or host.daemon.poll() is not None:
+        host.daemon = None
+        host.start()
+    host.wait_ready("pool", "san", 120)
+    wait_until(lambda: states() == ["LOGGED_IN"] and host.diff() == [], 90)
+    wait_until(lambda: len(records()) == 1 and "noop_out_interval = 2" in records()[0].read_text(), 90, "its record is there again")
+    kept = [str(path) for path in Path("/etc/iscsi").rglob("*") if path.is_file() and PASSWORD in path.read_text()]
+    assert not kept, "no file of open-iscsi keeps the password"
+    assert not list(Path("/etc/iscsi").glob(".weft-*"))
+    host.delete_all()
+    wait_until(lambda: not ours() and not list(Path("/etc/iscsi").rglob("*weft-*")), 90)
 
 
 @pytest.mark.no_laws
@@ -371,7 +401,7 @@ def test_secrets_are_nowhere(host, secret, target, tmp_path):
     mutual.write_text(MUTUAL + "\n")
     text = pool("portals: [192.0.2.60, 198.51.100.60]\n  mutualChap: {user: san, password: {file: %s}}" % mutual) % secret
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    with executions(host.weftd_pid(), tmp_path / "executions"):
+    with traced(host.weftd_pid(), tmp_path / "executions", "-qq", "-v", "-s", "100000", "-e", "trace=execve"):
         host.apply(text, "--wait=90s")
         wait_until(lambda: states() == ["LOGGED_IN"] * 2, 60)
     begun = (tmp_path / "executions").read_text()
