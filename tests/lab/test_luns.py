@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of LUNs that last, on an iSCSI target with two portals and multipathd: what they lead to is read from the kernel's links, its sysfs, and the bytes
 on the disks. weftd is a service of the host, as udev, multipathd and iscsid speak to no other network namespace."""
+import contextlib
 import json
 import os
 import subprocess
@@ -149,19 +150,26 @@ def tiny(san, directory):
     (san.host.share / "tiny.img").write_bytes((directory / "tiny.img").read_bytes())
 
 
-@pytest.fixture
-def san(restored, tmp_path):
-    san = San(restored("storage"))
-    tiny(san, tmp_path)
-    san.sh("sed -i '/^multipaths/,$d' /etc/multipath.conf; multipathd reconfigure")  # names of ours, not of the state's
+@contextlib.contextmanager
+def started(request, host, directory, before):
+    """The host with the guest of two sectors and a weftd; `before` is done before that begins. What is there is printed when a test fails."""
+    san = San(host)
+    tiny(san, directory)
     san.sh("mkdir -p /etc/target/pr")  # without it LIO does what reservations ask, and says that it failed
-    san.sh("cp /etc/multipath.conf /tmp/multipath.conf.before; ls /etc/udev/rules.d /etc/multipath >/tmp/before")
+    san.sh(before)
     san.start_weftd()
-    try:
+    failed = request.session.testsfailed
+    yield san
+    if request.session.testsfailed > failed:
+        print(san.agent.run(f"{WEFT} get all; {WEFT} describe guest db; journalctl -u weftd -u multipathd --no-pager -n 60; multipath -ll", 60)[1])
+
+
+@pytest.fixture
+def san(request, restored, tmp_path):
+    names = "sed -i '/^multipaths/,$d' /etc/multipath.conf; multipathd reconfigure"  # of ours, not of the state's
+    before = "cp /etc/multipath.conf /tmp/multipath.conf.before; ls /etc/udev/rules.d /etc/multipath >/tmp/before"
+    with started(request, restored("storage"), tmp_path, f"{names}; {before}") as san:
         yield san
-    except BaseException:
-        print(san.agent.run(f"{WEFT} get all; journalctl -u weftd --no-pager -n 40; multipath -ll", 30)[1])
-        raise
 
 
 def assert_host_as_before(san):

@@ -6,7 +6,7 @@ import pytest
 
 import build
 import vm
-from test_luns import PORTALS, TARGET, San, guest, tiny, wwid
+from test_luns import PORTALS, TARGET, guest, started, wwid
 from test_service import until
 
 WEFT = f"{build.INSIDE_BUILD}/weft"
@@ -43,19 +43,14 @@ multipaths {{
 
 
 @pytest.fixture
-def san(restored, tmp_path):
-    san = San(restored("servers"))
-    tiny(san, tmp_path)
-    (san.host.share / "multipath.conf").write_text(STRICT)
-    san.sh(f"set -e; cp {vm.SHARE}/multipath.conf /etc; umask 077; echo lab-secret-of-host1 >/etc/chap; mkdir -p /etc/target/pr; "
-           "modprobe -a dm_multipath dm_round_robin; systemctl start multipathd; multipathd show config >/dev/null; "
-           "grep -v '^#' /etc/multipath/wwids >/tmp/wwids.before || true")
-    san.start_weftd()
-    try:
+def san(request, restored, tmp_path):
+    host = restored("servers")
+    (host.share / "multipath.conf").write_text(STRICT)
+    before = (f"set -e; cp {vm.SHARE}/multipath.conf /etc; umask 077; echo lab-secret-of-host1 >/etc/chap; "
+              "modprobe -a dm_multipath dm_round_robin; systemctl start multipathd; multipathd show config >/dev/null; "
+              "grep -v '^#' /etc/multipath/wwids >/tmp/wwids.before || true")
+    with started(request, host, tmp_path, before) as san:
         yield san
-    except BaseException:
-        print(san.agent.run(f"{WEFT} get all; {WEFT} describe guest db; journalctl -u weftd -u multipathd --no-pager -n 60; multipath -ll", 30)[1])
-        raise
 
 
 def events(san, type):
