@@ -300,7 +300,8 @@ static int do_many(void *ctx, int out_fd)
 		const struct volume_verbs *verbs = pool_type_at(call.state->type)->volumes;
 		struct done_one done = {0};
 		call.among_many = true;
-		done.failed = (op->verb == OP_CREATE && verbs->make(&call) != 0) || verbs->look(&call, &done.state) != 0;
+		done.failed =
+			(op->verb == OP_CREATE && verbs->make(&call) != 0) || verbs->look(&call, &done.state) != 0;
 		if (write(out_fd, &done, sizeof(done)) != (ssize_t)sizeof(done))
 			return EIO;
 	}

@@ -96,18 +96,14 @@ static void client_done(struct op *op)
 	}
 }
 
-static void submit_number(struct lane *lane, struct client *client, const struct resource_class *class,
-			  enum op_verb verb, const char *slot, uint32_t number)
+static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb,
+		   const char *slot)
 {
+	uint32_t number = client->spec.number ? client->spec.number : 5;
 	client->spec = (struct toy_spec){.present = 3, .slot = slot, .number = number};
 	client->op = (struct op){
 		.verb = verb, .class = class, .key = "key", .want = &client->spec, .done = client_done, .lane = lane};
 	lane->ops->submit(lane, &client->op);
-}
-static void submit(struct lane *lane, struct client *client, const struct resource_class *class, enum op_verb verb,
-		   const char *slot)
-{
-	submit_number(lane, client, class, verb, slot, 5);
 }
 
 static int setup(void **state)
@@ -210,9 +206,9 @@ static void test_many_are_called_off(void **state)
 static void test_quick_ones_together(void **state)
 {
 	struct lane *lane = *state;
-	struct client clients[6] = {0};
+	struct client clients[6] = {[2].spec.number = 10};
 	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
-		submit_number(lane, &clients[i], &many_class, i == 5 ? OP_UPDATE : OP_CREATE, "one", i == 2 ? 10 : 5);
+		submit(lane, &clients[i], &many_class, i == 5 ? OP_UPDATE : OP_CREATE, "one");
 	flush(lane);
 	assert_int_equal(n_held, 2);
 	assert_int_equal(n_batches, 1);
