@@ -73,14 +73,6 @@ void link_lower_check(const struct check *check, const char *lower)
 		check_fault(check, "spec.link", "a link cannot stand on itself");
 }
 
-enum { VNI_LEAST = 5000 };
-
-void link_vni_check(const struct check *check, uint32_t vni)
-{
-	if (vni < VNI_LEAST)
-		check_fault(check, "spec.vni", "VNI %u is below %d, the least that this host takes", vni, VNI_LEAST);
-}
-
 /* The names of links are one space, whatever kind of object has them. */
 bool link_take_name(struct lowering *l, const char *slot, const char *name, const char *path)
 {

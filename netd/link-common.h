@@ -73,8 +73,6 @@ void link_names_check(const struct check *check, const char *row, const struct l
 
 /* Of a link that it stands on or sends by, NULL: none. */
 void link_lower_check(const struct check *check, const char *lower);
-/* Numbers of networks are given from a least one on. */
-void link_vni_check(const struct check *check, uint32_t vni);
 
 /* What a kind says of the link that it wants. */
 struct link_common_plan {

@@ -2,6 +2,7 @@
 /* The kind Geneve: frames in UDP to one other host. */
 #include <linux/if_link.h>
 
+#include "netd/host-policy.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
@@ -69,13 +70,6 @@ static void geneve_decode(const struct netlink_cache *cache, const struct netlin
 	set_present(fixed, FIXED_IPV6);
 }
 
-static void geneve_check(const struct check *check)
-{
-	const struct geneve_spec *spec = check->object->spec;
-	link_common_check(check);
-	link_vni_check(check, spec->vni);
-}
-
 static bool geneve_peer(const struct object *object, size_t i, struct ip *ret)
 {
 	*ret = ((const struct geneve_spec *)object->spec)->remote;
@@ -99,7 +93,8 @@ static void geneve_lower(struct lowering *l, const struct object *object)
 	const struct link_common_plan plan = {.kind = "geneve", .own_mac = true};
 	bool ipv6 = spec->remote.family == 6;
 	char text[IP_TEXT];
-	if (!link_claim(l, "spec.vni", "VNI %u of GENEVE to %s at port %u", spec->vni, ip_text(&spec->remote, text),
+	if (!host_policy_allows_vni(l, spec->vni) ||
+	    !link_claim(l, "spec.vni", "VNI %u of GENEVE to %s at port %u", spec->vni, ip_text(&spec->remote, text),
 			spec->port))
 		return;
 	struct want *link = link_common_want(l, object, &plan);
@@ -135,7 +130,7 @@ const struct kind netd_geneve_kind = {
 	       "either end.",
 	.flags = KIND_NAME_IS_IFNAME,
 	.table = &geneve_table,
-	.check = geneve_check,
+	.check = link_common_check,
 	.lower = geneve_lower,
 	.columns = "spec.vni,spec.remote,spec.bridge",
 };

@@ -3,6 +3,7 @@
  * host, for frames whose place is not known; what is learnt stands beside them. */
 #include <linux/if_link.h>
 
+#include "netd/host-policy.h"
 #include "netd/import.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
@@ -177,7 +178,6 @@ static void vxlan_check(const struct check *check)
 	const struct vxlan_spec *spec = check->object->spec;
 	link_common_check(check);
 	link_lower_check(check, spec->link);
-	link_vni_check(check, spec->vni);
 	check_remotes(check, spec);
 	if (spec->group.family)
 		check_group(check, spec);
@@ -242,7 +242,8 @@ static void vxlan_lower(struct lowering *l, const struct object *object)
 {
 	const struct vxlan_spec *spec = object->spec;
 	const struct link_common_plan plan = {.kind = "vxlan", .own_mac = true};
-	if (!link_claim(l, "spec.vni", "VNI %u of VXLAN over IPv%u at port %u", spec->vni, family_of(spec), spec->port))
+	if (!host_policy_allows_vni(l, spec->vni) ||
+	    !link_claim(l, "spec.vni", "VNI %u of VXLAN over IPv%u at port %u", spec->vni, family_of(spec), spec->port))
 		return;
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)

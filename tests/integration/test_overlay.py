@@ -263,6 +263,9 @@ def test_contract_overlay_refusals(host):
     links = host.links()
     refused = host.apply(document("Vxlan", "vx1", "vni: 4999, remotes: [198.51.100.2]"), check=False)
     assert refused.status == 2 and "VNI 4999 is below 5000" in refused.err
+    refused = host.apply(document("HostPolicy", "default", "vni: {min: 6000}") + document("Vxlan", "vx1", "vni: 5999, remotes: [198.51.100.2]"),
+                         check=False)
+    assert refused.status == 2 and "VNI 5999 is below 6000" in refused.err
     two = (document("Bridge", "br1", "ports: [vx1, vx2]") + document("Vxlan", "vx1", "vni: 5001, remote: 198.51.100.2")
            + document("Vxlan", "vx2", "vni: 5002, remotes: [198.51.100.3, 198.51.100.2]"))
     refused = host.apply(two, check=False)
@@ -270,6 +273,12 @@ def test_contract_overlay_refusals(host):
     assert host.links() == links
     host.apply(two.replace("vx1, vx2]", "vx1, vx2], stp: {enabled: true}"), "--wait=20s")
     assert host.links()["vx2"]["master"] == "br1"
+    refused = host.apply(document("HostPolicy", "default", "vni: {min: 5002}"), check=False)
+    assert refused.status == 2 and "VNI 5001 is below 5002" in refused.err, "what is there is bound by it too"
+    host.apply(document("HostPolicy", "default", "vni: {min: 100}") + document("Vxlan", "vx3", "vni: 100, remotes: [198.51.100.4]"), "--wait=20s")
+    assert host.links()["vx3"]["linkinfo"]["info_data"]["id"] == 100
+    refused = host.weft("delete", "HostPolicy", "default", check=False)
+    assert refused.status == 2 and "VNI 100 is below 5000" in refused.err
 
 
 @pytest.mark.needs("link:vxlan")
