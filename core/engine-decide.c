@@ -50,10 +50,21 @@ static bool is_as_wanted(const struct res *res)
 	return res->state == RES_PRESENT && res->known && res->obs.exists && !rows_to_change(res);
 }
 
+/* It is there, and to be made anew: what is seen of it, and of what came along with it, will be gone. */
+static bool is_passing(const struct res *res)
+{
+	return res->want && res->obs.exists && (table_flags(res->class->table, rows_to_change(res)) & FIELD_RECREATE);
+}
+
+static bool is_met(const struct res *need)
+{
+	return need->state == RES_PRESENT && need->known && !is_passing(need);
+}
+
 static const struct res *unmet_need(const struct res *res)
 {
 	for (size_t i = 0; i < res->n_needs; i++)
-		if (res->needs[i].res->state != RES_PRESENT || !res->needs[i].res->known)
+		if (!is_met(res->needs[i].res))
 			return res->needs[i].res;
 	for (size_t i = 0; i < res->afters.n; i++)
 		if (!is_as_wanted(res->afters.items[i]))
@@ -66,7 +77,7 @@ bool waits_for_final(const struct res *res)
 	bool any = res->for_final;
 	for (size_t i = 0; i < res->n_needs && res->state == RES_WAITING; i++) {
 		const struct res *need = res->needs[i].res;
-		if (need->state == RES_PRESENT && need->known)
+		if (is_met(need))
 			continue;
 		if (!waits_for_final(need))
 			return false;

@@ -106,6 +106,19 @@ def test_a_veth_is_one_object(host):
     assert host.links()["vb"]["mtu"] == 1300 and "master" not in host.links()["va"]
 
 
+def test_promise_04_the_other_end_of_a_veth_gets_another_name(host):
+    spec = document("Veth", "va", "peer: {name: vb}, addresses: [10.7.0.1/24]")
+    host.apply(spec, "--wait=20s")
+    refused = host.apply(spec.replace("vb", "vc"), check=False)
+    assert refused.status == 1 and "--allow-disruption" in refused.err and "vb" in host.links()
+    for name in ("vc", "vd"):
+        host.apply(spec.replace("vb", name), "--allow-disruption", "--wait=20s")
+        links = host.links()
+        assert links["va"]["link"] == name and links[name]["link"] == "va" and "vb" not in links
+        assert host.addresses("va") == {"10.7.0.1/24"}
+    assert "vc" not in host.links()
+
+
 def test_promise_07_a_foreign_link_is_no_other_end(make_host):
     host = make_host(before=lambda h: h.run("ip", "link", "add", "vb", "type", "bridge"))
     before = host.links()["vb"]

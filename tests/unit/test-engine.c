@@ -375,6 +375,50 @@ static void test_rests(void **state)
 	generation_unref(gen);
 }
 
+/* A pair of links, of which the one that is made brings along n1 or n2. */
+static struct generation *pair(size_t other_end)
+{
+	struct generation *gen = generation_new(NULL);
+	char key[] = {'n', (char)('0' + other_end), '\0'};
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3, .type = TOY_PAIR + (uint32_t)other_end});
+	struct toy_spec spec = {.present = 1, .mtu = 2};
+	struct want *link = gen->wants[0];
+	struct want *end = generation_add(gen, link->class, key, table_copy(link->class->table, &spec, gen->arena));
+	arena_grow(gen->arena, end->needs, end->n_needs, end->cap_needs);
+	end->needs[end->n_needs++] = link;
+	return gen;
+}
+
+/* Whichever of the two is looked at first: the new end is not missed before the link is made anew. */
+static void test_the_other_end_is_another(void **state)
+{
+	struct world *w = *state;
+	for (unsigned last_first = 0; last_first < 2; last_first++) {
+		switch_to(w, pair(1), false);
+		run_for(w, 1000);
+		struct generation *gen = pair(2);
+		w->host.pending = true;
+		engine_switch(w->engine, gen, true);
+		generation_unref(gen);
+		engine_run(w->engine);
+		while (w->host.n_ops) {
+			bool made = w->host.things[TOY_LINK][2].exists;
+			toy_do(&w->host, last_first ? w->host.n_ops - 1 : 0);
+			if (!made && w->host.things[TOY_LINK][2].exists)
+				engine_dirty(w->engine, "link", "n2");
+			engine_run(w->engine);
+			assert_int_not_equal(engine_outcome(w->engine, NULL), ENGINE_REFUSED);
+		}
+		assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+		engine_final(w->engine);
+		run_for(w, 1000);
+		assert_true(w->host.things[TOY_LINK][2].exists && !w->host.things[TOY_LINK][1].exists);
+		assert_int_equal(w->host.things[TOY_LINK][2].mtu, 2);
+		switch_to(w, generation_new(NULL), false);
+		run_for(w, 1000);
+	}
+}
+
 /* ---- no busy loops ---- */
 
 static void test_what_does_not_stay(void **state)
@@ -546,6 +590,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_does_not_go_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order_there_and_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_other_end_is_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_does_not_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),

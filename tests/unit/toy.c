@@ -87,12 +87,20 @@ static bool hangs_on_link(enum toy_class class)
 
 /* ---- what the kernel does by itself ---- */
 
+static struct toy_thing *other_end(struct toy_host *host, const struct toy_thing *link)
+{
+	return link->type < TOY_PAIR ? NULL : &host->things[TOY_LINK][link->type - TOY_PAIR];
+}
+
 static void vanish(struct toy_host *host, enum toy_class class, size_t name)
 {
-	struct toy_thing *t = &host->things[class][name];
+	struct toy_thing *t = &host->things[class][name], *end = class == TOY_LINK ? other_end(host, t) : NULL;
 	t->exists = t->foreign = t->marked = t->touched = false;
+	t->type = 0;
 	if (class != TOY_LINK)
 		return;
+	if (end)
+		vanish(host, class, (size_t)(end - host->things[class]));
 	/* Addresses go with their link, without an event; ports lose their master; attachments hang in the air. */
 	host->things[TOY_ADDR][name].exists = false;
 	host->things[TOY_ADDR][name].foreign = false;
@@ -158,6 +166,8 @@ static int do_create(struct toy_host *host, struct op *op)
 	t->bound = host->things[TOY_LINK][name_number(op->key)].incarnation;
 	write_rows(t, spec, ~(uint64_t)0);
 	t->exists = !host->dies;
+	if (class == TOY_LINK && t->exists && other_end(host, t))
+		toy_provide(host, (size_t)(other_end(host, t) - host->things[class]));
 	return 0;
 }
 
