@@ -76,9 +76,11 @@ bool ip_tunnel_room(struct lowering *l, const struct object *object, const struc
 	const struct ip_tunnel_spec *spec = object->spec;
 	uint32_t overhead = sort->overhead + (spec->key ? KEY_OVERHEAD : 0);
 	const struct link_path path = {
+		.tunnel = object->name,
 		.link = spec->link,
 		.local = &spec->local,
-		.remote = &spec->remote,
+		.remotes = &spec->remote,
+		.n_remotes = 1,
 		.overhead = overhead,
 		.overhead6 = overhead,
 		.what = spec->key ? arena_printf(lower_arena(l), "%s with a key", sort->what) : sort->what,

@@ -116,6 +116,21 @@ void link_join(struct lowering *l, struct want *link, const char *bridge, const 
 	lower_at(l, NULL);
 }
 
+enum { MTU_LEAST = 68, IPV6_MTU_LEAST = 1280 };
+
+bool link_mtu_takes(struct lowering *l, const char *link, const struct list *addresses, const char *path)
+{
+	uint32_t mtu = link_mtu(l, link);
+	for (size_t i = 0; mtu && mtu < IPV6_MTU_LEAST && i < addresses->n; i++) {
+		if (list_at(addresses, struct ip_prefix, i).ip.family != 6)
+			continue;
+		lower_refuse(l, arena_printf(lower_arena(l), "%s[%zu]", path, i),
+			     "IPv6 needs an MTU of at least %d, and %s has %u", IPV6_MTU_LEAST, link, mtu);
+		return false;
+	}
+	return true;
+}
+
 static bool mtu_fits(struct lowering *l, const struct object *object)
 {
 	const struct link_common *common = object->spec;
@@ -123,8 +138,20 @@ static bool mtu_fits(struct lowering *l, const struct object *object)
 	const struct object *bridge = !common->mtu && name ? link_object(l, name) : NULL;
 	uint32_t mtu = link_mtu(l, object->name);
 	struct link_room room;
-	if (!link_room(l, object, &room) || mtu <= room.most)
+	bool limited = link_room(l, object, &room);
+	if (room.inside) {
+		struct diag *diag = lower_refuse(l, NULL, "%s is in a subnet of the tunnel's own addresses, so that its "
+						 "packets would go into the tunnel itself", room.inside);
+		diag_hint(lower_diags(l), diag, "give the tunnel addresses of another subnet");
+		return false;
+	}
+	if (!limited || (mtu <= room.most && room.most >= MTU_LEAST))
 		return true;
+	if (room.most < MTU_LEAST) {
+		lower_refuse(l, NULL, "it has no room: %s, and a link needs at least %d", link_room_text(l, &room),
+			     MTU_LEAST);
+		return false;
+	}
 	struct diag *diag =
 		lower_refuse(l, common->mtu ? "spec.mtu" : NULL, "%u does not fit: %s", mtu, link_room_text(l, &room));
 	if (bridge)
@@ -182,7 +209,8 @@ static void want_addresses(struct lowering *l, const struct object *object, stru
 struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan)
 {
 	const struct link_common *common = object->spec;
-	if (!link_take_name(l, "name", object->name, NULL) || !mtu_fits(l, object))
+	if (!link_take_name(l, "name", object->name, NULL) || !mtu_fits(l, object) ||
+	    !link_mtu_takes(l, object->name, &common->addresses, "spec.addresses"))
 		return NULL;
 	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
 	link->adopt = common->adopt;

@@ -74,6 +74,9 @@ void link_names_check(const struct check *check, const char *row, const struct l
 /* Of a link that it stands on or sends by, NULL: none. */
 void link_lower_check(const struct check *check, const char *lower);
 
+/* Is the MTU that a link will have enough for these addresses? Else refuses the object, at its list of them. */
+bool link_mtu_takes(struct lowering *l, const char *link, const struct list *addresses, const char *path);
+
 /* What a kind says of the link that it wants. */
 struct link_common_plan {
 	const char *kind; /* as the class link has it: "vxlan"; NULL: the link is there already, and not ours to make */

@@ -79,7 +79,9 @@ static bool geneve_peer(const struct object *object, size_t i, struct ip *ret)
 static bool geneve_room(struct lowering *l, const struct object *object, struct link_room *ret)
 {
 	const struct link_path path = {
-		.remote = &((const struct geneve_spec *)object->spec)->remote,
+		.tunnel = object->name,
+		.remotes = &((const struct geneve_spec *)object->spec)->remote,
+		.n_remotes = 1,
 		.overhead = 14 + 8 + 8 + 20, /* the frame's own header, GENEVE's, UDP's, IP's */
 		.overhead6 = 14 + 8 + 8 + 40,
 		.what = "GENEVE",

@@ -450,9 +450,11 @@ uint32_t link_mtu(struct lowering *l, const char *name)
 
 const char *link_room_text(struct lowering *l, const struct link_room *room)
 {
+	struct arena *arena = lower_arena(l);
 	if (!room->overhead)
-		return arena_printf(lower_arena(l), "%s has %u, which is the most", room->limit, room->limit_mtu);
-	return arena_printf(lower_arena(l), "%s has %u, %s takes %u, %u is the most", room->limit, room->limit_mtu,
+		return arena_printf(arena, "%s has %u, which is the most", room->limit, room->limit_mtu);
+	const char *way = room->towards ? arena_printf(arena, ", the way to %s,", room->towards) : "";
+	return arena_printf(arena, "%s%s has %u, %s takes %u, %u is the most", room->limit, way, room->limit_mtu,
 			    room->overhead_of, room->overhead, room->most);
 }
 
@@ -513,22 +515,51 @@ static const char *link_with(struct lowering *l, const struct ip *local)
 	return ours ? holder : fact_of_path(l, arena_printf(lower_memo_arena(l), "link-with/%s", text));
 }
 
+/* Takes what a link leaves, if that is less than what others do. */
+static void narrow(struct lowering *l, const char *link, struct link_room *room)
+{
+	struct link_room on;
+	if (!link_room_on(l, link, &on) || (room->limit && on.limit_mtu >= room->limit_mtu))
+		return;
+	room->limit = link;
+	room->limit_mtu = on.limit_mtu;
+	room->most = on.limit_mtu > room->overhead ? on.limit_mtu - room->overhead : 0;
+}
+
+/* Most of many other ends are reached by one link, which is looked at once. */
+static void narrow_by_remotes(struct lowering *l, const struct link_path *path, struct link_room *room)
+{
+	struct strmap seen = strmap_in(lower_arena(l));
+	char text[IP_TEXT];
+	for (size_t i = 0; i < path->n_remotes; i++) {
+		const struct ip *remote = &path->remotes[i];
+		const char *link = remote->family ? link_towards(l, remote) : NULL, *limit = room->limit;
+		if (!link || strmap_get(&seen, link))
+			continue;
+		strmap_put(&seen, link, (void *)link);
+		if (streq(link, path->tunnel))
+			room->inside = arena_strdup(lower_arena(l), ip_text(remote, text));
+		else
+			narrow(l, link, room);
+		if (room->limit != limit && path->n_remotes > 1)
+			room->towards = arena_strdup(lower_arena(l), ip_text(remote, text));
+	}
+}
+
 bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret)
 {
-	const struct ip *end = path->remote && path->remote->family ? path->remote : path->local;
+	const struct ip *end = path->n_remotes && path->remotes[0].family ? &path->remotes[0] : path->local;
 	bool ip6 = end && end->family == 6;
-	uint32_t overhead = ip6 ? path->overhead6 : path->overhead;
 	const char *link = path->link;
+	*ret = (struct link_room){.overhead = ip6 ? path->overhead6 : path->overhead};
+	ret->overhead_of = arena_printf(lower_arena(l), "%s over %s", path->what, ip6 ? "IPv6" : "IPv4");
 	if (!link && path->local && path->local->family)
 		link = link_with(l, path->local);
-	if (!link && path->remote && path->remote->family)
-		link = link_towards(l, path->remote);
-	if (!link || !link_room_on(l, link, ret) || ret->most <= overhead) {
-		*ret = (struct link_room){.most = STANDARD_MTU - overhead};
-		return false;
-	}
-	ret->overhead = overhead;
-	ret->overhead_of = arena_printf(lower_arena(l), "%s over %s", path->what, ip6 ? "IPv6" : "IPv4");
-	ret->most -= overhead;
-	return true;
+	if (link)
+		narrow(l, link, ret);
+	else
+		narrow_by_remotes(l, path, ret);
+	if (!ret->limit)
+		ret->most = STANDARD_MTU - ret->overhead;
+	return ret->limit != NULL;
 }

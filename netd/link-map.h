@@ -37,24 +37,28 @@ struct link_room {
 	uint32_t limit_mtu;      /* what that has */
 	uint32_t overhead;       /* what its own headers take of it */
 	const char *overhead_of; /* whose headers: "VXLAN over IPv4"; NULL when there are none */
+	const char *towards;     /* of several other ends the one that it is the way to; NULL: it is the only one */
+	const char *inside;      /* an other end that would be reached through the tunnel itself; NULL: none */
 };
-/* Of an object that is a link; false if nothing limits it. */
+/* Of an object that is a link; false if nothing limits it, where still `inside` may be set. */
 bool link_room(struct lowering *l, const struct object *object, struct link_room *ret);
 /* "eth0 has 1500, VXLAN over IPv4 takes 50, 1450 is the most", in the generation's arena. */
 const char *link_room_text(struct lowering *l, const struct link_room *room);
 /* For what stands on a link and sends by nothing else. */
 bool link_room_on(struct lowering *l, const char *lower, struct link_room *ret);
 
-/* Where the packets of a tunnel leave: by a link that it names, else by that which has its own address, else by that
- * which leads to the other end. */
+/* Where the packets of a tunnel leave: by a link that it names, else by that which has its own address, else by those
+ * which lead to the other ends. */
 struct link_path {
-	const char *link;             /* NULL: not named */
-	const struct ip *local;       /* family 0: not said */
-	const struct ip *remote;      /* the same */
+	const char *tunnel;
+	const char *link;         /* NULL: not named */
+	const struct ip *local;   /* family 0: not said */
+	const struct ip *remotes; /* the same */
+	size_t n_remotes;
 	uint32_t overhead, overhead6; /* over IPv4, over IPv6 */
 	const char *what;             /* "VXLAN" */
 };
-/* Where there is no telling, false, and `most` is what a usual link would leave. */
+/* By the narrowest of them. Where there is no telling, false, and `most` is what a usual link would leave. */
 bool link_room_under(struct lowering *l, const struct link_path *path, struct link_room *ret);
 
 #endif

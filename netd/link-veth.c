@@ -127,7 +127,9 @@ static void veth_lower(struct lowering *l, const struct object *object)
 {
 	const char *peer = ((const struct veth_spec *)object->spec)->peer.name;
 	struct want *link = link_common_want(l, object, &(struct link_common_plan){.kind = "veth", .own_mac = true});
-	if (!link || !link_take_name(l, "peer", peer, "spec.peer.name"))
+	const struct list *addresses = &((const struct veth_spec *)object->spec)->peer.addresses;
+	if (!link || !link_take_name(l, "peer", peer, "spec.peer.name") ||
+	    !link_mtu_takes(l, object->name, addresses, "spec.peer.addresses"))
 		return;
 	want_set(l, link, "fixed.peer", "%s", peer);
 	want_peer(l, object, link);

@@ -201,9 +201,11 @@ static bool vxlan_room(struct lowering *l, const struct object *object, struct l
 {
 	const struct vxlan_spec *spec = object->spec;
 	const struct link_path path = {
+		.tunnel = object->name,
 		.link = spec->link,
 		.local = &spec->local,
-		.remote = spec->remotes.n ? remote_at(spec, 0) : &spec->group,
+		.remotes = spec->remotes.n ? remote_at(spec, 0) : &spec->group,
+		.n_remotes = spec->remotes.n ? spec->remotes.n : 1,
 		.overhead = 14 + 8 + 8 + 20, /* the frame's own header, VXLAN's, UDP's, IP's */
 		.overhead6 = 14 + 8 + 8 + 40,
 		.what = "VXLAN",

@@ -117,59 +117,6 @@ static int link_with_fact(void *ctx, const char *key, char **ret)
 	return r;
 }
 
-static int take_output(const struct nlmsghdr *message, void *data)
-{
-	const struct nlattr *attr;
-	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
-	{
-		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
-			*(unsigned *)data = mnl_attr_get_u32(attr);
-	}
-	return MNL_CB_OK;
-}
-
-/* By which link the host would send there; 0 if by none. */
-static unsigned ask_route(const struct ip *ip)
-{
-	char buf[4096];
-	unsigned index = 0;
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
-	struct mnl_socket *socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		if (socket)
-			mnl_socket_close(socket);
-		return 0;
-	}
-	message->nlmsg_type = RTM_GETROUTE;
-	message->nlmsg_flags = NLM_F_REQUEST;
-	struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
-	route->rtm_family = ip->family == 4 ? AF_INET : AF_INET6;
-	route->rtm_dst_len = ip->family == 4 ? 32 : 128;
-	mnl_attr_put(message, RTA_DST, ip->family == 4 ? 4 : 16, ip->b);
-	ssize_t n = mnl_socket_sendto(socket, message, message->nlmsg_len) < 0
-			    ? -1
-			    : mnl_socket_recvfrom(socket, buf, sizeof(buf));
-	if (n > 0)
-		(void)mnl_cb_run(buf, (size_t)n, 0, 0, take_output, &index);
-	mnl_socket_close(socket);
-	return index;
-}
-
-/* "link-towards/ADDRESS" */
-static int link_towards_fact(void *ctx, const char *key, char **ret)
-{
-	char name[IFNAMSIZ];
-	struct ip ip;
-	netlink_facts_watch("address");
-	if (ip_parse(key + strlen("link-towards/"), &ip) < 0)
-		return -ENOENT;
-	unsigned index = ask_route(&ip);
-	if (!index || !if_indextoname(index, name))
-		return -ENOENT;
-	*ret = xstrdup(name);
-	return 0;
-}
-
 static int sysctl_fact(void *ctx, const char *key, char **ret)
 {
 	int r = sysctl_read(key + strlen("sysctl/"), ret);
@@ -180,7 +127,7 @@ int netd_links_start(struct engine *engine, struct err *err)
 {
 	fact_register("link/", link_fact, NULL);
 	fact_register("link-with/", link_with_fact, NULL);
-	fact_register("link-towards/", link_towards_fact, NULL);
+	netd_towards_start();
 	fact_register("sysctl/", sysctl_fact, NULL);
 	return 0;
 }

@@ -21,4 +21,5 @@ void netd_stop(void)
 {
 	netd_dhcp_stop();
 	netd_firewall_stop();
+	netd_towards_stop();
 }

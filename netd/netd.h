@@ -15,6 +15,9 @@ void netd_stop(void);
 /* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link-with/ADDRESS" (the link that has it),
  * "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys). */
 int netd_links_start(struct engine *engine, struct err *err);
+/* The last of them, which follow the host's routes. */
+void netd_towards_start(void);
+void netd_towards_stop(void);
 /* The fact "holds/NAME" (holdings.h): what others gave a link; what weft has set aside of it counts as still held. */
 void netd_holdings_start(struct engine *engine);
 

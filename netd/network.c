@@ -4,6 +4,7 @@
  * network-check.c has the rules across rows, network-port.c attaches guests. */
 #include "netd/dnsmasq.h"
 #include "netd/firewall.h"
+#include "netd/link-common.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
 #include "netd/network-spec.h"
@@ -279,7 +280,7 @@ static void network_lower(struct lowering *l, const struct object *object)
 		return;
 	}
 	const char *bridge = network_bridge(object);
-	if (link_refuse_loop(l, bridge))
+	if (link_refuse_loop(l, bridge) || !link_mtu_takes(l, bridge, &spec->addresses, "spec.addresses"))
 		return;
 	struct want *link = want_link(l, object);
 	struct want *ipv6_on = want_sysctls(l, object, link);

@@ -258,6 +258,110 @@ def test_promise_24_what_does_not_fit_is_refused(pair):
     assert host.links() == links
 
 
+@pytest.fixture
+def two_ways(make_host):
+    """A host with two ways out, of which the second takes less."""
+    def set_up(h):
+        for i, mtu in enumerate((1500, 1400)):
+            h.run("ip", "link", "add", f"eth{i}", "mtu", mtu, "type", "veth", "peer", "name", f"far{i}", "mtu", mtu)
+            h.run("ip", "link", "set", f"far{i}", "up")
+            h.run("ip", "link", "set", f"eth{i}", "up")
+            h.run("ip", "addr", "add", f"10.{i}.0.1/24", "dev", f"eth{i}")
+            h.run("ip", "addr", "add", f"fd00:{i}::1/64", "dev", f"eth{i}", "nodad")
+        h.run("ip", "route", "add", "10.99.0.0/16", "via", "10.1.0.9")
+        h.run("ip", "route", "add", "fd00:99::/32", "via", "fd00:1::9")
+    return make_host(before=set_up)
+
+
+def mtu_becomes(host, name, mtu):
+    wait_until(lambda: host.links()[name]["mtu"] == mtu, 20, f"the MTU of {name} is {mtu}")
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_24_mtu_follows_the_routes(two_ways):
+    host = two_ways
+    host.apply(document("Vxlan", "vx0", "vni: 5001, remotes: [10.99.0.2]"), "--wait=20s")
+    assert host.links()["vx0"]["mtu"] == 1350
+    route = ("ip", "route", "replace", "10.99.0.0/16")
+    for way, mtu in (("10.0.0.9", 1450), ("10.1.0.9", 1350)):
+        host.run(*route, "via", way)
+        mtu_becomes(host, "vx0", mtu)
+    host.run("ip", "route", "add", "10.99.0.2", "via", "10.0.0.9")  # of two ways the more specific one
+    mtu_becomes(host, "vx0", 1450)
+    host.run("ip", "route", "del", "10.99.0.2")
+    mtu_becomes(host, "vx0", 1350)
+    host.run("ip", "route", "add", "10.99.0.0/24", "via", "10.0.0.9", "table", "77")
+    host.run("ip", "rule", "add", "to", "10.99.0.2", "lookup", "77")
+    mtu_becomes(host, "vx0", 1450)
+    host.run("ip", "rule", "del", "to", "10.99.0.2", "lookup", "77")
+    mtu_becomes(host, "vx0", 1350)
+    host.run("ip", "route", "del", "10.99.0.0/24", "table", "77")
+
+
+@pytest.mark.needs("link:geneve")
+def test_promise_24_mtu_follows_the_routes_of_ipv6(two_ways):
+    host = two_ways
+    host.apply(document("Geneve", "gen0", 'vni: 5001, remote: "fd00:99::2"'), "--wait=20s")
+    assert host.links()["gen0"]["mtu"] == 1330
+    host.run("ip", "route", "add", "fd00:99::2/128", "via", "fd00:0::9")
+    mtu_becomes(host, "gen0", 1430)
+    host.run("ip", "route", "del", "fd00:99::2/128")
+    mtu_becomes(host, "gen0", 1330)
+    host.run("ip", "route", "replace", "default", "via", "fd00:0::9")
+    host.run("ip", "route", "del", "fd00:99::/32")
+    mtu_becomes(host, "gen0", 1430)
+    host.run("ip", "route", "del", "default", "via", "fd00:0::9")
+    host.run("ip", "route", "add", "fd00:99::/32", "via", "fd00:1::9")
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_24_the_narrowest_of_several_ways_counts(two_ways):
+    host, both = two_ways, "vni: 5001, remotes: [10.0.0.2, 10.1.0.2, 10.1.0.3]"
+    host.apply(document("Vxlan", "vx0", both), "--wait=20s")
+    assert host.links()["vx0"]["mtu"] == 1350
+    refused = host.apply(document("Vxlan", "vx0", both + ", mtu: 1450"), check=False)
+    assert refused.status == 2
+    assert "eth1, the way to 10.1.0.2, has 1400, VXLAN over IPv4 takes 50, 1350 is the most" in refused.err
+    host.apply(document("Vxlan", "vx0", "vni: 5001, remotes: [10.0.0.2]"), "--wait=20s")
+    assert host.links()["vx0"]["mtu"] == 1450
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_24_what_is_too_little_is_said(two_ways):
+    host = two_ways
+    links = host.links()
+    vxlan = "vni: 5001, local: 10.0.0.1, remotes: [10.0.0.2]"
+    for text, said in (
+            (document("Bridge", "br1", "mtu: 1000, addresses: ['fd50::1/64']"), "IPv6 needs an MTU of at least 1280, and br1 has 1000"),
+            (document("Veth", "va", "mtu: 1000, peer: {name: vb, address: 'fd50::1/64'}"), "IPv6 needs an MTU of at least 1280, and va has"),
+            (document("Ethernet", "eth0", "mtu: 1300") + document("Vxlan", "vx0", vxlan + ", addresses: ['fd50::1/64']"),
+             "IPv6 needs an MTU of at least 1280, and vx0 has 1250"),
+            (document("Network", "lan", "mode: routed, mtu: 1000, addresses: ['fd50::1/64']"), "IPv6 needs an MTU of at least 1280"),
+            (document("Ethernet", "eth0", "mtu: 68") + document("Vxlan", "vx0", vxlan),
+             "it has no room: eth0 has 68, VXLAN over IPv4 takes 50, 18 is the most, and a link needs at least 68"),
+            (document("Vxlan", "vx0", "vni: 5001, remote: 10.50.0.2, address: 10.50.0.1/24"),
+             "10.50.0.2 is in a subnet of the tunnel's own addresses")):
+        refused = host.apply(text, check=False)
+        assert refused.status == 2 and said in refused.err, refused
+    assert host.links() == links
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_11_others_routes_cost_nothing(two_ways):
+    """The filter of the socket by which tunnels' ways are followed."""
+    host = two_ways
+    host.apply(document("Vxlan", "vx0", "vni: 5001, remotes: [10.99.0.2]"), "--wait=20s")
+    before = host.cpu_seconds(host.weftd_pid())
+    nets = [f"100.{a}.{b}.0/24" for a in range(64, 164) for b in range(250)]
+    for _ in range(2):
+        for verb in ("add", "del"):
+            host.run("ip", "-batch", "-", input="".join(f"route {verb} {net} dev eth1\n" for net in nets), timeout=120)
+    assert host.cpu_seconds(host.weftd_pid()) - before < 1
+    host.run("ip", "route", "replace", "10.99.0.0/16", "via", "10.0.0.9")
+    mtu_becomes(host, "vx0", 1450)
+    host.run("ip", "route", "replace", "10.99.0.0/16", "via", "10.1.0.9")
+
+
 @pytest.mark.needs("link:vxlan")
 def test_contract_overlay_refusals(host):
     links = host.links()
