@@ -184,7 +184,8 @@ static const char *why_not(const struct netlink_cache *cache, const struct netli
 		return "";
 	if (ip_is_link_local(ip) && (address->proto == PROTO_KERNEL_LINK_LOCAL || !cache->knows_proto))
 		return "";
-	if (!(address->flags & IFA_F_PERMANENT) || address->valid_until_s || address->flags & IFA_F_TEMPORARY)
+	bool temporary = ip->family == 6 && address->flags & IFA_F_TEMPORARY; /* of IPv4 the bit is IFA_F_SECONDARY */
+	if (!(address->flags & IFA_F_PERMANENT) || address->valid_until_s || temporary)
 		return "is leased or announced, by DHCP or by a router, and stays with the program that keeps it";
 	if (address->peer.family && !ip_equal(&address->peer, ip))
 		return "has another end of its own, which manifests cannot say";

@@ -140,8 +140,10 @@ static bool mtu_fits(struct lowering *l, const struct object *object)
 	struct link_room room;
 	bool limited = link_room(l, object, &room);
 	if (room.inside) {
-		struct diag *diag = lower_refuse(l, NULL, "%s is in a subnet of the tunnel's own addresses, so that its "
-						 "packets would go into the tunnel itself", room.inside);
+		struct diag *diag = lower_refuse(l, NULL,
+						 "%s is in a subnet of the tunnel's own addresses, so that its packets "
+						 "would go into the tunnel itself",
+						 room.inside);
 		diag_hint(lower_diags(l), diag, "give the tunnel addresses of another subnet");
 		return false;
 	}

@@ -95,9 +95,8 @@ static void geneve_lower(struct lowering *l, const struct object *object)
 	const struct link_common_plan plan = {.kind = "geneve", .own_mac = true};
 	bool ipv6 = spec->remote.family == 6;
 	char text[IP_TEXT];
-	if (!host_policy_allows_vni(l, spec->vni) ||
-	    !link_claim(l, "spec.vni", "VNI %u of GENEVE to %s at port %u", spec->vni, ip_text(&spec->remote, text),
-			spec->port))
+	if (!host_policy_allows_vni(l, spec->vni) || !link_claim(l, "spec.vni", "VNI %u of GENEVE to %s at port %u",
+								 spec->vni, ip_text(&spec->remote, text), spec->port))
 		return;
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
