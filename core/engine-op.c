@@ -421,8 +421,8 @@ static void note_repair(struct res *res, const struct decision *d)
 	res->loss = describe_loss(res, d);
 }
 
-/* What is wanted, and of the baseline the rows that go back: a class is not to see what else was there. */
-static const void *spec_to_give_back(struct res *res, uint64_t rows)
+/* What is wanted, and of the baseline these rows: a class is not to see what else was there. */
+static const void *spec_over_baseline(struct res *res, uint64_t rows)
 {
 	arena_free(res->back_arena);
 	res->back_arena = arena_new();
@@ -449,8 +449,11 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->class = res->class;
 	op->key = res->key;
 	op->want = d->verb == OP_OBSERVE ? (w ? w->spec : NULL) : d->verb == OP_REMOVE ? NULL : d->spec;
+	bool comes_back = d->verb == OP_CREATE && res->baseline && (res->class->flags & CLASS_FLEETING);
+	if (comes_back)
+		op->want = spec_over_baseline(res, *present_of(res->baseline_spec) & ~*present_of(res->want->spec));
 	if (d->verb == OP_UPDATE && res->want && d->spec == res->baseline_spec)
-		op->want = spec_to_give_back(res, d->rows);
+		op->want = spec_over_baseline(res, d->rows);
 	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->hurry = res->hurry;
@@ -466,7 +469,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	e->n_busy++;
 	grow(e->ready, e->n_ready, e->cap_ready);
 	e->ready[e->n_ready++] = op;
-	if (d->verb == OP_CREATE && (!res->made || res->baseline || res->fresh != e->pending)) {
+	if (d->verb == OP_CREATE && !comes_back && (!res->made || res->baseline || res->fresh != e->pending)) {
 		drop_baseline(res); /* what was there before us has been taken away by others */
 		res->made = true;
 		res->fresh = e->pending;
@@ -628,7 +631,7 @@ void res_step(struct engine *e, struct res *res)
 		wake_leaving(e, res);
 		return;
 	}
-	if (d.adopt && (d.act || d.state == RES_PRESENT))
+	if (d.adopt && (d.act || d.state == RES_PRESENT || (res->class->flags & CLASS_EARLY_BASELINE)))
 		keep_baseline(e, res);
 	if (d.act) {
 		note_repair(res, &d);

@@ -100,6 +100,9 @@ enum class_flag {
 				    the loss (a disk) */
 	CLASS_ADOPT_UNMARKED =
 		1 << 6, /* what is adopted stays as it is, without our mark: to put it there would change it */
+	CLASS_FLEETING = 1 << 7, /* the host loses it along with others (routes of a link that goes down): what is
+				    adopted and has to be made anew is still what was there before weft */
+	CLASS_EARLY_BASELINE = 1 << 8, /* how it was is kept while it still waits: what it waits for changes it */
 };
 
 struct resource_class {

@@ -241,7 +241,7 @@ const struct resource_class netd_address_class = {
 	.table = &address_table,
 	.lane = "netlink",
 	.verbs = &address_verbs,
-	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED,
+	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED | CLASS_FLEETING,
 	.rules = address_errnos,
 	.n_rules = ARRAY_SIZE(address_errnos),
 };

@@ -138,7 +138,7 @@ const struct resource_class netd_aside_route_class = {
 	.table = &aside_table,
 	.lane = "netlink",
 	.verbs = &aside_verbs,
-	.flags = CLASS_TRANSACTIONAL | CLASS_INHERENT,
+	.flags = CLASS_TRANSACTIONAL | CLASS_INHERENT | CLASS_EARLY_BASELINE,
 	.rules = aside_errnos,
 	.n_rules = ARRAY_SIZE(aside_errnos),
 };

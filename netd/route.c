@@ -127,12 +127,27 @@ static int put_new(struct netlink_batch *batch, struct netlink_cache *cache, str
 			.type = RTM_NEWROUTE, .flags = flags, .key = &key, .spec = op->want, .device = device});
 }
 
+/* What goes back to the port that had it before weft: does that have it again, beside ours? See aside-route.c. */
+static bool has_come_back(const struct netlink_cache *cache, const struct op *op, const struct route_key *key)
+{
+	const struct route_spec *want = op->want;
+	const struct netlink_link *link = netlink_link_by_name(cache, want->device);
+	const struct kernel_route *r = link && key->to.ip.family == 4 && want->protocol != ROUTE_PROTOCOL
+					       ? route_cache_find(cache, key)
+					       : NULL;
+	while (r && (r->device != link->index || r->protocol == ROUTE_PROTOCOL))
+		r = r->next;
+	return r != NULL;
+}
+
 /* The kernel replaces the first of an IPv4 key and all ways of an IPv6 route: where that would hit somebody else's,
  * ours is taken out and put in again. */
 static int encode_update(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op,
 			 const struct route_key *key)
 {
 	const struct kernel_route *first = route_cache_find(cache, key), *route = find(cache, key);
+	if (route && route->protocol == ROUTE_PROTOCOL && has_come_back(cache, op, key))
+		return route_put_removal(batch, op, route);
 	bool alone = route == first && (key->to.ip.family == 4 || (route && !route->next));
 	if (alone || !route)
 		return put_new(batch, cache, op, NLM_F_REPLACE);
@@ -197,7 +212,7 @@ const struct resource_class netd_route_class = {
 	.table = &route_table,
 	.lane = "netlink",
 	.verbs = &route_verbs,
-	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED,
+	.flags = CLASS_TRANSACTIONAL | CLASS_ADOPT_UNMARKED | CLASS_FLEETING,
 	.rules = route_errnos,
 	.n_rules = ARRAY_SIZE(route_errnos),
 };

@@ -4,7 +4,8 @@
  *     the bridge, with the MAC of the NIC, and up
  *     its addresses; IPv6 without duplicate detection, or it would be silent for a second
  *     the NIC becomes a port: from now on frames come in by the bridge, and still go out by the NIC
- *     its routes; IPv4 ones are replaced, IPv6 ones added beside the old ones, which go then
+ *     its routes; IPv4 ones are replaced, IPv6 ones added beside the old ones, which go then; how they were is kept
+ *     for each by itself, and does not hang on what has become of the bridge's
  *     the addresses of the NIC go, and with them the routes to their subnets
  *
  * and back: the addresses of the NIC, with the neighbours that the bridge knows, since a port hears no answer by which
@@ -226,7 +227,7 @@ static void move_route(const struct moving *m, const struct held_route *held)
 		return;
 	}
 	bool ip6 = key.to.ip.family == 6;
-	struct want *route = want_route(m, held, &key), *aside = ip6 ? set_route_aside(m, held) : NULL;
+	struct want *route = want_route(m, held, &key), *aside = set_route_aside(m, held);
 	route->adopt = !ip6;
 	needs(m->l, route, m->t->to);
 	after(m->l, route, m->t->port);

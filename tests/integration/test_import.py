@@ -196,6 +196,24 @@ def test_what_is_taken_over_is_kept_so(host):
                and host.json("ip", "-j", "route", "show", "10.91.0.0/16"))
 
 
+def test_what_a_link_loses_as_it_goes_down_is_not_weft_s_to_take_away(make_host):
+    def before(host):
+        for command in ("link add br7 type bridge", "link add port0 type veth peer name port0x", "link set port0 master br7 up", "link set port0x up",
+                        "link set br7 up", "addr add 10.70.0.1/24 dev br7", "addr add fd70::1/64 dev br7 nodad", "route add default via 10.70.0.9 proto static",
+                        "route add 10.91.0.0/16 via 10.70.0.2 metric 77 mtu 1300", "route add fd91::/64 via fd70::2 proto static"):
+            host.run("ip", *command.split())
+    host = make_host(before=before)
+    host.wait_quiet()
+    routes = lambda: {f"{r['dst']} {r['protocol']} {r.get('metric')}" for family in ("-4", "-6") for r in host.json("ip", "-d", family, "-j", "route", "show", "dev", "br7")}
+    text, addresses, had = host.weft("import", "host").out, host.addresses("br7"), routes()
+    assert "default static None" in had and len(had) > 4, had
+    host.apply(text, "--wait=30s")
+    host.run("ip", "link", "set", "br7", "down")
+    wait_until(lambda: routes() >= had, what="weft has repaired it")
+    host.weft("delete", "bridge", "br7", "--wait=30s")
+    assert routes() >= had and host.addresses("br7") == addresses
+
+
 def test_what_is_printed_is_what_there_is(host):
     text = host.weft("import", "host").out
     answer = host.weft("import", "host", "-o", "json").json()

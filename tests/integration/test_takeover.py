@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bridge takes over the NIC over which the host is reached: nobody notices, there and back."""
 import signal
+import subprocess
 import time
 
 import pytest
 
 from far import Far
-from harness import EXAMPLES, differences, wait_until
+from harness import BUILD, EXAMPLES, differences, wait_until
 from test_bridge_vlans import ACCESS, tagged, vlans
 from test_crash import Case, change, rest, settle
 
@@ -77,6 +78,53 @@ def test_there_and_back_without_a_loss(near):
         if max(there, back) <= 1:
             break
     assert min(map(max, lost)) <= 1, lost
+
+
+BLOWS = {
+    "link down": ["link set br1 down"],
+    "link gone": ["link del br1"],
+    "routes gone": ["-4 route flush dev br1 protocol 119", "route flush table 100", "-6 route del default"],
+    "addresses gone": ["addr flush dev br1"],
+    "port gone": ["link set eth3 nomaster"],
+}
+
+
+@pytest.mark.parametrize("blow", BLOWS)
+def test_what_weft_had_to_make_anew_goes_back_all_the_same(near, blow):
+    before = holdings(near, "eth3")
+    near.apply(BR1, "--wait=30s")
+    taken = holdings(near, "br1")
+    assert any("203.0.113.0/24" in route for route in taken[1]), taken
+    for command in BLOWS[blow]:
+        near.run("ip", *command.split())
+    wait_until(lambda: "br1" in near.links() and holdings(near, "br1") == taken and near.links()["eth3"].get("master") == "br1", 30, "weft has repaired it")
+    near.far.wait_for_answers()
+    near.weft("delete", "bridge", "br1", "--wait=30s")
+    assert "br1" not in near.links() and differences(before, holdings(near, "eth3")) == []
+    near.far.wait_for_answers()
+
+
+def test_what_is_gone_from_the_bridge_goes_back_to_the_nic(near):
+    """weft hears that it is gone, and that nobody wants it any more, at once."""
+    before = holdings(near, "eth3")
+    near.apply(BR1, "--wait=30s")
+    near.daemon.send_signal(signal.SIGSTOP)
+    near.run("ip", "link", "del", "br1")
+    delete = subprocess.Popen([BUILD / "weft", "--socket", near.root / "run/weft.sock", "delete", "bridge", "br1", "--wait=30s"])
+    time.sleep(0.5)
+    near.daemon.send_signal(signal.SIGCONT)
+    assert delete.wait(timeout=60) == 0
+    assert "br1" not in near.links() and differences(before, holdings(near, "eth3")) == []
+
+
+def test_another_bridge_in_its_place(near):
+    before = holdings(near, "eth3")
+    near.apply(BR1, "--wait=30s")
+    near.apply(BR1.replace("br1", "br9"), "--prune", "--wait=30s")
+    assert "br1" not in near.links() and near.links()["eth3"]["master"] == "br9"
+    assert "192.0.2.10/24" in near.addresses("br9") and near.json("ip", "-j", "route", "show", "default")[0]["dev"] == "br9"
+    near.weft("delete", "bridge", "br9", "--wait=30s")
+    assert "br9" not in near.links() and differences(before, holdings(near, "eth3")) == []
 
 
 FILTER = BR1.replace("{name: eth3}", "{name: eth3, vlans: {pvid: 7, tagged: [20-22]}}").replace("takeover", "vlanFiltering: true, vlans: {pvid: 7}, takeover")
