@@ -188,8 +188,9 @@ def step_forward():
         os.nice(-10)
 
 
-def say_where():
-    step_forward()
+def say_where(preferred=True):
+    if preferred:
+        step_forward()
     processors = os.sysconf("SC_NPROCESSORS_ONLN")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     print(f"kernel {os.uname().release}, {processors} processors, load {os.getloadavg()[0]:.1f} before", flush=True)
