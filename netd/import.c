@@ -44,34 +44,44 @@ struct found {
 	size_t n, cap;
 };
 
-static void place(struct node *node, const struct source *source)
+/* Each value has a line of its own, by which a fault tells what it is about. */
+static void place(struct node *node, const struct source *source, unsigned *line)
 {
-	node->pos = (struct pos){.source = source, .line = 1, .column = 1};
+	node->pos = (struct pos){.source = source, .line = ++*line, .column = 1};
 	for (size_t i = 0; i < node->n; i++) {
-		place(node->items[i], source);
+		place(node->items[i], source, line);
 		if (node->keys)
-			place(node->keys[i], source);
+			place(node->keys[i], source, line);
 	}
 }
 
 /* Faults are told by the object's name, which stands for its file. */
-static void add_object(struct importing *host, struct found *found, const struct kind *kind, const char *name,
-		       json_t *spec)
+static struct object *make_object(struct importing *host, const struct kind *kind, const char *name, json_t *spec)
 {
 	struct diags diags = {.arena = host->arena};
+	unsigned line = 0;
 	struct source *source = arena_alloc(host->arena, sizeof(*source));
 	*source = (struct source){.name = arena_strdup(host->arena, name), .text = ""};
 	json_t *json = json_pack("{s:s, s:s, s:{s:s}, s:o}", "apiVersion", "weft/v1", "kind", kind->name, "metadata",
 				 "name", name, "spec", spec);
 	struct node *doc = node_from_json(json, host->arena);
 	json_decref(json);
-	place(doc, source);
+	place(doc, source, &line);
 	struct object *object = object_decode(doc, host->arena, &diags);
 	if (diags.n || !object) {
 		import_remark(host, "%s is left out: as %s, %s.", name, kind->name,
 			      diags.n ? diags.items[0]->text : "it cannot be read");
-		return;
+		return NULL;
 	}
+	return object;
+}
+
+static void add_object(struct importing *host, struct found *found, const struct kind *kind, const char *name,
+		       json_t *spec)
+{
+	struct object *object = make_object(host, kind, name, spec);
+	if (!object)
+		return;
 	grow(found->objects, found->n, found->cap);
 	found->objects[found->n++] = object;
 }
@@ -152,21 +162,45 @@ static void tell_routes_without_link(struct importing *host)
 
 /* ---- going the way of an apply ---- */
 
-/* Takes out the objects that the faults are about; false if there are none such. */
+/* The kernel makes many a tunnel with an MTU that does not fit. Such a one is taken without it, rather than not at all.
+ */
+static struct object *without_mtu(struct importing *host, const struct object *object, const struct diag *fault)
+{
+	static const char path[] = "spec.mtu";
+	const struct field *row = table_field(object->kind->table, "mtu");
+	if (!row || !is_present(object->spec, object->kind->table, row) ||
+	    object_pos(object, path).line != fault->pos.line)
+		return NULL;
+	import_remark(host, "%s: its MTU is not said, for %s.", object->name, fault->text);
+	json_t *json = object_to_json(object, 0), *spec = json_object_get(json, "spec");
+	json_object_del(spec, "mtu");
+	struct object *other = make_object(host, object->kind, object->name, json_incref(spec));
+	json_decref(json);
+	return other;
+}
+
+/* Takes out the objects that the faults are about, or what of them is at fault; false if there are none such. */
 static bool leave_out(struct importing *host, struct found *found, const struct diags *diags)
 {
 	size_t before = found->n;
+	bool changed = false;
 	for (size_t i = 0; i < diags->n; i++) {
 		const struct diag *diag = diags->items[i];
 		for (size_t k = 0; diag->pos.source && k < found->n; k++) {
 			if (!streq(found->objects[k]->name, diag->pos.source->name))
 				continue;
+			struct object *other = without_mtu(host, found->objects[k], diag);
+			if (other) {
+				found->objects[k] = other;
+				changed = true;
+				break;
+			}
 			import_remark(host, "%s is left out: %s.", diag->pos.source->name, diag->text);
 			memmove(&found->objects[k], &found->objects[k + 1], (--found->n - k) * sizeof(*found->objects));
 			break;
 		}
 	}
-	return found->n < before;
+	return changed || found->n < before;
 }
 
 /* What is wanted of the objects that are left, NULL if they are refused for no fault of one of them. */

@@ -36,7 +36,7 @@ struct link_map {
 	struct strmap objects; /* link -> struct object */
 	struct strmap bridges; /* port -> name of the bridge */
 	struct strmap ports;   /* bridge -> struct names */
-	struct strmap holders; /* address -> name of the link */
+	struct strmap holders; /* address -> struct subnet */
 	struct strmap mtus;    /* link -> struct known_mtu */
 	struct strmap sharers; /* link -> struct sharers */
 	struct subnet *subnets;
@@ -103,9 +103,11 @@ static void add_addresses(struct link_map *map, const char *link, const struct l
 	for (size_t i = 0; i < addresses->n; i++) {
 		const struct ip_prefix *prefix = &list_at(addresses, struct ip_prefix, i);
 		char text[IP_TEXT];
-		strmap_put(&map->holders, arena_strdup(map->arena, ip_text(&prefix->ip, text)), (void *)link);
+		struct subnet *holder = arena_new_of(map->arena, struct subnet);
+		*holder = (struct subnet){prefix, link};
+		strmap_put(&map->holders, arena_strdup(map->arena, ip_text(&prefix->ip, text)), holder);
 		arena_grow(map->arena, map->subnets, map->n_subnets, map->cap_subnets);
-		map->subnets[map->n_subnets++] = (struct subnet){prefix, link};
+		map->subnets[map->n_subnets++] = *holder;
 	}
 }
 
@@ -277,6 +279,21 @@ const char *link_port_at(struct lowering *l, const char *bridge, size_t i)
 		lower_asked(l, &(struct lower_question){ask_ports, bridge, NULL, ask_ports(l, bridge, NULL),
 							topic("link", bridge)});
 	return ports && i < ports->n ? ports->items[i] : NULL;
+}
+
+static uint64_t ask_address(struct lowering *l, const char *ip, const char *none)
+{
+	const struct subnet *holder = strmap_get(&map_of(l)->holders, ip);
+	return holder ? lower_hash(holder->prefix->len, holder->link) : 0;
+}
+
+const char *link_address(struct lowering *l, const struct ip *ip)
+{
+	char text[IP_TEXT];
+	const struct subnet *holder = strmap_get(&map_of(l)->holders, ip_text(ip, text));
+	lower_asked(l, &(struct lower_question){ask_address, text, NULL, ask_address(l, text, NULL),
+						topic("address", text)});
+	return holder ? arena_printf(lower_arena(l), "%s/%s", holder->link, prefix_text(holder->prefix, text)) : NULL;
 }
 
 bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...)
@@ -493,10 +510,10 @@ static const char *link_towards(struct lowering *l, const struct ip *remote)
 
 static const char *holder_of(struct lowering *l, const char *ip, bool *ret_ours)
 {
-	const char *ours = strmap_get(&map_of(l)->holders, ip);
-	const struct link_kind *kind = ours ? kind_of(strmap_get(&map_of(l)->objects, ours)) : NULL;
+	const struct subnet *ours = strmap_get(&map_of(l)->holders, ip);
+	const struct link_kind *kind = ours ? kind_of(strmap_get(&map_of(l)->objects, ours->link)) : NULL;
 	*ret_ours = ours != NULL;
-	return kind && kind->leads_nowhere ? NULL : ours;
+	return !ours || (kind && kind->leads_nowhere) ? NULL : ours->link;
 }
 
 static uint64_t ask_with(struct lowering *l, const char *local, const char *none)

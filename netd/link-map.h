@@ -16,6 +16,9 @@ const char *link_bridge_of(struct lowering *l, const char *name);
 /* The ports of a bridge in turn, said by either side; NULL ends. Guests' taps are not among them. */
 const char *link_port_at(struct lowering *l, const char *bridge, size_t i);
 
+/* The key of the resource that an address of any object is ("br7/10.7.0.1/24"); NULL if none has it. */
+const char *link_address(struct lowering *l, const struct ip *ip);
+
 /* The MTU that a link will have; 0 if there is no telling. */
 uint32_t link_mtu(struct lowering *l, const char *name);
 /* That which its manifest says, or its bridge's; 0 if neither does. */

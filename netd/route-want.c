@@ -4,6 +4,7 @@
 
 #include <linux/rtnetlink.h>
 
+#include "netd/link-map.h"
 #include "netd/netlink-rows.h"
 
 static const char *const type_names[] = {"unicast", "blackhole", "unreachable", "prohibit"};
@@ -182,6 +183,9 @@ void routes_want(struct lowering *l, struct want *link, const struct list *route
 			snprintf(key, sizeof(key), "%s/%s", link->key, text);
 			needs(l, route, want_find(l, "address", key));
 		}
+		const char *source = row->source.family ? link_address(l, &row->source) : NULL;
+		if (source) /* maybe another link's */
+			needs(l, route, want(l, class_find("address"), NULL, "%s", source));
 	}
 	lower_at(l, NULL);
 }

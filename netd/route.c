@@ -184,13 +184,15 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 	return 0;
 }
 
-/* What the kernel says of a router that it cannot reach does not tell which. */
+/* What the kernel says of a router that it cannot reach, and of a source that it does not have, does not tell which. */
 static void settle(struct netlink_batch *batch, struct op *op)
 {
 	const struct route_spec *want = op->want;
 	bool unreachable = op->err.code == ENETUNREACH || op->err.code == EHOSTUNREACH;
 	if (unreachable && want && *want->via)
 		err_wrap(&op->err, "the router %s is not reachable over %s", want->via, want->device);
+	if (op->err.code == EINVAL && want && *want->source)
+		err_wrap(&op->err, "its source %s has to be an address of this host", want->source);
 }
 
 static const struct netlink_verbs route_verbs = {

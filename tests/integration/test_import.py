@@ -242,6 +242,38 @@ def test_what_is_printed_is_what_there_is(host):
         assert ports["trunk0"]["vlans"] == {"pvid": 10, "untagged": ["5"], "tagged": ["20-29"]}
 
 
+def test_all_static_addresses_of_a_subnet_are_taken(make_host):
+    host = make_host(before=lambda h: h.run("ip", "-batch", "-", input="""link add br44 type bridge
+link set br44 up
+addr add 10.44.0.1/24 dev br44
+addr add 10.44.0.2/24 dev br44
+addr add 10.44.0.3/24 dev br44
+"""))
+    text = host.weft("import", "host").out
+    nic = next(o for o in host.weft("import", "host", "-o", "json").json()["objects"] if o["metadata"]["name"] == "br44")
+    assert nic["spec"]["addresses"] == ["10.44.0.1/24", "10.44.0.2/24", "10.44.0.3/24"] and "is leased" not in text
+    before = host.links()
+    host.apply(text, "--wait=20s")
+    assert host.links() == before
+
+
+@pytest.mark.needs("link:vxlan")
+def test_a_tunnel_whose_mtu_does_not_fit_is_taken_without_it(make_host):
+    host = make_host(before=lambda h: h.run("ip", "-batch", "-", input="""link add nic0 type veth peer name far0
+link set far0 up
+link set nic0 up
+addr add 10.44.0.1/24 dev nic0
+link add vx8 type vxlan id 7002 local 10.44.0.1 dstport 4789 remote 10.44.0.77
+link set vx8 mtu 1500 up
+"""))
+    text = host.weft("import", "host").out
+    assert "# vx8: its MTU is not said, for 1500 does not fit: nic0 has 1500, VXLAN over IPv4 takes 50, 1450 is the most." in text
+    assert "# Applied, this would change: mtu of link vx8, from 1500 to 1450." in text and text.count("Applied,") == 1
+    before = host.links()
+    host.apply(text, "--wait=20s")
+    assert host.links()["vx8"]["mtu"] == 1450 and host.links()["vx8"]["ifindex"] == before["vx8"]["ifindex"]
+
+
 def test_what_weft_made_is_left_out(host):
     host.apply("apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: own7}\nspec: {addresses: [10.71.0.1/24]}\n", "--wait=20s")
     text = host.weft("import", "host").out

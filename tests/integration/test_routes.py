@@ -129,6 +129,29 @@ def test_a_router_that_cannot_be_reached(host):
     assert "br7" not in host.links()
 
 
+def test_a_source_on_another_link_of_the_apply(host):
+    """Whichever of the two links is named first, there already, or made anew."""
+    bs = "apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: %s}\nspec: {addresses: [10.77.0.1/24]}\n---\n"
+    route = BR7 + "    - {to: 10.9.0.0/16, via: 10.7.0.254, source: 10.77.0.1}\n"
+
+    def source():
+        return routes(host).get("10.9.0.0/16 metric 0", {}).get("prefsrc")
+    host.apply(BR7 + ROUTES, "--wait=20s")
+    for name in ("aa", "zz"):
+        host.apply(bs % name + route, "--prune", "--wait=20s")
+        assert source() == "10.77.0.1"
+        host.run("ip", "link", "del", name)
+        wait_until(lambda: source() == "10.77.0.1", 20, "the route is back")
+        refused = host.weft("delete", "bridge", name, check=False)
+        assert refused.status == 1 and "its source 10.77.0.1 has to be an address of this host" in refused.err, refused
+        assert source() == "10.77.0.1"
+    host.weft("delete", "bridge/zz", "bridge/br7", "--wait=20s")
+    host.apply(route.replace("10.77.0.1", "10.99.0.1"), "--wait=20s")
+    assert source() == "10.99.0.1", "one that somebody else has"
+    refused = host.apply(route.replace("10.77.0.1", "10.99.0.77"), check=False)
+    assert refused.status == 1 and "its source 10.99.0.77 has to be an address of this host" in refused.err, refused
+
+
 def test_promise_11_foreign_routes_cost_nothing(host):
     """100,000 events about routes that are not weft's, while it has routes of its own."""
     host.apply(BR7 + ROUTES, "--wait=20s")
