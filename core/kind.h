@@ -13,6 +13,7 @@ struct object;
 enum kind_flag {
 	KIND_NAME_IS_IFNAME =
 		1 << 0, /* metadata.name becomes a link's name: checked as scalar_ifname, not as a DNS label */
+	KIND_IS_REFUSED = 1 << 1, /* there so that check() can say what to write instead; of its spec nothing is said */
 };
 
 /* What check() sees of one object and may complain about. */

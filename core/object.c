@@ -208,7 +208,8 @@ struct object *object_decode(const struct node *doc, struct arena *arena, struct
 	object->spec = arena_alloc(arena, kind->table->size);
 	/* What stands beside the spec is not missing in it as well. */
 	struct diags unheard = {.arena = arena};
-	const struct decode_into into = {object->spec, arena, beside && !spec ? &unheard : diags};
+	bool heard = !(kind->flags & KIND_IS_REFUSED) && (spec || !beside);
+	const struct decode_into into = {object->spec, arena, heard ? diags : &unheard};
 	table_decode(kind->table, spec, key ? key->pos : doc->pos, &into);
 	return name ? object : NULL;
 }

@@ -190,6 +190,11 @@ const char *netd_bridge_port_at(const struct object *object, size_t i)
 	return object->kind == &netd_bridge_kind && i < spec->ports.n ? port_name(spec, i) : NULL;
 }
 
+bool netd_bridge_has_stp(const struct object *object)
+{
+	return object->kind == &netd_bridge_kind && ((const struct bridge_spec *)object->spec)->stp.enabled;
+}
+
 static struct bridge_filter filter_of(const struct bridge_spec *spec)
 {
 	return (struct bridge_filter){.filters = spec->vlan_filtering, .default_pvid = spec->default_pvid};

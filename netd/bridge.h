@@ -9,6 +9,8 @@ extern const struct kind netd_bridge_kind, netd_tap_kind;
 
 /* The names in a Bridge's `ports` in turn; NULL ends, and at once for any other object. */
 const char *netd_bridge_port_at(const struct object *object, size_t i);
+/* Is it a Bridge with a spanning tree? */
+bool netd_bridge_has_stp(const struct object *object);
 /* What a Bridge does with VLANs; nothing if it is nobody's object here. */
 struct bridge_filter netd_bridge_filter(struct lowering *l, const char *bridge);
 struct bridge_filter netd_bridge_filter_of(const struct object *bridge);

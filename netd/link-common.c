@@ -5,16 +5,36 @@
 #include "netd/dhcp-client.h"
 #include "netd/link-map.h"
 #include "netd/link.h"
+#include "netd/network-spec.h"
+
+/* NULL for one that a link can have. */
+static const char *no_links(const struct object *link, const struct ip_prefix *prefix)
+{
+	static const struct ip unspecified;
+	const struct ip *ip = &prefix->ip;
+	if (memcmp(ip->b, unspecified.b, sizeof(ip->b)) == 0)
+		return "the unspecified address";
+	if (ip->family == 6)
+		return ip->b[0] == 0xff ? "a multicast address" : NULL;
+	if (ip->b[0] == 0 || ip->b[0] >= 224)
+		return "a multicast or reserved address";
+	if (ip->b[0] == 127 && !streq(link->name, "lo"))
+		return "a loopback address, which lo has";
+	return network_is_edge(prefix, ip) ? "the first or last address of its subnet, which no host can have" : NULL;
+}
 
 static void check_addresses(const struct check *check, const struct list *addresses)
 {
-	char path[48];
-	for (size_t i = 1; i < addresses->n; i++) {
+	char path[48], text[IP_TEXT];
+	for (size_t i = 0; i < addresses->n; i++) {
 		const struct ip_prefix *a = &list_at(addresses, struct ip_prefix, i);
+		const char *why = no_links(check->object, a);
+		snprintf(path, sizeof(path), "spec.addresses[%zu]", i);
+		if (why)
+			check_fault(check, path, "%s is %s", ip_text(&a->ip, text), why);
 		for (size_t k = 0; k < i; k++) {
 			if (!ip_equal(&a->ip, &list_at(addresses, struct ip_prefix, k).ip))
 				continue;
-			snprintf(path, sizeof(path), "spec.addresses[%zu]", i);
 			check_fault(check, path, "this address is named twice");
 			break;
 		}

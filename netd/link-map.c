@@ -310,27 +310,58 @@ bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...)
 	return false;
 }
 
+/* Where the ports of a bridge lead. */
+struct ways {
+	struct lowering *l;
+	struct strmap objects; /* that lead there, by where */
+};
+
+/* A second one to the same place is refused. */
+static bool refuse_second_way(struct ways *ways, const struct object *object, const char *where)
+{
+	struct diags *diags = lower_diags(ways->l);
+	const struct object *before = strmap_get(&ways->objects, where);
+	if (!before) {
+		strmap_put(&ways->objects, arena_strdup(lower_arena(ways->l), where), (void *)object);
+		return false;
+	}
+	struct diag *diag =
+		before == object
+			? lower_refuse(ways->l, NULL, "both ends of '%s' are its ports, which is a loop", object->name)
+			: lower_refuse(ways->l, NULL, "its ports '%s' and '%s' both lead to %s, which is a loop",
+				       before->name, object->name, where);
+	diag_related(diags, diag, object_pos(object, "metadata.name"), "%s",
+		     before == object ? "this pair" : "one of the two");
+	diag_hint(diags, diag, "leave one out, or enable the bridge's spanning tree");
+	return true;
+}
+
+/* The bridge that a pair of links leads to from this end of it; NULL if there is none. One with a spanning tree closes
+ * a loop by itself. */
+static const char *bridge_beyond(struct lowering *l, const struct object *object, const char *port)
+{
+	const struct link_kind *kind = kind_of(object);
+	const struct link_end *end = kind && kind->other_end ? kind->other_end(lower_arena(l), object) : NULL;
+	const char *bridge = end ? link_bridge_of(l, streq(port, end->name) ? object->name : end->name) : NULL;
+	const struct object *beyond = bridge ? link_object(l, bridge) : NULL;
+	return beyond && !netd_bridge_has_stp(beyond) ? bridge : NULL;
+}
+
 bool link_refuse_loop(struct lowering *l, const char *bridge)
 {
-	struct strmap reached = strmap_in(lower_arena(l));
+	struct ways ways = {l, strmap_in(lower_arena(l))};
 	const char *port;
 	for (size_t i = 0; (port = link_port_at(l, bridge, i)); i++) {
-		const struct object *object = link_object(l, port), *before;
+		const struct object *object = link_object(l, port);
 		const struct link_kind *kind = object ? kind_of(object) : NULL;
+		const char *beyond = object ? bridge_beyond(l, object, port) : NULL;
 		struct ip peer;
-		for (size_t k = 0; kind && kind->peer && kind->peer(object, k, &peer); k++) {
-			char text[IP_TEXT];
-			if (!(before = strmap_get(&reached, ip_text(&peer, text)))) {
-				strmap_put(&reached, arena_strdup(lower_arena(l), text), (void *)object);
-				continue;
-			}
-			struct diag *diag =
-				lower_refuse(l, NULL, "its ports '%s' and '%s' both lead to %s, which is a loop",
-					     before->name, object->name, text);
-			diag_related(lower_diags(l), diag, object_pos(object, "metadata.name"), "one of the two");
-			diag_hint(lower_diags(l), diag, "leave one out, or enable the bridge's spanning tree");
+		char text[IP_TEXT];
+		if (beyond && refuse_second_way(&ways, object, arena_printf(lower_arena(l), "bridge '%s'", beyond)))
 			return true;
-		}
+		for (size_t k = 0; kind && kind->peer && kind->peer(object, k, &peer); k++)
+			if (refuse_second_way(&ways, object, ip_text(&peer, text)))
+				return true;
 	}
 	return false;
 }

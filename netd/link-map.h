@@ -29,8 +29,8 @@ uint32_t link_mtu_of_ports(struct lowering *l, const char *bridge);
 /* What only one object can have ("vni 5001 of port 4789"): refuses the object that is being lowered when another has it
  * already, at this path, and says false. */
 bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...) printf_like(3, 4);
-/* Do two ports of this bridge lead to one other host? Then frames go round for ever: refuses the object that is being
- * lowered, and says true. */
+/* Do two ports of this bridge lead to one other host, or to one bridge? Then frames go round for ever: refuses the
+ * object that is being lowered, and says true. */
 bool link_refuse_loop(struct lowering *l, const char *bridge);
 
 /* How large a link's MTU can be. */

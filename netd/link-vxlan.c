@@ -105,6 +105,11 @@ static bool is_multicast(const struct ip *ip)
 	return ip->family == 4 ? ip->b[0] >> 4 == 14 : ip->b[0] == 0xff;
 }
 
+static bool is_broadcast(const struct ip *ip)
+{
+	return ip->family == 4 && (ip->b[0] & ip->b[1] & ip->b[2] & ip->b[3]) == 0xff;
+}
+
 /* What `ip link add ... remote` names stands where a group does; but it is an entry of the list of remotes as well, by
  * which alone frames are sent. */
 static void forget_remote(struct ip *group)
@@ -148,6 +153,8 @@ static void check_remotes(const struct check *check, const struct vxlan_spec *sp
 		snprintf(path, sizeof(path), "spec.remotes[%zu]", i);
 		if (is_multicast(ip))
 			check_fault(check, path, "a multicast address is written as group, with link");
+		else if (is_any(ip) || is_broadcast(ip))
+			check_fault(check, path, "this is no host's address");
 		else if (ip->family != family_of(spec))
 			check_fault(check, path, "a VXLAN goes over IPv4 or IPv6, not both");
 		else if (ip_equal(ip, &spec->local))

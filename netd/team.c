@@ -6,17 +6,12 @@
 extern const struct kind netd_team_kind;
 
 struct team_spec {
-	struct link_common common;
-	struct list ports; /* const char * */
+	struct link_common common; /* as every kind has whose name is a link's */
 	const char *runner;
 };
 
 static const struct field team_rows[] = {
-	F_LIST("ports", struct team_spec, ports, scalar_ifname, .singular = "port", .ref = "*",
-	       .doc = "Refused; write a Bond's ports.", .example = "eth0"),
 	F_STRING("runner", struct team_spec, runner, .doc = "Refused; write a Bond's mode.", .example = "lacp"),
-	LINK_MAC_ROW(struct team_spec),
-	LINK_COMMON_ROWS(struct team_spec),
 };
 static const struct table team_table = TABLE("Team", struct team_spec, team_rows);
 
@@ -37,7 +32,7 @@ const struct kind netd_team_kind = {
 	.name = "Team",
 	.plural = "teams",
 	.doc = "Refused: write a Bond, which does the same without a daemon beside the kernel.",
-	.flags = KIND_NAME_IS_IFNAME,
+	.flags = KIND_NAME_IS_IFNAME | KIND_IS_REFUSED,
 	.table = &team_table,
 	.check = team_check,
 	.lower = team_lower,
