@@ -8,19 +8,26 @@
 #include "netd/link.h"
 #include "netd/network-spec.h"
 
-enum { TOWER_MAX = 16 }; /* links upon links; more is a circle */
+enum { TOWER_MAX = 128 }; /* links upon links, of which the kernel takes far fewer */
 
 struct names {
 	const char **items;
 	size_t n, cap;
 };
-/* With the facts that went into it: whoever asks for it counts as their reader too. */
+/* With the facts that went into it: whoever asks for it counts as their reader too. What stands on itself, or on such a
+ * thing, has none, wherever one begins to ask. */
 struct known_mtu {
 	uint32_t mtu;
+	bool open, circular;
 	uint64_t answer; /* what differs once anything of it does */
 	struct lower_basis *basis;
 	const char **facts;
 	size_t n_facts;
+};
+/* What bridges a port is to be in; the first counts. */
+struct membership {
+	const char *bridge;
+	struct membership *next;
 };
 /* Networks of one bridge. */
 struct sharers {
@@ -34,13 +41,15 @@ struct subnet {
 struct link_map {
 	struct arena *arena;
 	struct strmap objects; /* link -> struct object */
-	struct strmap bridges; /* port -> name of the bridge */
+	struct strmap bridges; /* port -> struct membership */
 	struct strmap ports;   /* bridge -> struct names */
 	struct strmap holders; /* address -> struct subnet */
 	struct strmap mtus;    /* link -> struct known_mtu */
 	struct strmap sharers; /* link -> struct sharers */
 	struct subnet *subnets;
 	size_t n_subnets, cap_subnets;
+	struct known_mtu *working_on; /* NULL: on none */
+	struct names circular;        /* links of circles, found since it is worked on something */
 	unsigned depth;
 	const char **facts; /* read for the MTUs that are being worked out */
 	size_t n_facts, cap_facts;
@@ -82,14 +91,29 @@ static const struct link_kind *kind_of(const struct object *object)
 	return NULL;
 }
 
+/* False if it was said before, by the other side. */
+static bool add_membership(struct link_map *map, const char *bridge, const char *port)
+{
+	struct membership *first = strmap_get(&map->bridges, port), *last = first;
+	for (struct membership *m = first; m; m = m->next) {
+		if (streq(m->bridge, bridge))
+			return false;
+		last = m;
+	}
+	struct membership *new = arena_new_of(map->arena, struct membership);
+	new->bridge = bridge;
+	if (last)
+		last->next = new;
+	else
+		strmap_put(&map->bridges, port, new);
+	return true;
+}
+
 static void add_port(struct link_map *map, const char *bridge, const char *port)
 {
 	struct names *ports = strmap_get(&map->ports, bridge);
-	const char *before = strmap_get(&map->bridges, port);
-	if (before && streq(before, bridge))
-		return; /* said by both sides */
-	if (!before)
-		strmap_put(&map->bridges, port, (void *)bridge);
+	if (!add_membership(map, bridge, port))
+		return;
 	if (!ports) {
 		ports = arena_new_of(map->arena, struct names);
 		strmap_put(&map->ports, bridge, ports);
@@ -251,14 +275,20 @@ const struct object *link_object(struct lowering *l, const char *name)
 	return object;
 }
 
+static const char *bridge_of(struct lowering *l, const char *port)
+{
+	const struct membership *first = strmap_get(&map_of(l)->bridges, port);
+	return first ? first->bridge : NULL;
+}
+
 static uint64_t ask_bridge(struct lowering *l, const char *name, const char *none)
 {
-	return lower_hash(0, strmap_get(&map_of(l)->bridges, name));
+	return lower_hash(0, bridge_of(l, name));
 }
 
 const char *link_bridge_of(struct lowering *l, const char *name)
 {
-	const char *bridge = strmap_get(&map_of(l)->bridges, name);
+	const char *bridge = bridge_of(l, name);
 	lower_asked(l, &(struct lower_question){ask_bridge, name, NULL, lower_hash(0, bridge), topic("link", name)});
 	return bridge;
 }
@@ -439,18 +469,65 @@ static uint32_t mtu_of_object(struct lowering *l, const struct object *object, c
 	return mtu ? mtu : STANDARD_MTU;
 }
 
+static void work_out_mtu(struct lowering *l, struct known_mtu *known, const char *name)
+{
+	struct link_map *map = map_of(l);
+	struct known_mtu *around = map->working_on;
+	map->working_on = known;
+	map->depth++;
+	known->open = true;
+	known->basis = lower_gather(l);
+	const struct object *object = link_object(l, name);
+	known->mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
+	lower_gathered(l, known->basis);
+	known->open = false;
+	map->depth--;
+	map->working_on = around;
+	if (known->circular)
+		known->mtu = 0;
+}
+
+/* Of a circle only whoever is asked first has all the facts that went into it: the others are worked out anew when it
+ * is their turn. */
+static void forget_circular(struct link_map *map, struct known_mtu *but_for)
+{
+	for (size_t i = 0; i < map->circular.n; i++)
+		if (strmap_get(&map->mtus, map->circular.items[i]) != but_for)
+			strmap_put(&map->mtus, map->circular.items[i], NULL);
+	map->circular.n = 0;
+}
+
+static void note_circular(struct link_map *map, const char *name)
+{
+	struct names *names = &map->circular;
+	arena_grow(map->arena, names->items, names->n, names->cap);
+	names->items[names->n++] = name;
+}
+
+/* A bridge's ports mostly read the same. */
+static void forget_twice(struct link_map *map, size_t first)
+{
+	size_t n = first;
+	for (size_t i = first; i < map->n_facts; i++) {
+		size_t k = first;
+		while (k < n && !streq(map->facts[k], map->facts[i]))
+			k++;
+		if (k == n)
+			map->facts[n++] = map->facts[i];
+	}
+	map->n_facts = n;
+}
+
 static struct known_mtu *mtu_new(struct lowering *l, const char *name)
 {
 	struct link_map *map = map_of(l);
 	struct known_mtu *known = arena_new_of(map->arena, struct known_mtu);
 	size_t first = map->n_facts;
-	known->basis = lower_gather(l);
-	map->depth++;
-	const struct object *object = link_object(l, name);
-	known->mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
-	map->depth--;
-	lower_gathered(l, known->basis);
+	name = arena_strdup(map->arena, name);
+	strmap_put(&map->mtus, name, known);
+	work_out_mtu(l, known, name);
 	known->answer = known->mtu;
+	forget_twice(map, first);
 	known->n_facts = map->n_facts - first;
 	known->facts = arena_alloc(map->arena, known->n_facts * sizeof(*known->facts));
 	for (size_t i = 0; i < known->n_facts; i++) {
@@ -458,9 +535,10 @@ static struct known_mtu *mtu_new(struct lowering *l, const char *name)
 		known->answer = lower_hash(known->answer, known->facts[i]);
 		known->answer = lower_hash(known->answer, fact(l, "%s", known->facts[i]));
 	}
+	if (known->circular)
+		note_circular(map, name);
 	if (!map->depth)
-		map->n_facts = 0;
-	strmap_put(&map->mtus, arena_strdup(map->arena, name), known);
+		forget_circular(map, known);
 	return known;
 }
 
@@ -469,13 +547,17 @@ static const struct known_mtu *mtu_known(struct lowering *l, const char *name)
 {
 	struct link_map *map = map_of(l);
 	const struct known_mtu *known = strmap_get(&map->mtus, name);
-	if (!known)
-		return map->depth < TOWER_MAX ? mtu_new(l, name) : NULL;
-	for (size_t i = 0; i < known->n_facts; i++)
+	bool is_new = !known;
+	if (is_new && map->depth < TOWER_MAX)
+		known = mtu_new(l, name);
+	for (size_t i = 0; !is_new && i < known->n_facts; i++)
 		fact_of_path(l, known->facts[i]);
 	if (!map->depth)
 		map->n_facts = 0;
-	return known;
+	bool circular = !known || known->open || known->circular;
+	if (map->working_on)
+		map->working_on->circular |= circular;
+	return circular ? NULL : known;
 }
 
 static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
@@ -484,13 +566,16 @@ static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
 	return known ? known->answer : 0;
 }
 
+/* In a circle whatever changes may open it. */
 uint32_t link_mtu(struct lowering *l, const char *name)
 {
 	const struct known_mtu *known = mtu_known(l, name);
-	lower_asked(l, &(struct lower_question){.fn = ask_mtu,
-						.a = name,
-						.answer = known ? known->answer : 0,
-						.basis = known ? known->basis : NULL});
+	struct lower_question question = {.fn = ask_mtu, .a = name};
+	if (known) {
+		question.answer = known->answer;
+		question.basis = known->basis;
+	}
+	lower_asked(l, &question);
 	return known ? known->mtu : 0;
 }
 
