@@ -72,14 +72,56 @@ static void match(struct run *run)
 	}
 }
 
-static bool answered_otherwise(struct lowering *l, const struct asked *asked)
+/* Asks again; and says what the answer now hangs on, of one that is worked out of others. */
+static uint64_t answer_now(struct lowering *l, const struct lower_question *q, struct lower_basis **ret)
+{
+	*ret = NULL;
+	if (!q->basis)
+		return q->fn(l, q->a, q->b);
+	struct lower_basis *basis = lower_gather(l);
+	uint64_t answer = q->fn(l, q->a, q->b);
+	*ret = lower_gathered(l, basis);
+	return answer;
+}
+
+/* An answer that is the same may hang on something else than before. */
+static bool answered_otherwise(struct lowering *l, const struct asked *asked, bool *ret_moved)
 {
 	for (size_t i = 0; i < asked->n; i++) {
 		const struct lower_question *q = &asked->items[i];
-		if (question_is_touched(l->run, q) && q->fn(l, q->a, q->b) != q->answer)
+		struct lower_basis *basis;
+		if (!question_is_touched(l->run, q))
+			continue;
+		if (answer_now(l, q, &basis) != q->answer)
 			return true;
+		*ret_moved |= basis && basis->digest != q->basis->digest;
 	}
 	return false;
+}
+
+static struct asked with_bases(struct lowering *l, const struct asked *asked)
+{
+	struct asked now = *asked;
+	now.items = arena_alloc(l->gen->arena, (asked->n + 1) * sizeof(*now.items));
+	now.cap = asked->n;
+	for (size_t i = 0; i < asked->n; i++) {
+		struct lower_question *q = &now.items[i];
+		*q = asked->items[i];
+		if (q->basis && question_is_touched(l->run, q))
+			(void)answer_now(l, q, &q->basis);
+	}
+	return now;
+}
+
+/* The generation before keeps what is noted for it. */
+static void move_bases(struct run *run, size_t seat)
+{
+	struct lowering l = run_lowering(run, run->config.objects[seat], NULL);
+	struct lowered *lowered = arena_new_of(run->gen->arena, struct lowered);
+	*lowered = *run->lowered[seat];
+	lowered->by_check = with_bases(&l, &lowered->by_check);
+	lowered->by_lower = with_bases(&l, &lowered->by_lower);
+	run->lowered[seat] = lowered;
 }
 
 static bool reads_otherwise(struct run *run, const struct lowered *lowered)
@@ -109,11 +151,12 @@ static void ask_again(struct run *run)
 {
 	for (size_t seat = 0; seat < run->config.n; seat++) {
 		const struct lowered *before = run->lowered[seat];
+		bool moved = false;
 		if (run->carry->anew[seat])
 			continue;
 		struct lowering l = run_lowering(run, run->config.objects[seat], NULL);
-		if (before->by_lower.around || answered_otherwise(&l, &before->by_lower) ||
-		    answered_otherwise(&l, &before->by_check) || reads_otherwise(run, before)) {
+		if (before->by_lower.around || answered_otherwise(&l, &before->by_lower, &moved) ||
+		    answered_otherwise(&l, &before->by_check, &moved) || reads_otherwise(run, before)) {
 			make_anew(run, seat);
 			continue;
 		}
@@ -121,6 +164,8 @@ static void ask_again(struct run *run)
 		check_answers(&l, &before->by_lower);
 		check_answers(&l, &before->by_check);
 #endif
+		if (moved)
+			move_bases(run, seat);
 	}
 }
 

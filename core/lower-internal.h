@@ -36,7 +36,8 @@ struct lower_basis {
 	size_t n_topics, cap_topics;
 	struct lower_basis **others;
 	size_t n_others, cap_others;
-	bool anything;              /* one of the questions has no topic */
+	bool anything; /* one of the questions has no topic */
+	uint64_t digest;
 	struct lower_basis *around; /* while it is gathered: what is then gathered on */
 	uint64_t serial;            /* of the generation for which it was last looked at, */
 	bool touched;               /* and found so */

@@ -16,10 +16,25 @@ struct lower_basis *lower_gather(struct lowering *l)
 	return basis;
 }
 
-void lower_gathered(struct lowering *l, struct lower_basis *basis)
+/* Whatever the order in which it was asked. */
+static uint64_t digest_of(const struct lower_basis *basis)
+{
+	uint64_t digest = basis->anything;
+	for (size_t i = 0; i < basis->n_topics; i++)
+		digest += (basis->topics[i].number ^ (uintptr_t)basis->topics[i].sort) * 0x9e3779b97f4a7c15;
+	for (size_t i = 0; i < basis->n_others; i++)
+		digest += (basis->others[i]->digest ^ basis->others[i]->digest >> 32) * 0xd6e8feb86659fd93;
+	return digest;
+}
+
+struct lower_basis *lower_gathered(struct lowering *l, struct lower_basis *basis)
 {
 	l->gathering = basis->around;
 	basis->around = NULL;
+	if (basis->n_others == 1 && !basis->n_topics && !basis->anything)
+		return basis->others[0];
+	basis->digest = digest_of(basis);
+	return basis;
 }
 
 static bool is_noted(const struct lower_basis *basis, const struct lower_topic *topic)

@@ -113,9 +113,11 @@ struct lower_question {
 	struct lower_basis *basis; /* instead of a topic: what lower_gather() gave when the answer was found; or NULL */
 };
 void lower_asked(struct lowering *l, const struct lower_question *question);
-/* What is asked from here on goes into one answer, and is noted as what that hangs on; lower_gathered() ends it. */
+/* What is asked from here on goes into one answer, and is noted as what that hangs on; lower_gathered() ends it, and
+ * says what to call the basis. Such a question, when it is asked again, tells lower_asked() again: the answer may be
+ * the same and hang on something else. */
 struct lower_basis *lower_gather(struct lowering *l);
-void lower_gathered(struct lowering *l, struct lower_basis *basis);
+struct lower_basis *lower_gathered(struct lowering *l, struct lower_basis *basis);
 uint64_t lower_hash(uint64_t before, const char *text); /* for answers; begin with 0; NULL is a text of its own */
 /* What only one object can have ("vni 5001 of port 4789"): the object that has it already, NULL if it now is this
  * one's. */

@@ -479,7 +479,7 @@ static void work_out_mtu(struct lowering *l, struct known_mtu *known, const char
 	known->basis = lower_gather(l);
 	const struct object *object = link_object(l, name);
 	known->mtu = object ? mtu_of_object(l, object, name) : mtu_of_fact(l, name);
-	lower_gathered(l, known->basis);
+	known->basis = lower_gathered(l, known->basis);
 	known->open = false;
 	map->depth--;
 	map->working_on = around;
@@ -560,14 +560,10 @@ static const struct known_mtu *mtu_known(struct lowering *l, const char *name)
 	return circular ? NULL : known;
 }
 
-static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
-{
-	const struct known_mtu *known = mtu_known(l, name);
-	return known ? known->answer : 0;
-}
+static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none);
 
 /* In a circle whatever changes may open it. */
-uint32_t link_mtu(struct lowering *l, const char *name)
+static const struct known_mtu *mtu_asked(struct lowering *l, const char *name)
 {
 	const struct known_mtu *known = mtu_known(l, name);
 	struct lower_question question = {.fn = ask_mtu, .a = name};
@@ -576,6 +572,18 @@ uint32_t link_mtu(struct lowering *l, const char *name)
 		question.basis = known->basis;
 	}
 	lower_asked(l, &question);
+	return known;
+}
+
+static uint64_t ask_mtu(struct lowering *l, const char *name, const char *none)
+{
+	const struct known_mtu *known = mtu_asked(l, name);
+	return known ? known->answer : 0;
+}
+
+uint32_t link_mtu(struct lowering *l, const char *name)
+{
+	const struct known_mtu *known = mtu_asked(l, name);
 	return known ? known->mtu : 0;
 }
 
