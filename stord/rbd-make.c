@@ -2,11 +2,14 @@
 /* Making an image of Ceph under a temporary name: empty, as a linked clone or a full copy of another one, or as a copy
  * of a file or device. The last is done by qemu-img, which knows all formats and leaves out zeros; it gets the key
  * through its standard input. */
+#include <signal.h>
+#include <sys/stat.h>
+
 #include "stord/image-internal.h"
 #include "stord/progress.h"
 #include "stord/rbd-image.h"
 
-enum { SPARSE = 64 << 10 };
+enum { SPARSE = 64 << 10, STALL_MS = 3000 };
 
 /* What is being made. */
 struct making {
@@ -27,6 +30,16 @@ static int key_fd(const struct ceph_spec *spec, int *ret)
 	return *ret < 0 ? say(-*ret, "no memory for the key: %s", strerror(-*ret)) : 0;
 }
 
+/* Said beforehand and when something failed: librbd's copying says of a full cluster that there is no such file. */
+static int check_room(const struct making *m)
+{
+	cleanup_free char *object = xprintf("%s.room", m->name);
+	int r = ceph.rados_write_full(m->pool.io, object, object, 1);
+	if (r >= 0)
+		r = ceph.rados_remove(m->pool.io, object);
+	return r < 0 ? rbd_failed(m->call, "making it", r) : 0;
+}
+
 static int copy_failed(const struct volume_call *call, int status, char *errs)
 {
 	const char *reason = status < 0 ? strerror(-status) : tool_reason(errs);
@@ -37,17 +50,44 @@ static int copy_failed(const struct volume_call *call, int status, char *errs)
 		   call->state->clone ? call->state->clone : call->state->source, reason);
 }
 
+struct copying {
+	const struct making *m;
+	off_t told;        /* how much qemu-img has said of it */
+	uint64_t since_ms; /* that it says no more, or since it was asked after */
+	int code;          /* it was ended for this */
+};
+
+/* What QEMU writes to a cluster that has become full waits until there is room again, if ever. */
+static void watch_copy(void *ctx, pid_t pid, int out_fd)
+{
+	struct copying *copying = ctx;
+	struct stat st = {0};
+	tool_tell_copied(NULL, pid, out_fd);
+	fstat(out_fd, &st);
+	bool goes_on = st.st_size != copying->told;
+	copying->told = st.st_size;
+	if (!goes_on && now_ms() - copying->since_ms < STALL_MS)
+		return;
+	if (!goes_on && check_room(copying->m) == ENOSPC) {
+		copying->code = ENOSPC;
+		kill(pid, SIGKILL);
+	}
+	copying->since_ms = now_ms();
+}
+
 /* qemu-img convert -p -n --object secret,id=key,file=/dev/fd/0,format=base64 -f qcow2 --target-image-opts SOURCE
  *	driver=rbd,pool=vms,image=web.ID.weft-new,user=weft,...,key-secret=key */
-static int copy(const struct volume_call *call, const struct image *image, const char *name)
+static int copy(const struct making *m, const struct image *image)
 {
+	const struct volume_call *call = m->call;
+	struct copying copying = {.m = m, .since_ms = now_ms()};
 	cleanup_arena struct arena *arena = arena_new();
 	cleanup_close int fd = -1;
 	cleanup_free char *errs = NULL;
 	int code = key_fd(call->state->own, &fd);
 	if (code)
 		return code;
-	const char *to = arena_printf(arena, "%skey", ceph_qemu_options(arena, call->state->own, name));
+	const char *to = arena_printf(arena, "%skey", ceph_qemu_options(arena, call->state->own, m->name));
 	const char *argv[] = {"qemu-img",
 			      "convert",
 			      "-p",
@@ -60,7 +100,10 @@ static int copy(const struct volume_call *call, const struct image *image, const
 			      image->source,
 			      to,
 			      NULL};
-	int status = run_it(&(struct program){.argv = argv, .in_fd = fd, .errs = &errs, .tick = tool_tell_copied});
+	int status = run_it(
+		&(struct program){.argv = argv, .in_fd = fd, .errs = &errs, .tick = watch_copy, .ctx = &copying});
+	if (copying.code)
+		return copying.code;
 	return status == 0 ? 0 : copy_failed(call, status, errs);
 }
 
@@ -70,7 +113,9 @@ static int create(const struct making *m, uint64_t size)
 	if (!size)
 		return say(EINVAL, "%s is not there, and the manifest gives no size for a new one",
 			   m->call->state->place);
-	int r = ceph.rbd_create(m->pool.io, m->name, size, &order);
+	int r = ceph.rbd_create(m->pool.io, m->name, size, &order), code;
+	if (r == -EEXIST && (code = check_room(m)) != 0) /* that of an attempt before could not be deleted */
+		return code;
 	return r < 0 ? rbd_failed(m->call, "making it", r) : 0;
 }
 
@@ -81,7 +126,7 @@ static int import(const struct making *m)
 	int code = image_check_source(&image, &size);
 	if (!code)
 		code = create(m, image.size ? image.size : size);
-	return code ? code : copy(m->call, &image, m->name);
+	return code ? code : copy(m, &image);
 }
 
 /* ---- out of another image ---- */
@@ -200,6 +245,8 @@ static int from_image(const struct making *m)
 	int r = (state->base ? link_image : copy_image)(m, &origin, options);
 	ceph.rbd_image_options_destroy(options);
 	close_origin(&origin);
+	if (r < 0 && (code = check_room(m)) != 0)
+		return code;
 	return r < 0 ? say(-r, "%s: %s '%s': %s", state->place, state->base ? "linking it to" : "copying", place,
 			   strerror(-r))
 		     : 0;
@@ -212,14 +259,15 @@ static bool is_own(const struct volume_state *state)
 	return state->base || (state->clone && state->clone_type == state->type);
 }
 
-/* librbd's copying says of a full cluster that there is no such file. */
-static int check_room(const struct making *m)
+/* Where Ceph notes what is being deleted. A pool in which nothing has been deleted yet has it not, and once it is full
+ * cannot have it: then nothing could be deleted there any more. */
+static void make_trash(const struct ceph_pool *pool)
 {
-	cleanup_free char *object = xprintf("%s.room", m->name);
-	int r = ceph.rados_write_full(m->pool.io, object, object, 1);
-	if (r >= 0)
-		r = ceph.rados_remove(m->pool.io, object);
-	return r < 0 ? rbd_failed(m->call, "making it", r) : 0;
+	static const char trash[] = "rbd_trash";
+	uint64_t size;
+	time_t changed;
+	if (ceph.rados_stat(pool->io, trash, &size, &changed) == -ENOENT)
+		ceph.rados_write_full(pool->io, trash, "", 0);
 }
 
 static int sweep_attempt(const struct making *m)
@@ -260,6 +308,7 @@ int rbd_image_make(const struct volume_call *call)
 	int code = rbd_open_pool(call, 0, &m.pool);
 	if (code)
 		return code;
+	make_trash(&m.pool);
 	code = sweep_attempt(&m);
 	if (!code && is_own(state))
 		code = check_room(&m);

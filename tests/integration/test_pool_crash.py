@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A program that weftd runs for storage, or weftd itself, is killed before or after the n-th such program: while a filesystem is made and mounted, and a
+"""A program that weftd runs for storage, the child of weftd's that runs it, or weftd itself, is killed before or after the n-th such program: while a filesystem is made and mounted, and a
 volume is made, copied and grown. However it ends, what is there when all has been tried again is whole, and nothing half is left beside it. A sample of all
 places is tried, from a seed that is printed (WEFT_SEED repeats it); WEFT_SWEEP=all tries every one."""
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("losetup", "mkfs.ext4", "blkid", "qemu-img", "/de
 SEED = int(os.environ.get("WEFT_SEED", random.randrange(1 << 30)))
 SAMPLE = 8
 PROGRAMS = ("qemu-img", "sha256sum", "mount", "mkfs.ext4")
-WAYS = ("helper before", "helper after", "weftd before", "weftd after")
+WAYS = ("helper before", "helper after", "child before", "child after", "weftd before", "weftd after")
 # Runs the real program, but does as `way` says at the call whose number is in `at`.
 WRAPPER = """#!/bin/bash
 exec 9>{dir}/lock; flock 9
@@ -26,7 +26,14 @@ n=$(($(cat {dir}/count) + 1)); echo $n >{dir}/count
 at=$(cat {dir}/at) way=$(cat {dir}/way)
 exec 9>&-
 echo "$n {program} $*" >>{dir}/calls
-kill_it() {{ touch {dir}/killed; if [[ $way == weftd* ]]; then kill -KILL $(cat {dir}/weftd); sleep 5; else kill -KILL $$; fi; }}
+kill_it() {{
+	touch {dir}/killed
+	case $way in
+	weftd*) kill -KILL $(cat {dir}/weftd); sleep 5;;
+	child*) kill -KILL $PPID; sleep 5;;
+	*) kill -KILL $$;;
+	esac
+}}
 [ $n = $at ] && [[ $way == *before ]] && kill_it
 {real} "$@"; status=$?
 [ $n = $at ] && [[ $way == *after ]] && kill_it

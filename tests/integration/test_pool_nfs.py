@@ -11,6 +11,7 @@ import pytest
 
 from harness import EXAMPLES, wait_until
 from test_pools import Loop, message, mounts, sh, volume
+from test_volume_crash import sweep
 
 pytestmark = pytest.mark.needs("exportfs", "mount.nfs", "systemctl", "qemu-img")
 EXPORT = Path("/srv/weft-test-nfs")
@@ -41,6 +42,9 @@ class Server:
         host.run("ip", "addr", "add", f"{CLIENT}/24", "dev", "nfs0")
         host.run("ip", "link", "set", "nfs0", "up")
 
+    def unplug(self):
+        sh(f"ip link del {LINK}", check=False)
+
     def start(self):
         """Stopping it takes the exports away."""
         sh(f"systemctl start nfs-server && exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.88.0.0/24:{EXPORT}")
@@ -58,7 +62,7 @@ class Server:
         self.let_through()
         self.start()
         sh(f"exportfs -u 10.88.0.0/24:{EXPORT}", check=False)
-        sh(f"ip link del {LINK}", check=False)
+        self.unplug()
         sh(f"rm -rf {EXPORT} {CONF}")
 
 
@@ -225,3 +229,18 @@ def test_the_example(host, server, tmp_path):
     finally:
         sh(f"exportfs -u 10.88.0.0/24:{exports}; rm -f {exports}/web-1.qcow2", check=False)
         disk.detach()
+
+
+@pytest.mark.lab_full
+@pytest.mark.no_laws
+@pytest.mark.needs("qemu-io")
+def test_killed_at_each_step_of_a_volumes_life(server, make_host, tmp_path):
+    """The same as in a directory of the host; what has come of it is looked at where the server has it."""
+    made = []
+
+    def make(environment):
+        server.unplug()
+        made.append(make_host(own_mounts=False, before=server.plug_in, environment=environment))
+        made[-1].images = EXPORT
+        return made[-1]
+    sweep(make, POOL.replace("name: images", "name: local"), tmp_path)

@@ -16,7 +16,7 @@ import pytest
 import ceph
 from harness import EXAMPLES, wait_until
 from test_leases import tiny  # noqa: F401, a fixture
-from test_volumes import on_terminal
+from test_volumes import begin, on_terminal
 
 pytestmark = pytest.mark.needs("ceph-mon", "ceph-osd", "rbd", "iptables", "qemu-img", "qemu-system-x86_64", "as", "ld")
 
@@ -429,6 +429,33 @@ def test_a_full_cluster(host, cluster, tmp_path):
     for name in ("empty", "copy", "clone"):
         host.wait_ready("volume", name, 90)
     assert sorted(cluster.images()) == ["clone", "copy", "empty", "there"] and cluster.export("copy") == source.read_bytes()
+
+
+@pytest.mark.parametrize("begins_as", ["source", "clone"])
+def test_a_cluster_that_fills_up(host, cluster, tmp_path, begins_as):
+    """While something is copied to it: that ends in a sentence, and is begun anew when there is room."""
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(256 << 20))
+    begins = f"source: {{file: {source}, format: raw}}"
+    text = pool(cluster)
+    if begins_as == "clone":
+        text, begins = text + volume(begins, "base"), "clone: base"
+        host.apply(text, "--wait=120s")
+    before = cluster.images()
+    cluster.limit_writes(100)
+    try:
+        begin(host, text + volume(begins))
+        wait_until(lambda: len(cluster.images()) > len(before), 60, "it is being copied")
+        cluster.fill(True)
+        cluster.limit_writes(0)
+        wait_until(lambda: "the cluster has no room" in host.condition("volume", "web").get("message", ""), 60, "it is refused")
+        wait_until(lambda: cluster.images() == before, 60, "and nothing half is left")
+        assert host.ready("pool", "ceph")
+    finally:
+        cluster.limit_writes(0)
+        cluster.fill(False)
+    host.wait_ready("volume", "web", 120)
+    assert sha256(cluster.export("web")) == sha256(source.read_bytes())
 
 
 @pytest.mark.lab_full

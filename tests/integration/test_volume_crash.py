@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""qemu-img, or weftd itself, is killed before or after the n-th program that is run while volumes are made of a file, linked, copied and grown, and snapshots
+"""qemu-img, the child of weftd's that runs it, or weftd itself, is killed before or after the n-th program that is run while volumes are made of a file, linked, copied and grown, and snapshots
 are made, reverted to and deleted. However it ends, what is there when all has been tried again is whole, and nothing half is left beside it. A sample of all
 places is tried, from a seed that is printed (WEFT_SEED repeats it); WEFT_SWEEP=all tries every one."""
 import os
@@ -38,53 +38,55 @@ def order(host, done, *args):
 
 
 def snapshots(host):
-    return [s["name"] for s in info(images(host) / "copy.qcow2").get("snapshots", [])]
+    return [s["name"] for s in info(host.images / "copy.qcow2").get("snapshots", [])]
 
 
 def letter(host, tmp_path):
-    return bytes_of(images(host) / "copy.qcow2", tmp_path)[:1]
+    return bytes_of(host.images / "copy.qcow2", tmp_path)[:1]
 
 
-def go_through(host, tmp_path):
+def go_through(host, pool, tmp_path):
     """All that volumes know, and what must have come of it."""
-    files, copy = host.root / "lib/files", images(host) / "copy.qcow2"
+    files, copy = host.root / "lib/files", host.images / "copy.qcow2"
     digest = sum_of(files / "disk.raw")
-    text = (POOL + volume("base", "source: {file: disk.raw, format: raw, sha256: %s}" % digest) + volume("linked", "base: base, size: 8MiB")
+    text = (pool + volume("base", "source: {file: disk.raw, format: raw, sha256: %s}" % digest) + volume("linked", "base: base, size: 8MiB")
             + volume("copy", "clone: linked, size: 8MiB"))
     try_all(host, text)
-    base = sum_of(images(host) / "base.qcow2")
+    base = sum_of(host.images / "base.qcow2")
     order(host, lambda: snapshots(host) == ["one"], "create", "copy", "one")
     sh(f"qemu-io -f qcow2 -c 'write -P 66 0 64k' {copy}")
     try_all(host, text.replace("8MiB", "16MiB"))
     order(host, lambda: letter(host, tmp_path) == b"b", "revert", "copy", "one")
     wait_until(lambda: (alive(host), info(copy)["virtual-size"])[1] == 16 * MIB, 60, "what was reverted grows again")
     order(host, lambda: snapshots(host) == [], "delete", "copy", "one")
-    assert sum_of(images(host) / "base.qcow2") == base
-    assert chain(images(host) / "linked.qcow2") == [("linked.qcow2", "qcow2", 16 * MIB), ("base.qcow2", "qcow2", 2 * MIB)]
+    assert sum_of(host.images / "base.qcow2") == base
+    assert chain(host.images / "linked.qcow2") == [("linked.qcow2", "qcow2", 16 * MIB), ("base.qcow2", "qcow2", 2 * MIB)]
 
 
-@pytest.mark.no_laws
-def test_killed_at_each_step_of_a_volumes_life(make_host, tmp_path):
+def sweep(make, pool, tmp_path):
+    """`make` makes a host with an environment, and says as its `images` where the pool's are."""
     trap = Trap(tmp_path / "trap")
 
     def once(number, way):
         trap.set(number, way)
-        host = make_host(environment=trap.environment)
+        host = make(trap.environment)
         host.dir_of_trap = trap.dir
         files = host.root / "lib/files"
         files.mkdir(parents=True, exist_ok=True)
         (files / "disk.raw").write_bytes(b"begin" + bytes(2 * MIB - 5))
-        go_through(host, tmp_path)
+        go_through(host, pool, tmp_path)
         wait_until(lambda: (alive(host), host.weft("status", "-o", "json").json()["converged"])[1], 60, "the last look is over")
-        wait_until(lambda: sorted(os.listdir(images(host))) == ["base.qcow2", "copy.qcow2", "linked.qcow2"], 20, "nothing half is left")
+        wait_until(lambda: sorted(os.listdir(host.images)) == ["base.qcow2", "copy.qcow2", "linked.qcow2"], 20, "nothing half is left")
         for name in ("base", "copy", "linked"):
-            sh(f"qemu-img check -f qcow2 {images(host)}/{name}.qcow2")
-            assert bytes_of(images(host) / f"{name}.qcow2", tmp_path)[:6] == b"begin\0"
+            sh(f"qemu-img check -f qcow2 {host.images}/{name}.qcow2")
+            assert bytes_of(host.images / f"{name}.qcow2", tmp_path)[:6] == b"begin\0"
         calls = trap.calls()
         assert (trap.dir / "killed").exists() == (0 < number <= len(calls))  # a look more or less, as it comes
         host.delete_all()
         host.stop()
         host.daemon = None
+        for name in ("base", "copy", "linked"):
+            (host.images / f"{name}.qcow2").unlink()
         return calls
 
     calls = once(0, WAYS[0])
@@ -96,6 +98,15 @@ def test_killed_at_each_step_of_a_volumes_life(make_host, tmp_path):
     for n, way in places:
         print(f"killed: {way} {calls[n - 1]}")
         once(n, way)
+
+
+@pytest.mark.no_laws
+def test_killed_at_each_step_of_a_volumes_life(make_host, tmp_path):
+    def make(environment):
+        host = make_host(environment=environment)
+        host.images = images(host)
+        return host
+    sweep(make, POOL, tmp_path)
 
 
 def test_one_of_many_is_called_off(make_host, tmp_path):
