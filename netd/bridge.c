@@ -263,15 +263,40 @@ static void tell_cut(struct lowering *l, const struct object *object, struct wan
 			arena_printf(lower_arena(l), "write takeover: %s to move all of it along", port->key));
 }
 
+/* Of each port what the bridge takes over from it, or took over from it before; NULL for most. */
+static const struct holdings **read_holdings(struct lowering *l, const struct bridge_spec *spec)
+{
+	const struct holdings **held =
+		arena_alloc(lower_arena(l), (spec->ports.n + 1) * sizeof(const struct holdings *));
+	for (size_t i = 0; i < spec->ports.n; i++) {
+		const char *name = port_name(spec, i);
+		if (streq(spec->takeover, name))
+			held[i] = takeover_read(l, name);
+		else if (!link_object(l, name)) /* else its manifest says what it has */
+			held[i] = takeover_read_left(l, name);
+	}
+	return held;
+}
+
+/* It has the MAC of the port that it takes over, or took over: by that its neighbours know it. */
+static void set_mac(const struct bridge_spec *spec, const struct holdings *const *held, struct link_common_plan *plan)
+{
+	bool found = false;
+	for (size_t i = 0; i < spec->ports.n && !found; i++) {
+		found = held[i] && streq(spec->takeover, port_name(spec, i));
+		if (held[i])
+			plan->mac = held[i]->mac;
+	}
+}
+
 static void bridge_lower(struct lowering *l, const struct object *object)
 {
 	const struct bridge_spec *spec = object->spec;
-	const struct holdings *holdings = spec->takeover ? takeover_read(l, spec->takeover) : NULL;
 	struct link_common_plan plan = {.kind = "bridge", .own_mac = true};
 	if (!spec->stp.enabled && link_refuse_loop(l, object->name))
 		return;
-	if (holdings)
-		plan.mac = holdings->mac;
+	const struct holdings **held = read_holdings(l, spec);
+	set_mac(spec, held, &plan);
 	struct want *link = link_common_want(l, object, &plan);
 	if (!link)
 		return;
@@ -280,12 +305,14 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 	bridge_vlans_want(l, link, has_row(spec, BRIDGE_VLANS) ? &spec->vlans : NULL, &filter);
 	for (size_t i = 0; i < spec->ports.n; i++) {
 		struct want *port = want_port(l, object, link, i);
-		if (!spec->takeover || !streq(port->key, spec->takeover))
+		bool taken = streq(port->key, spec->takeover);
+		if (!taken && !held[i])
 			tell_cut(l, object, port);
-		if (!holdings || !streq(port->key, spec->takeover))
+		if (!held[i])
 			continue;
 		bool has_metric = is_present(spec, &bridge_table, table_field(&bridge_table, "dhcpMetric"));
-		takeover_want(l, &(struct takeover){link, port, holdings, has_metric}, "spec.takeover");
+		takeover_want(l, &(struct takeover){link, port, held[i], has_metric, taken ? NULL : &spec->common},
+			      taken ? "spec.takeover" : arena_printf(lower_arena(l), "spec.ports[%zu]", i));
 		tell_silence(l, spec, port);
 	}
 	lower_at(l, NULL);

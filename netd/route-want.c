@@ -125,6 +125,18 @@ void routes_check(const struct check *check, const struct list *routes, const st
 	}
 }
 
+bool routes_lead_to(const struct list *routes, const struct route_key *key)
+{
+	struct route_key mine;
+	for (size_t i = 0; i < routes->n; i++) {
+		key_of(&list_at(routes, struct route_row, i), "", &mine);
+		if (mine.table == key->table && mine.to.ip.family == key->to.ip.family && mine.to.len == key->to.len &&
+		    ip_equal(&mine.to.ip, &key->to.ip))
+			return true;
+	}
+	return false;
+}
+
 /* ---- lowering ---- */
 
 struct want *route_want(struct lowering *l, const struct route_key *key, const struct route_spec *spec)

@@ -31,6 +31,10 @@ void routes_check(const struct check *check, const struct list *routes, const st
  * over, they may as well, and then keep the protocol that they have. */
 void routes_want(struct lowering *l, struct want *link, const struct list *routes, const struct list *addresses);
 
+struct route_key;
+/* Does one of them lead to the same destination, in the same table? */
+bool routes_lead_to(const struct list *routes, const struct route_key *key);
+
 enum {
 	ROUTE_PROTOCOL = 119, /* 'w' */
 	ROUTE_TABLE_MAIN = 254,

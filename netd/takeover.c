@@ -95,6 +95,11 @@ const struct holdings *takeover_read(struct lowering *l, const char *link)
 	return now;
 }
 
+const struct holdings *takeover_read_left(struct lowering *l, const char *link)
+{
+	return alloc_kept(l, "takeover", link) ? takeover_read(l, link) : NULL;
+}
+
 /* ---- addresses ---- */
 
 struct moving {
@@ -112,9 +117,11 @@ static struct want *lease_of(const struct moving *m, const struct held_address *
 
 static struct want *want_address(const struct moving *m, const struct held_address *held)
 {
-	char text[IP_TEXT];
-	struct want *w =
-		want(m->l, class_find("address"), NULL, "%s/%s", m->t->to->key, prefix_text(&held->address, text));
+	char text[IP_TEXT], key[IFNAMSIZ + 1 + IP_TEXT];
+	snprintf(key, sizeof(key), "%s/%s", m->t->to->key, prefix_text(&held->address, text));
+	if (m->t->written)
+		return want_find(m->l, "address", key);
+	struct want *w = want(m->l, class_find("address"), NULL, "%s", key);
 	if (held->flags & IFA_F_NOPREFIXROUTE)
 		want_set(m->l, w, "noPrefixRoute", "true");
 	if (held->scope)
@@ -184,13 +191,14 @@ static struct want *set_route_aside(const struct moving *m, const struct held_ro
 
 static struct want *want_route(const struct moving *m, const struct held_route *held, const struct route_key *key)
 {
+	char text[ROUTE_KEY_TEXT];
 	struct route_spec spec = held->route;
 	struct route_key there = *key;
 	spec.device = m->t->to->key;
 	spec.protocol = ROUTE_PROTOCOL;
 	if (*there.device)
 		snprintf(there.device, sizeof(there.device), "%s", m->t->to->key);
-	return route_want(m->l, &there, &spec);
+	return m->t->written ? want_find(m->l, "route", route_key_text(&there, text)) : route_want(m->l, &there, &spec);
 }
 
 /* Does the bridge's own client bring such a route along? */
@@ -228,7 +236,8 @@ static void move_route(const struct moving *m, const struct held_route *held)
 	}
 	bool ip6 = key.to.ip.family == 6;
 	struct want *route = want_route(m, held, &key), *aside = set_route_aside(m, held);
-	route->adopt = !ip6;
+	if (route && !ip6)
+		route->adopt = true;
 	needs(m->l, route, m->t->to);
 	after(m->l, route, m->t->port);
 	for (size_t i = 0; i < m->t->holdings->addresses.n; i++) {
@@ -302,9 +311,8 @@ static bool has_metric(const struct holdings *holdings, uint32_t metric)
 static void set_metric_apart(const struct moving *m, struct want *client)
 {
 	const struct table *table = client->class->table;
-	const struct dhcp_client_spec *said = is_present(client->spec, table, table_field(table, "metric"))
-						      ? client->spec
-						      : client->defaults;
+	const struct dhcp_client_spec *said =
+		is_present(client->spec, table, table_field(table, "metric")) ? client->spec : client->defaults;
 	uint32_t metric = said->metric;
 	while (metric > 1 && has_metric(m->t->holdings, metric))
 		metric--;
@@ -363,6 +371,68 @@ static void want_leases(struct moving *m)
 		set_metric_apart(m, client);
 }
 
+/* ---- what is written instead ---- */
+
+struct missing {
+	size_t n;
+	const char *text; /* the first few of them */
+};
+
+static void add_missing(const struct moving *m, struct missing *missing, const char *what)
+{
+	enum { SHOWN = 3 };
+	if (missing->n++ < SHOWN)
+		missing->text =
+			arena_printf(lower_arena(m->l), "%s%s%s", missing->text, *missing->text ? ", " : "", what);
+}
+
+static void find_missing(const struct moving *m, struct missing *missing)
+{
+	const struct holdings *holdings = m->t->holdings;
+	char text[IP_TEXT];
+	for (size_t i = 0; i < holdings->addresses.n; i++) {
+		const struct held_address *held = address_at(holdings, i);
+		if (!lease_of(m, held) && !m->addresses[i])
+			add_missing(m, missing, prefix_text(&held->address, text));
+	}
+	for (size_t i = 0; i < holdings->routes.n; i++) {
+		const struct held_route *held = route_at(holdings, i);
+		struct route_key key;
+		struct err err;
+		if (held->route.type != RTN_UNICAST || route_key_parse(held->key, &key, &err) < 0 ||
+		    lease_for(m, held, &key) || routes_lead_to(&m->t->written->routes, &key))
+			continue;
+		const char *to = key.to.len ? prefix_text(&key.to, text) : key.to.ip.family == 6 ? "::/0" : "0.0.0.0/0";
+		const char *route = arena_printf(lower_arena(m->l), "the route to %s", to);
+		if (key.table != ROUTE_TABLE_MAIN)
+			route = arena_printf(lower_arena(m->l), "%s in table %u", route, key.table);
+		add_missing(m, missing, route);
+	}
+}
+
+/* In the step from `takeover` to what is written: what is neither has no place, since a port can do nothing with it.
+ * Once it is done the manifest says what the bridge has, and may as well say less. */
+static void refuse_missing(const struct moving *m, const char *path)
+{
+	static const char space[] = "takeover-written";
+	const char *port = m->t->port->key, *to = m->t->to->key, *holder;
+	struct missing missing = {.text = ""};
+	char more[32] = "";
+	bool done = alloc_kept(m->l, space, port) != NULL;
+	alloc_fixed(m->l, space, port, arena_printf(lower_arena(m->l), "%s/%s", to, port), &holder);
+	if (!done)
+		find_missing(m, &missing);
+	size_t shown = missing.n < 3 ? missing.n : 3;
+	if (missing.n > shown)
+		snprintf(more, sizeof(more), " and %zu more", missing.n - shown);
+	if (missing.n)
+		lower_refuse(m->l, path,
+			     "%s stays a port of %s, where what %s took over from it would not work, and not all of "
+			     "that is written here: %s%s; write it as addresses and routes of %s, or write takeover: "
+			     "%s again, or take %s off the ports as well, which gives it back",
+			     port, to, to, missing.text, more, to, port, port);
+}
+
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path)
 {
 	struct moving m = {.l = l, .t = takeover};
@@ -378,6 +448,8 @@ void takeover_want(struct lowering *l, const struct takeover *takeover, const ch
 	move_addresses(&m);
 	for (size_t i = 0; i < holdings->routes.n; i++)
 		move_route(&m, route_at(holdings, i));
+	if (takeover->written)
+		refuse_missing(&m, path);
 	tell_leases(&m);
 	lower_at(l, NULL);
 }

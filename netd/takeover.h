@@ -6,16 +6,23 @@
 #define WEFT_NETD_TAKEOVER_H
 
 #include "netd/holdings.h"
+#include "netd/link-common.h"
 
 /* What the link holds that is to be taken over, from the time when it was first looked at: what weft itself does later
  * is no part of it. NULL if there is no such link yet. */
 const struct holdings *takeover_read(struct lowering *l, const char *link);
+/* The same of a link that the object took over before and does not any more, although it is still its port; NULL if it
+ * never did. */
+const struct holdings *takeover_read_left(struct lowering *l, const char *link);
 
 struct takeover {
 	struct want *to;   /* the link that gets it */
 	struct want *port; /* the link that had it, wanted with its master */
 	const struct holdings *holdings;
 	bool has_metric; /* that of the routes of its DHCP client is said by the manifest, and not ours to choose */
+	const struct link_common *written; /* NULL: all of it moves. Else the other link has what is written, wanted
+					      already, and the port goes on without; a manifest that drops `takeover`
+					      has to write all that would be nowhere then */
 };
 /* Wants it all over the other link, at `path` of the object. */
 void takeover_want(struct lowering *l, const struct takeover *takeover, const char *path);

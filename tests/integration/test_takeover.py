@@ -127,6 +127,53 @@ def test_another_bridge_in_its_place(near):
     assert "br9" not in near.links() and differences(before, holdings(near, "eth3")) == []
 
 
+# All that the NIC had.
+WRITTEN = BR1.replace("takeover: eth3", """addresses: [192.0.2.10/24, 192.0.2.11/24, '2001:db8:2::10/64', '2001:db8:2::11/64'], routes: [
+  {to: default, via: 192.0.2.1}, {to: 203.0.113.0/24, via: 192.0.2.1, metric: 77, mtu: 1300}, {to: 100.64.0.0/24, table: 100},
+  {to: default, via: '2001:db8:2::1', metric: 512}]""")
+
+
+def test_from_takeover_to_what_is_written(near):
+    """What the bridge has stays on it untouched, and nothing goes to the port, until the Bridge is deleted."""
+    before = holdings(near, "eth3")
+    near.apply(BR1, "--wait=30s")
+    mac = near.links()["br1"]["address"]
+    addresses = near.addresses("br1")
+    told = near.scratch / "told"
+    with open(told, "w") as file:
+        monitor = near.popen("ip", "monitor", "link", "address", stdout=file)
+        try:
+            lost = pinged(near, lambda: near.apply(WRITTEN, "--wait=30s"))
+        finally:
+            monitor.terminate()
+            monitor.wait()
+    assert lost <= 1 and "Deleted" not in told.read_text() and "192.0.2.1" not in told.read_text(), told.read_text()
+    assert near.addresses("br1") == addresses and near.addresses("eth3") == set() and near.links()["br1"]["address"] == mac
+    assert holdings(near, "eth3") == ([], []) and near.diff() == []
+    assert {r["dst"] for r in near.json("ip", "-j", "route", "show", "table", "all", "dev", "br1")} >= {"default", "203.0.113.0/24", "100.64.0.0/24"}
+    near.restart()
+    near.apply(WRITTEN.replace("192.0.2.11/24, ", ""), "--wait=30s")  # now the manifest says what it has, and may say less
+    assert "192.0.2.11/24" not in near.addresses("br1") | near.addresses("eth3")
+    near.far.wait_for_answers()
+    near.weft("delete", "bridge", "br1", "--wait=30s")
+    assert "br1" not in near.links() and differences(before, holdings(near, "eth3")) == []
+
+
+@pytest.mark.parametrize("written, missing", [("", "192.0.2.10/24"), (", addresses: [10.222.0.1/24]", "192.0.2.10/24"), (None, "::/0")])
+def test_what_would_be_nowhere_without_takeover_is_refused(near, written, missing):
+    near.apply(BR1, "--wait=30s")
+    taken = holdings(near, "br1")
+    text = BR1.replace(", takeover: eth3", written) if written is not None else WRITTEN.replace(", metric: 512}", "}").replace("to: default, via: '2", "to: '2001:db8:7::/48', via: '2")
+    done = near.apply(text, "--allow-disruption", check=False)
+    said = done.out + done.err
+    assert done.status == 2 and "eth3 stays a port of br1" in said and missing in said and "takeover: eth3" in said, done
+    assert holdings(near, "br1") == taken and near.addresses("eth3") == set()
+    near.far.wait_for_answers()
+    near.apply(BR1.replace("ports: [{name: eth3}], takeover: eth3", ""), "--wait=30s")  # off the ports as well
+    assert "192.0.2.10/24" in near.addresses("eth3") and "master" not in near.links()["eth3"]
+    near.far.wait_for_answers()
+
+
 FILTER = BR1.replace("{name: eth3}", "{name: eth3, vlans: {pvid: 7, tagged: [20-22]}}").replace("takeover", "vlanFiltering: true, vlans: {pvid: 7}, takeover")
 
 
