@@ -36,6 +36,8 @@ struct image_needs {
 int image_read_needs(const char *path, enum image_format format, struct image_needs *ret);
 /* Names, at most a few, of the images in a directory that are linked clones of one of its files; empty: none. */
 void image_find_clones(int dir_fd, const char *file, char ret[static IMAGE_TEXT_MAX]);
+/* image.c: EBUSY after a sentence if there are any; `what` is not done to it then: "deleted". */
+int image_check_clones(const char *dir, int dir_fd, const char *file, const char *what);
 
 /* image-snapshot.c: notes of what is being done to an image in place. 0, or an errno after a sentence. */
 int image_begin(const struct image *image, const char *what);

@@ -30,7 +30,7 @@ static int finish_file(const struct image *image, int dir_fd, const char *tempor
 	int code = image_give_to_qemu(image, fd);
 	if (code)
 		return code;
-	code = mark_write(dir_fd, image->file, fd, image->mark);
+	code = mark_write(MARK_OWNER, &(struct marked){dir_fd, image->file, fd}, image->mark);
 	if (code)
 		return code == ENOSPC ? tool_no_room(image)
 				      : say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file,
@@ -138,6 +138,16 @@ int image_check_source(const struct image *image, uint64_t *ret_size)
 	return code ? code : check_sum(image);
 }
 
+/* Before there is one: who is to write to the base looks for its clones then. */
+static int mark_base(const struct image *image, int dir_fd)
+{
+	struct stat st;
+	cleanup_close int fd = image_open(dir_fd, image->base, O_RDONLY, &st);
+	int code = fd < 0 ? -fd : mark_write(MARK_BASE, &(struct marked){dir_fd, image->base, fd}, "yes");
+	return code ? say(code, "base '%s/%s' cannot be marked as such: %s", image->dir, image->base, strerror(code))
+		    : 0;
+}
+
 static int copy_source(const struct image *image, const char *temporary)
 {
 	uint64_t size;
@@ -165,7 +175,9 @@ int image_make(const struct image *image)
 	unlinkat(dir_fd, temporary, 0);
 	tool_note_room(image->dir);
 	umask(077);
-	int code = image->source ? copy_source(image, temporary) : tool_create(image, temporary);
+	int code = image->base ? mark_base(image, dir_fd) : 0;
+	if (!code)
+		code = image->source ? copy_source(image, temporary) : tool_create(image, temporary);
 	if (!code)
 		code = finish_file(image, dir_fd, temporary);
 	unlinkat(dir_fd, temporary, 0); /* gone by rename unless it failed or was linked */

@@ -149,6 +149,13 @@ int image_snapshot(const struct image *image, enum image_snapshot_verb verb, con
 		code = has_snapshot(image, name, &there);
 	if (code)
 		return code;
+	if (verb != SNAPSHOT_MAKE) {
+		cleanup_close int dir_fd = image_open_dir(image->dir);
+		code = image_check_clones(image->dir, dir_fd, image->file,
+					  verb == SNAPSHOT_REVERT ? "reverted" : "changed");
+		if (code)
+			return code;
+	}
 	if (verb == SNAPSHOT_MAKE && there)
 		return say(EEXIST, "image '%s' has a snapshot '%s' already", image->file, name);
 	if (verb != SNAPSHOT_MAKE && !there)

@@ -100,7 +100,8 @@ int image_look(const struct image *image, struct image_state *ret)
 	cleanup_close int fd = image_open(dir_fd, image->file, O_RDONLY, &st);
 	if (fd < 0)
 		return say(-fd, "'%s/%s' cannot be opened: %s", image->dir, image->file, strerror(-fd));
-	int code = mark_read(dir_fd, image->file, fd, ret->mark);
+	const struct marked on = {dir_fd, image->file, fd};
+	int code = mark_read(MARK_OWNER, &on, ret->mark);
 	if (code)
 		return say(code, "the mark of '%s/%s' cannot be read: %s", image->dir, image->file, strerror(code));
 	if (image->mark && streq(ret->mark, image->mark))
@@ -109,6 +110,40 @@ int image_look(const struct image *image, struct image_state *ret)
 		return say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file, strerror(errno));
 	look_at_size(image, &st, ret);
 	return 0;
+}
+
+int image_check_clones(const char *dir, int dir_fd, const char *file, const char *what)
+{
+	char clones[IMAGE_TEXT_MAX];
+	image_find_clones(dir_fd, file, clones);
+	return clones[0] ? say(EBUSY,
+			       "image '%s/%s' is not %s as long as there are linked clones of it, which are read "
+			       "through it: %s",
+			       dir, file, what, clones)
+			 : 0;
+}
+
+/* All headers of a pool are read only for what is known to have had clones. */
+static int check_base(const char *dir, const struct marked *on)
+{
+	char mark[IMAGE_MARK_MAX];
+	int code = mark_read(MARK_BASE, on, mark);
+	if (code)
+		return say(code, "the mark of '%s/%s' cannot be read: %s", dir, on->file, strerror(code));
+	return mark[0] ? image_check_clones(dir, on->dir_fd, on->file, "written") : 0;
+}
+
+int image_check_base(const char *place)
+{
+	struct stat st;
+	cleanup_free char *dir = xstrdup(place);
+	char *slash = strrchr(dir, '/');
+	*slash = '\0';
+	cleanup_close int dir_fd = image_open_dir(*dir ? dir : "/");
+	cleanup_close int fd = dir_fd < 0 ? -errno : image_open(dir_fd, slash + 1, O_RDONLY, &st);
+	if (fd < 0)
+		return say(-fd, "'%s' cannot be opened: %s", place, strerror(-fd));
+	return check_base(dir, &(struct marked){dir_fd, slash + 1, fd});
 }
 
 int image_change(const struct image *image, bool grow)
@@ -125,16 +160,20 @@ int image_change(const struct image *image, bool grow)
 	cleanup_close int fd = image_open(dir_fd, image->file, O_RDWR, &st);
 	if (fd < 0)
 		return say(-fd, "'%s/%s' cannot be opened: %s", image->dir, image->file, strerror(-fd));
+	const struct marked on = {dir_fd, image->file, fd};
 	cleanup_free char *ours = xprintf("weft:%s:", image->instance);
 	bool others = str_starts(state.mark, "weft:") && !str_starts(state.mark, ours);
 	if (!others && !streq(state.mark, image->mark)) {
-		code = mark_write(dir_fd, image->file, fd, image->mark);
+		code = mark_write(MARK_OWNER, &on, image->mark);
 		if (code)
 			return say(code, "image '%s/%s' cannot be marked: %s", image->dir, image->file, strerror(code));
 		code = image_give_to_qemu(image, fd);
 	}
 	tool_note_room(image->dir);
 	if (code || !grow || state.size >= image->size)
+		return code;
+	code = check_base(image->dir, &on);
+	if (code)
 		return code;
 	code = image_begin(image, "resize");
 	if (code)
@@ -158,17 +197,16 @@ int image_delete(const struct image *image)
 	if (fd < 0)
 		return say(-fd, "'%s/%s' cannot be opened: %s", image->dir, image->file, strerror(-fd));
 	cleanup_free char *ours = xprintf("weft:%s:", image->instance);
-	if (mark_read(dir_fd, image->file, fd, mark) != 0 || !str_starts(mark, ours))
+	const struct marked on = {dir_fd, image->file, fd};
+	if (mark_read(MARK_OWNER, &on, mark) != 0 || !str_starts(mark, ours))
 		return say(EPERM, "image '%s/%s' does not carry weft's mark and is left alone", image->dir,
 			   image->file);
-	char clones[IMAGE_TEXT_MAX];
-	image_find_clones(dir_fd, image->file, clones);
-	if (clones[0])
-		return say(EBUSY, "image '%s/%s' stays as long as there are linked clones of it: %s", image->dir,
-			   image->file, clones);
+	int code = image_check_clones(image->dir, dir_fd, image->file, "deleted");
+	if (code)
+		return code;
 	if (unlinkat(dir_fd, image->file, 0) < 0)
 		return say(errno, "'%s/%s' cannot be deleted: %s", image->dir, image->file, strerror(errno));
-	mark_remove(dir_fd, image->file, fd);
+	mark_remove_all(&on);
 	image_end(image, 0);
 	fsync(dir_fd);
 	return 0;

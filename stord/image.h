@@ -76,12 +76,26 @@ int image_snapshot(const struct image *image, enum image_snapshot_verb verb, con
 /* Deletes what an interrupted image_make() of this instance has left in a directory. */
 int image_sweep(const char *dir, const char *instance);
 
-/* mark.c: marks on files and directories: the extended attribute user.weft, else a hidden file beside it (.NAME.weft)
- * that names the inode. */
-int mark_read(int dir_fd, const char *file, int fd, char ret[static IMAGE_MARK_MAX]);
-int mark_write(int dir_fd, const char *file, int fd, const char *mark);
-int mark_remove(int dir_fd, const char *file, int fd);
-/* The same for a directory: an attribute or nothing. */
+/* Of what is at `place`, which is to be written: 0 unless there are linked clones of it, whoever made them and whether
+ * or not anybody wants them: then EBUSY after a sentence. Other images are read only if it ever had one. */
+int image_check_base(const char *place);
+
+/* mark.c: marks on files and directories: an extended attribute, else a hidden file beside it (.NAME.weft) that names
+ * the inode. */
+enum mark {
+	MARK_OWNER, /* user.weft, "weft:ID:Volume/web" */
+	MARK_BASE,  /* user.weft-base: there has been a linked clone of it */
+};
+struct marked {
+	int dir_fd;
+	const char *file; /* in it */
+	int fd;           /* of the file */
+};
+int mark_read(enum mark mark, const struct marked *on, char ret[static IMAGE_MARK_MAX]);
+int mark_write(enum mark mark, const struct marked *on, const char *text);
+void mark_remove(enum mark mark, const struct marked *on);
+void mark_remove_all(const struct marked *on);
+/* The owner's of a directory: an attribute or nothing. */
 void mark_read_directory(int fd, char ret[static IMAGE_MARK_MAX]);
 void mark_write_directory(int fd, const char *mark);
 
