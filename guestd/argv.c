@@ -199,7 +199,8 @@ static void add_remote(struct argv *a, size_t i, const char *id, const char *fla
 	add_option(a, "-blockdev", "%s%s-secret,node-name=%s-file,%s", disk->remote.options, id, id, flags);
 }
 
-/* From the lowest up, each read-only and named, so that QEMU opens nothing by what an image says of its base. */
+/* From the lowest up, each read-only and named, so that QEMU opens nothing by what an image says of its base. What says
+ * more than its Volume does never gets here: stord refuses it. */
 static const char *add_layers(struct argv *a, size_t i, const char *id)
 {
 	const struct qemu_disk *disk = &list_at(&a->spec->disks, struct qemu_disk, i);

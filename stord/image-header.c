@@ -3,6 +3,7 @@
  * names as well, be it /etc/shadow or a pipe that nobody writes to; so this is looked at before. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "stord/image-internal.h"
 
@@ -12,7 +13,9 @@ enum {
 	QCOW2_LENGTH_AT = 100,
 	EXTENSIONS_MAX = 16,
 	CLONES_SHOWN = 5,
+	L1_READ = 8192, /* entries: 4 TiB */
 };
+static const uint64_t L2_AT = UINT64_C(0x00fffffffffffe00); /* of an entry of L1 */
 static const uint32_t qcow2_backing_format = 0xe2792aca;
 
 /* docs/interop/qcow2.txt; all numbers are big-endian. */
@@ -53,6 +56,11 @@ static void read_backing_format(int fd, uint32_t version, struct image_needs *re
 		}
 		at += ((off_t)size + 7) & ~(off_t)7;
 	}
+}
+
+static bool read_qcow2_header(int fd, struct qcow2_header *ret)
+{
+	return pread(fd, ret, sizeof(*ret), 0) == (ssize_t)sizeof(*ret) && be32toh(ret->magic) == 0x514649fb;
 }
 
 static int read_qcow2(int fd, struct image_needs *ret)
@@ -102,6 +110,48 @@ static int read_needs(int fd, enum image_format format, struct image_needs *ret)
 		return 0;
 	}
 	return 0;
+}
+
+int image_read_needs_of(int fd, enum image_format format, struct image_needs *ret)
+{
+	*ret = (struct image_needs){0};
+	return read_needs(fd, format, ret);
+}
+
+/* Where the tables of the first level lead; what they say of data is left to who reads it. */
+static bool is_qcow2_cut(int fd)
+{
+	struct qcow2_header header;
+	struct stat st;
+	uint64_t table[L1_READ] = {0}, last = 0;
+	if (!read_qcow2_header(fd, &header))
+		return false;
+	uint64_t size = (uint64_t)be32toh(header.l1_size) * sizeof(*table);
+	ssize_t n = pread(fd, table, size < sizeof(table) ? size : sizeof(table), (off_t)be64toh(header.l1_at));
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(*table); i++) {
+		uint64_t at = be64toh(table[i]) & L2_AT;
+		last = at > last ? at : last;
+	}
+	/* Asked last: it may be growing, and its tables are written before what leads to them. */
+	if (fstat(fd, &st) < 0)
+		return false;
+	uint64_t end = (uint64_t)st.st_size;
+	return be64toh(header.l1_at) + size > end || be64toh(header.refcounts_at) >= end || last >= end ||
+	       (be32toh(header.n_snapshots) && be64toh(header.snapshots_at) >= end);
+}
+
+bool image_is_cut(int fd, enum image_format format)
+{
+	return format == IMAGE_QCOW2 && is_qcow2_cut(fd);
+}
+
+uint64_t image_read_size(int fd, enum image_format format)
+{
+	struct stat st;
+	struct qcow2_header header;
+	if (format == IMAGE_QCOW2)
+		return read_qcow2_header(fd, &header) ? be64toh(header.size) : 0;
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 int image_read_needs(const char *path, enum image_format format, struct image_needs *ret)

@@ -34,10 +34,17 @@ struct image_needs {
 };
 /* 0, or an errno with nothing said. What does not look like the format needs nothing: tools will tell. */
 int image_read_needs(const char *path, enum image_format format, struct image_needs *ret);
+int image_read_needs_of(int fd, enum image_format format, struct image_needs *ret);
+/* Does the file end before what its tables say? As far as can be told without reading all of them. */
+bool image_is_cut(int fd, enum image_format format);
+/* Its disk's size, as its header has it; 0: not known. */
+uint64_t image_read_size(int fd, enum image_format format);
 /* Names, at most a few, of the images in a directory that are linked clones of one of its files; empty: none. */
 void image_find_clones(int dir_fd, const char *file, char ret[static IMAGE_TEXT_MAX]);
 /* image.c: EBUSY after a sentence if there are any; `what` is not done to it then: "deleted". */
 int image_check_clones(const char *dir, int dir_fd, const char *file, const char *what);
+/* Tools open what an image that was looked at says of its base; EINVAL after a sentence if that is not image->base. */
+int image_check_backing(const struct image *image, const struct image_state *state);
 
 /* image-snapshot.c: notes of what is being done to an image in place. 0, or an errno after a sentence. */
 int image_begin(const struct image *image, const char *what);

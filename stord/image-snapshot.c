@@ -71,6 +71,16 @@ void image_end(const struct image *image, int code)
 	unlinkat(dir_fd, name, 0);
 }
 
+/* It goes back to the size of then. */
+static void forget_size(const struct image *image)
+{
+	struct stat st;
+	cleanup_close int dir_fd = image_open_dir(image->dir);
+	cleanup_close int fd = image_open(dir_fd, image->file, O_RDONLY, &st);
+	if (fd >= 0)
+		mark_remove(MARK_SIZE, &(struct marked){dir_fd, image->file, fd});
+}
+
 void image_mend(const struct image *image, int dir_fd)
 {
 	struct stat st;
@@ -81,8 +91,10 @@ void image_mend(const struct image *image, int dir_fd)
 		return;
 	text[strcspn(text, "\n")] = '\0';
 	int code = 0;
-	if (str_starts(text, "revert "))
+	if (str_starts(text, "revert ")) {
+		forget_size(image);
 		code = change_snapshot(image, "-a", text + strlen("revert "));
+	}
 	if (code != EBUSY) /* a guest that has it open by now is left alone; the next look may find it closed */
 		image_end(image, EINTR);
 }
@@ -133,6 +145,12 @@ static int has_snapshot(const struct image *image, const char *name, bool *ret)
 	return code;
 }
 
+static int check_clones(const struct image *image, const char *what)
+{
+	cleanup_close int dir_fd = image_open_dir(image->dir);
+	return image_check_clones(image->dir, dir_fd, image->file, what);
+}
+
 int image_snapshot(const struct image *image, enum image_snapshot_verb verb, const char *name)
 {
 	static const struct {
@@ -146,16 +164,13 @@ int image_snapshot(const struct image *image, enum image_snapshot_verb verb, con
 	if (!code && (!state.exists || !state.readable || !streq(state.mark, image->mark)))
 		code = say(EPERM, "image '%s/%s' is not there, not whole or not this weft's", image->dir, image->file);
 	if (!code)
+		code = image_check_backing(image, &state);
+	if (!code)
 		code = has_snapshot(image, name, &there);
+	if (!code && verb != SNAPSHOT_MAKE)
+		code = check_clones(image, verb == SNAPSHOT_REVERT ? "reverted" : "changed");
 	if (code)
 		return code;
-	if (verb != SNAPSHOT_MAKE) {
-		cleanup_close int dir_fd = image_open_dir(image->dir);
-		code = image_check_clones(image->dir, dir_fd, image->file,
-					  verb == SNAPSHOT_REVERT ? "reverted" : "changed");
-		if (code)
-			return code;
-	}
 	if (verb == SNAPSHOT_MAKE && there)
 		return say(EEXIST, "image '%s' has a snapshot '%s' already", image->file, name);
 	if (verb != SNAPSHOT_MAKE && !there)
@@ -165,6 +180,8 @@ int image_snapshot(const struct image *image, enum image_snapshot_verb verb, con
 	code = image_begin(image, what);
 	if (code)
 		return code;
+	if (verb == SNAPSHOT_REVERT)
+		forget_size(image);
 	code = change_snapshot(image, verbs[verb].option, name);
 	image_end(image, code);
 	return code;

@@ -37,7 +37,29 @@ void image_made_empty(const struct image *image, struct image_stamp *ret)
 	ret->size = image->size;
 }
 
-static void look_at_size(const struct image *image, const struct stat *st, struct image_state *ret)
+/* No tool opens what would have it open something else. */
+static void look_inside(const struct image *image, int fd, struct image_state *ret)
+{
+	struct tool_info info;
+	struct image_needs needs;
+	if (image_read_needs_of(fd, image->format, &needs) == 0 && needs.other) {
+		snprintf(ret->problem, sizeof(ret->problem), "it names another file that holds its data");
+		snprintf(ret->remedy, sizeof(ret->remedy), "make it one file with qemu-img convert");
+		return;
+	}
+	if (image_is_cut(fd, image->format)) {
+		snprintf(ret->problem, sizeof(ret->problem), "the file ends before its own tables do: it was cut off");
+		return;
+	}
+	cleanup_free char *path = image_path(image, image->file);
+	ret->readable = tool_look(path, image->format, &info) == 0;
+	ret->size = info.size;
+	ret->stamp.n_snapshots = info.n_snapshots;
+	snprintf(ret->stamp.backing, sizeof(ret->stamp.backing), "%s", info.backing);
+	snprintf(ret->problem, sizeof(ret->problem), "%s", info.problem);
+}
+
+static void look_at_size(const struct image *image, int fd, const struct stat *st, struct image_state *ret)
 {
 	ret->stamp = stamp_of(st);
 	ret->allocated = (uint64_t)st->st_blocks * 512;
@@ -49,15 +71,40 @@ static void look_at_size(const struct image *image, const struct stat *st, struc
 		ret->stamp = image->known;
 		ret->size = image->known.size;
 	} else {
-		cleanup_free char *path = image_path(image, image->file);
-		struct tool_info info;
-		ret->readable = tool_look(path, image->format, &info) == 0;
-		ret->size = info.size;
-		ret->stamp.n_snapshots = info.n_snapshots;
-		snprintf(ret->stamp.backing, sizeof(ret->stamp.backing), "%s", info.backing);
-		snprintf(ret->problem, sizeof(ret->problem), "%s", info.problem);
+		look_inside(image, fd, ret);
 	}
 	ret->stamp.size = ret->size;
+}
+
+/* As large as it was ever seen, 0 if that is not known. */
+static uint64_t size_before(const struct marked *on)
+{
+	char text[IMAGE_MARK_MAX];
+	return mark_read(MARK_SIZE, on, text) == 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+/* Nobody makes a disk smaller that is in use: what was at its end is lost, and would become zeroes if it grew again. */
+static void compare_size(const struct image *image, const struct marked *on, struct image_state *ret)
+{
+	struct stat st;
+	char has[32], had[32];
+	if (!ret->readable)
+		return;
+	uint64_t before = size_before(on);
+	if (ret->size < before) {
+		ret->readable = false;
+		snprintf(ret->problem, sizeof(ret->problem),
+			 "it has %s and had %s: it shrank, and what was at its end is lost",
+			 tool_size_text(ret->size, has), tool_size_text(before, had));
+		snprintf(ret->remedy, sizeof(ret->remedy),
+			 "bring it back from a backup, or, to go on without that, make it as large as it was: qemu-img "
+			 "resize -f %s %s %llu",
+			 image_formats[image->format], image->file, (unsigned long long)before);
+	} else if (ret->size > before && image->mark && streq(ret->mark, image->mark)) {
+		cleanup_free char *text = xprintf("%llu", (unsigned long long)ret->size);
+		if (mark_write(MARK_SIZE, on, text) == 0 && fstat(on->fd, &st) == 0)
+			ret->stamp.changed_ns = stamp_of(&st).changed_ns;
+	}
 }
 
 /* Opens what must be a regular file, not through a link. Returns the descriptor or -errno. */
@@ -108,7 +155,8 @@ int image_look(const struct image *image, struct image_state *ret)
 		image_mend(image, dir_fd);
 	if (fstat(fd, &st) < 0)
 		return say(errno, "'%s/%s' cannot be looked at: %s", image->dir, image->file, strerror(errno));
-	look_at_size(image, &st, ret);
+	look_at_size(image, fd, &st, ret);
+	compare_size(image, &on, ret);
 	return 0;
 }
 
@@ -133,17 +181,79 @@ static int check_base(const char *dir, const struct marked *on)
 	return mark[0] ? image_check_clones(dir, on->dir_fd, on->file, "written") : 0;
 }
 
-int image_check_base(const char *place)
+/* `dir` gets a copy of the place, which is cut where its last part begins. The descriptors are the caller's. */
+static int open_place(const char *place, char **dir, struct marked *ret)
 {
 	struct stat st;
-	cleanup_free char *dir = xstrdup(place);
-	char *slash = strrchr(dir, '/');
+	*dir = xstrdup(place);
+	char *slash = strrchr(*dir, '/');
 	*slash = '\0';
-	cleanup_close int dir_fd = image_open_dir(*dir ? dir : "/");
-	cleanup_close int fd = dir_fd < 0 ? -errno : image_open(dir_fd, slash + 1, O_RDONLY, &st);
-	if (fd < 0)
-		return say(-fd, "'%s' cannot be opened: %s", place, strerror(-fd));
-	return check_base(dir, &(struct marked){dir_fd, slash + 1, fd});
+	ret->file = slash + 1;
+	ret->dir_fd = image_open_dir(**dir ? *dir : "/");
+	ret->fd = ret->dir_fd < 0 ? -errno : image_open(ret->dir_fd, ret->file, O_RDONLY, &st);
+	return ret->fd < 0 ? say(-ret->fd, "'%s' cannot be opened: %s", place, strerror(-ret->fd)) : 0;
+}
+
+static void close_place(struct marked *on)
+{
+	if (on->fd >= 0)
+		close(on->fd);
+	if (on->dir_fd >= 0)
+		close(on->dir_fd);
+}
+
+int image_check_base(const char *place)
+{
+	struct marked on;
+	cleanup_free char *dir = NULL;
+	int code = open_place(place, &dir, &on);
+	if (!code)
+		code = check_base(dir, &on);
+	close_place(&on);
+	return code;
+}
+
+static bool is_beside(const char *dir, const char *backing)
+{
+	const char *slash = strrchr(backing, '/');
+	return !strchr(backing, ':') && (!slash || (strlen(dir) == (size_t)(slash - backing) &&
+						    strncmp(dir, backing, strlen(dir)) == 0));
+}
+
+/* A volume's name ends with its format. */
+static const char *fault_in_use(const char *dir, const struct marked *on)
+{
+	struct image_needs needs;
+	enum image_format format = streq(strrchr(on->file, '.'), ".raw") ? IMAGE_RAW : IMAGE_QCOW2;
+	if (image_read_needs_of(on->fd, format, &needs) != 0)
+		return "cannot be read";
+	if (needs.other || !is_beside(dir, needs.backing))
+		return "names files that are not volumes";
+	if (image_is_cut(on->fd, format))
+		return "is cut off";
+	return image_read_size(on->fd, format) < size_before(on) ? "is smaller than it was" : NULL;
+}
+
+int image_check_use(const char *place)
+{
+	struct marked on;
+	cleanup_free char *dir = NULL;
+	int code = open_place(place, &dir, &on);
+	const char *fault = code ? NULL : fault_in_use(dir, &on);
+	if (fault)
+		code = say(EUCLEAN, "image '%s' %s", place, fault);
+	close_place(&on);
+	return code;
+}
+
+int image_check_backing(const struct image *image, const struct image_state *state)
+{
+	cleanup_free char *base = image->base ? image_path(image, image->base) : xstrdup("");
+	return streq(base, state->stamp.backing)
+		       ? 0
+		       : say(EINVAL, "image '%s/%s' is based on %s%s%s, which is not what its Volume says", image->dir,
+			     image->file, *state->stamp.backing ? "'" : "nothing", state->stamp.backing,
+			     *state->stamp.backing ? "'" : "");
 }
 
 int image_change(const struct image *image, bool grow)
@@ -156,6 +266,9 @@ int image_change(const struct image *image, bool grow)
 	if (!state.exists || !state.readable)
 		return say(EINVAL, "'%s/%s' is not an image of format %s: %s", image->dir, image->file,
 			   image_formats[image->format], state.exists ? state.problem : "it is gone");
+	code = image_check_backing(image, &state);
+	if (code)
+		return code;
 	cleanup_close int dir_fd = image_open_dir(image->dir);
 	cleanup_close int fd = image_open(dir_fd, image->file, O_RDWR, &st);
 	if (fd < 0)

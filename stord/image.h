@@ -37,6 +37,7 @@ struct image_state {
 	struct image_stamp stamp;
 	uint64_t grain; /* sizes are multiples of this: one that is larger by less is as wanted; 0: of a byte */
 	char problem[IMAGE_TEXT_MAX];
+	char remedy[IMAGE_TEXT_MAX]; /* what to do about it; empty: what is done about any that is broken */
 	char health[IMAGE_TEXT_MAX]; /* what is wrong although it is whole; empty: nothing */
 };
 
@@ -76,6 +77,9 @@ int image_snapshot(const struct image *image, enum image_snapshot_verb verb, con
 /* Deletes what an interrupted image_make() of this instance has left in a directory. */
 int image_sweep(const char *dir, const char *instance);
 
+/* Before a guest uses what is at `place`, a moment's look: EUCLEAN after a sentence if it is not whole, shrank, or
+ * would have files opened that it names. */
+int image_check_use(const char *place);
 /* Of what is at `place`, which is to be written: 0 unless there are linked clones of it, whoever made them and whether
  * or not anybody wants them: then EBUSY after a sentence. Other images are read only if it ever had one. */
 int image_check_base(const char *place);
@@ -85,6 +89,7 @@ int image_check_base(const char *place);
 enum mark {
 	MARK_OWNER, /* user.weft, "weft:ID:Volume/web" */
 	MARK_BASE,  /* user.weft-base: there has been a linked clone of it */
+	MARK_SIZE,  /* user.weft-size: the largest that its disk was seen, in bytes */
 };
 struct marked {
 	int dir_fd;

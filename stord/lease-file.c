@@ -307,6 +307,8 @@ static int file_take(const struct lease_call *call, struct lease_seen *ret)
 	code = read_record(fd, path, ret);
 	if (!code)
 		code = enter(call, fd, ret);
+	if (!code)
+		code = image_check_use(call->place);
 	if (!code && call->self.mode != LEASE_READ)
 		code = image_check_base(call->place);
 	if (code)

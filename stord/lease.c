@@ -298,6 +298,10 @@ static const struct async_verbs lease_verbs = {
 	.cancel = task_cancel,
 };
 
+static const struct errno_rule lease_rules[] = {
+	{OP_CREATE, EUCLEAN, ANSWER_WAIT}, /* the volume is not what it was seen as, and says so itself */
+};
+
 const struct resource_class stord_lease_class = {
 	.name = "lease",
 	.doc = "The use of a volume by a guest of this host, held on the storage itself.",
@@ -305,6 +309,8 @@ const struct resource_class stord_lease_class = {
 	.lane = "storage",
 	.verbs = &lease_verbs,
 	.flags = CLASS_PERSISTENT,
+	.rules = lease_rules,
+	.n_rules = ARRAY_SIZE(lease_rules),
 	.period_ms = PERIOD_MS, /* of what other hosts do there, nothing tells */
 };
 

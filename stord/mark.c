@@ -11,6 +11,7 @@
 static const char *const attributes[] = {
 	[MARK_OWNER] = "user.weft",
 	[MARK_BASE] = "user.weft-base",
+	[MARK_SIZE] = "user.weft-size",
 };
 
 /* ".web.qcow2.weft" */
@@ -66,7 +67,8 @@ static int sidecar_write(enum mark mark, const struct marked *on, const char *te
 	if (side < 0)
 		return errno;
 	int len = dprintf(side, "%s\n%llu\n", text, (unsigned long long)st.st_ino);
-	if (len < 0 || fsync(side) < 0 || renameat(dir_fd, temporary, dir_fd, name) < 0) {
+	bool lasts = mark == MARK_SIZE || fsync(side) == 0; /* a size that is lost is seen again */
+	if (len < 0 || !lasts || renameat(dir_fd, temporary, dir_fd, name) < 0) {
 		int code = errno;
 		unlinkat(dir_fd, temporary, 0);
 		return code;

@@ -215,19 +215,33 @@ static void tell_user(const struct op *op, const struct image_state *state)
 		volume_tell_user(spec->place, state->size);
 }
 
+/* A guest would read something else than its Volume says, or files of the host that an image names. */
+static bool is_led_astray(const struct op *op, const struct image_state *state)
+{
+	const struct volume_state *want = op->want;
+	const char *backing = state->stamp.backing[0] ? state->stamp.backing : NULL;
+	return pool_type_at(want->type)->volumes->layered && state->readable && !same_base(want, backing) &&
+	       (op->obs.owner != OWNER_FOREIGN || want->adopt);
+}
+
 static void take(struct op *op, const struct image_state *state)
 {
+	const struct volume_state *want = op->want;
 	memory_put_image(spec_of(op)->place, state);
 	describe(op, state);
 	tell_user(op, state);
-	if (state->exists && op->obs.owner == OWNER_OURS && !state->readable && op->want) {
-		op_fail(op, EINVAL,
-			"'%s' is not a whole %s image (%s); bring it back from a backup, or remove it and apply the "
-			"Volume again after deleting it",
-			spec_of(op)->place, image_formats[spec_of(op)->format], state->problem);
-		return;
-	}
-	op_complete(op);
+	if (!want || !state->exists)
+		op_complete(op);
+	else if (!state->readable && op->obs.owner != OWNER_FOREIGN)
+		op_fail(op, EINVAL, "'%s' is not a whole %s image (%s); %s", want->place, image_formats[want->format],
+			state->problem,
+			state->remedy[0] ? state->remedy
+					 : "bring it back from a backup, or remove it and apply the Volume again after "
+					   "deleting it");
+	else if (is_led_astray(op, state))
+		op_fail(op, EINVAL, "%s", op->obs.health);
+	else
+		op_complete(op);
 }
 
 static void finish(struct task *task, const void *data, size_t size)
