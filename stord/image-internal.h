@@ -76,6 +76,9 @@ int tool_failed(const struct image *image, int status, char *errs);
 void tool_tell_copied(void *ctx, pid_t pid, int out_fd);
 /* How much is free before something is begun. */
 void tool_note_room(const char *dir);
+/* Is there room for so much more, where all of it is allocated? Else ENOSPC after a sentence: failing half-way would
+ * leave space taken that has to be found again. */
+int tool_check_room(const struct image *image, uint64_t bytes);
 /* What qemu-img complained about, out of all that it said, which is changed. */
 const char *tool_reason(char *errs);
 /* Says that there is not enough room; returns ENOSPC. */

@@ -46,12 +46,29 @@ static int change_snapshot(const struct image *image, const char *option, const 
 	return status == 0 ? 0 : tool_failed(image, status, errs);
 }
 
-/* qemu-img check -q -r leaks -f qcow2 FILE: 3 and no more is what it ends with where it found some. */
+/* What is behind the last cluster in use is nobody's, unless somebody has the image open by now: QEMU locks these bytes
+ * of what it has open. */
+static void cut_to(const char *path, uint64_t end)
+{
+	struct stat st;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 200};
+	cleanup_close int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0 && fstat(fd, &st) == 0 && end && (uint64_t)st.st_size > end &&
+	    ftruncate(fd, (off_t)end) < 0)
+		say(errno, "'%s' cannot be cut to what is in use: %s", path, strerror(errno));
+}
+
+/* qemu-img check --output=json -r leaks -f qcow2 FILE
+ * {"image-end-offset": 262144, "check-errors": 0, ...}, and 0 if all is well by then */
 static void give_back_leaks(const struct image *image)
 {
-	cleanup_free char *path = image_path(image, image->file), *errs = NULL;
-	const char *argv[] = {"qemu-img", "check", "-q", "-r", "leaks", "-f", "qcow2", path, NULL};
-	run_program(argv, NULL, &errs);
+	cleanup_free char *path = image_path(image, image->file), *out = NULL, *errs = NULL;
+	const char *argv[] = {"qemu-img", "check", "--output=json", "-r", "leaks", "-f", "qcow2", path, NULL};
+	if (run_program(argv, &out, &errs) != 0)
+		return;
+	json_t *check = json_loads(out, 0, NULL);
+	cut_to(path, (uint64_t)json_integer_value(json_object_get(check, "image-end-offset")));
+	json_decref(check);
 }
 
 int image_begin(const struct image *image, const char *what)
@@ -145,14 +162,24 @@ static int has_snapshot(const struct image *image, const char *name, bool *ret)
 	return code;
 }
 
+/* There is no telling what a snapshot will take. */
+static struct image without_size(const struct image *image)
+{
+	struct image copy = *image;
+	copy.size = 0;
+	copy.source = NULL;
+	return copy;
+}
+
 static int check_clones(const struct image *image, const char *what)
 {
 	cleanup_close int dir_fd = image_open_dir(image->dir);
 	return image_check_clones(image->dir, dir_fd, image->file, what);
 }
 
-int image_snapshot(const struct image *image, enum image_snapshot_verb verb, const char *name)
+int image_snapshot(const struct image *of, enum image_snapshot_verb verb, const char *name)
 {
+	const struct image sizeless = without_size(of), *image = &sizeless;
 	static const struct {
 		const char *option, *word;
 	} verbs[] = {[SNAPSHOT_MAKE] = {"-c", "make"},

@@ -286,6 +286,8 @@ int image_change(const struct image *image, bool grow)
 	if (code || !grow || state.size >= image->size)
 		return code;
 	code = check_base(image->dir, &on);
+	if (!code)
+		code = tool_check_room(image, image->size - state.size);
 	if (code)
 		return code;
 	code = image_begin(image, "resize");

@@ -106,16 +106,27 @@ void tool_note_room(const char *dir)
 	room = statvfs(dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
 }
 
+int tool_check_room(const struct image *image, uint64_t bytes)
+{
+	bool all = image->preallocation == PREALLOCATION_FALLOC || image->preallocation == PREALLOCATION_FULL;
+	return all && bytes > room ? tool_no_room(image) : 0;
+}
+
 int tool_no_room(const struct image *image)
 {
 	char wanted[32], there[32];
 	uint64_t size = image->source ? measure(image) : 0;
+	size = size ? size : image->size;
+	tool_size_text(room, there);
+	if (!size || image->preallocation == PREALLOCATION_OFF)
+		return say(ENOSPC, "there is no room in '%s' for image '%s'%s%s (%s are free): free some space",
+			   image->dir, image->file, size ? ", which needs " : "",
+			   size ? tool_size_text(size, wanted) : "", there);
 	return say(ENOSPC,
 		   "there is no room in '%s' for image '%s', which needs %s (%s are free): free some space, ask for "
 		   "less, or use "
 		   "preallocation: off",
-		   image->dir, image->file, tool_size_text(size ? size : image->size, wanted),
-		   tool_size_text(room, there));
+		   image->dir, image->file, tool_size_text(size, wanted), there);
 }
 
 /* Turns what qemu-img said into an errno and a sentence. */

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is in a volume stays what it is, whoever else touches its files: bases of clones that nobody wants any more, images
-that were cut off, headers that name other files. What images hold is read with qemu-io and qemu-img."""
+that were cut off, headers that name other files, growth that fails. What images hold is read with qemu-io and qemu-img."""
 import os
 
 import pytest
 
 from harness import wait_until
 from test_guest import add_image
+from test_pools import loop, sh  # noqa: F401
 from test_promise_14 import Opened
 from test_volume_snapshots import GUEST, snapshot, write
-from test_volumes import MIB, POOL, bytes_of, images, info, refusal, sh, sum_of, volume
+from test_volumes import MIB, POOL, bytes_of, images, info, refusal, sum_of, volume
 
 pytestmark = pytest.mark.needs("qemu-img", "qemu-io", "qemu-system-x86_64", "as", "ld")
 
@@ -125,3 +126,38 @@ def test_an_adopted_image_leads_to_no_other_file(host):
     host.weft("delete", "-f", host.scratch / "manifest.yaml", "--wait=20s", check=False)
     for name in os.listdir(images(host)):
         (images(host) / name).unlink()
+
+
+def test_growth_that_fails_takes_no_room(make_host, loop):  # noqa: F811
+    """Tried again and again, by weft itself too, an image is as large as before. Growth by all that is free fails on what the tables need."""
+    disk = loop("ext4")
+    sh(f"tune2fs -m 0 {disk.device}")
+    host = make_host(own_mounts=False)
+    text = POOL.replace("type: dir, path: images", f"type: fs, device: {disk.device}")
+    host.apply(text + volume("data", "size: 8MiB"), "--wait=20s")
+    image = host.root / "lib/mounts/local/data.qcow2"
+
+    def taken():
+        os.sync()
+        return image.stat().st_blocks, image.stat().st_size, os.statvfs(image).f_bfree
+    before = None
+    free = os.statvfs(image).f_bavail * os.statvfs(image).f_frsize
+    for size in (8 * MIB + free, 8 * MIB + free - MIB // 64, 200 << 30):
+        for preallocation in ("falloc", "full"):
+            done = host.apply(text + volume("data", f"size: {size // 1024}KiB, preallocation: {preallocation}"), "--wait=3s", check=False)
+            assert done.status == 3, done
+            refusal(host, "data", "there is no room")
+            before = before or taken()  # tables that the first try has made are in use
+            assert taken() == before and before[1] <= 8 * 65536, (size, preallocation)
+            assert info(image)["virtual-size"] == 8 * MIB
+    host.apply(text + volume("data", "size: 8MiB"), "--wait=20s")
+    sh(f"qemu-img check -f qcow2 {image}")
+    # A snapshot has no preallocation that could be left out.
+    write(image, "A")
+    sh(f"head -c {free - 16 * 1024} /dev/zero > {image.parent}/full; dd if=/dev/zero of={image.parent}/rest bs=1k 2>/dev/null; sync", check=False)
+    done = snapshot(host, "create", "data", "one", check=False)
+    assert done.status == 1 and "there is no room" in done.err and "free some space" in done.err and "preallocation" not in done.err, done
+    for name in ("full", "rest"):
+        (image.parent / name).unlink()
+    snapshot(host, "create", "data", "one")
+    host.delete_all()
