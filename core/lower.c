@@ -220,8 +220,11 @@ void lower_refuse_beside(struct lowering *l, struct diag *diag, const char *obje
 	const char *slash = object ? strchr(object, '/') : NULL;
 	const char *kind = slash ? arena_strndup(l->gen->arena, object, (size_t)(slash - object)) : NULL;
 	const struct object *other = kind ? configuration_find(l->config, kind, slash + 1) : NULL;
-	if (other)
-		diag_related(l->diags, diag, object_pos(other, "metadata.name"), "this is %s", object);
+	if (!other)
+		return;
+	const char *set = streq(other->set, l->object->set) ? NULL : other->set;
+	diag_related(l->diags, diag, object_pos(other, "metadata.name"), "this is %s%s%s%s", object,
+		     set ? " of the set '" : "", set ? set : "", set ? "'" : "");
 }
 
 struct diags *lower_diags(struct lowering *l)

@@ -47,16 +47,29 @@ static json_t *changes_json(const struct plan_step *step)
 	return changes;
 }
 
+/* The step's own note first. */
+static const char *note_of(const struct plan_step *step, struct arena *arena)
+{
+	bool anew = step->disruptive && !step->note, goes = anew || step->verb == OP_REMOVE;
+	const char *loss = goes && step->class->loss ? step->class->loss(step->key, arena) : NULL;
+	if (anew && loss)
+		return arena_printf(arena, "has to be made anew, which %s", loss);
+	if (loss)
+		return arena_printf(arena, "this %s", loss);
+	return step->note             ? step->note
+	       : step->restart_needed ? "waits for a restart of the guest"
+	       : step->disruptive     ? "has to be made anew: what uses it is interrupted for a moment"
+				      : NULL;
+}
+
 static void add_step(void *ctx, const struct plan_step *step)
 {
 	static const char *const verbs[] = {"unknown", "create", "update", "remove"};
 	json_t *steps = ctx;
 	cleanup_free char *id = xprintf("%s/%s", step->class->name, step->key);
 	cleanup_free char *owner = step->owner ? object_id(step->owner) : NULL;
-	const char *note = step->note             ? step->note
-			   : step->restart_needed ? "waits for a restart of the guest"
-			   : step->disruptive     ? "has to be made anew: what uses it is interrupted for a moment"
-						  : NULL;
+	cleanup_arena struct arena *arena = arena_new();
+	const char *note = note_of(step, arena);
 	json_array_append_new(steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
 					       "resource", id, "object", text_json(owner), "changes",
 					       changes_json(step), "disruptive", step->disruptive, "restartNeeded",

@@ -289,10 +289,21 @@ static bool spare_referenced(struct build *b)
 	return search.spared;
 }
 
+/* The last n items become the first. Of two that cannot both be had it is the later one that is refused, and that is to
+ * be one that stands in a document at hand. */
+static void put_first(struct build *b, size_t n)
+{
+	struct item *items = arena_alloc(b->scratch, (b->n + 1) * sizeof(*items));
+	memcpy(items, b->items + b->n - n, n * sizeof(*items));
+	memcpy(items + n, b->items, (b->n - n) * sizeof(*items));
+	memcpy(b->items, items, b->n * sizeof(*items));
+}
+
 /* Stored objects that neither come anew nor go. */
 static void carry_rest(struct build *b)
 {
 	const struct generation *final = b->m->final;
+	size_t n_asked = b->n;
 	while (spare_referenced(b))
 		; /* what was spared refers to others in turn */
 	for (size_t i = 0; i < final->n_objects; i++) {
@@ -304,6 +315,8 @@ static void carry_rest(struct build *b)
 		if (!is_new(b, o))
 			add_item(b, NULL, o);
 	}
+	if (n_asked)
+		put_first(b, b->n - n_asked);
 }
 
 static void doom_pruned(struct build *b)

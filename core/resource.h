@@ -99,7 +99,7 @@ enum class_flag {
 	CLASS_PRECIOUS = 1 << 5, /* what was there and is gone is not made anew: an empty one in its place would hide
 				    the loss (a disk) */
 	CLASS_ADOPT_UNMARKED =
-		1 << 6, /* what is adopted stays as it is, without our mark: to put it there would change it */
+		1 << 6,          /* what is adopted stays as it is, without our mark: to put it there would change it */
 	CLASS_FLEETING = 1 << 7, /* the host loses it along with others (routes of a link that goes down): what is
 				    adopted and has to be made anew is still what was there before weft */
 	CLASS_EARLY_BASELINE = 1 << 8, /* how it was is kept while it still waits: what it waits for changes it */
@@ -124,6 +124,9 @@ struct resource_class {
 	/* How far the operation on it is that is under way, for status: "copying: 43 %", valid until the next call;
 	 * NULL if there is nothing to say. May be NULL. */
 	const char *(*progress)(const char *key);
+	/* What of others goes if it is removed, or made anew: "takes along ...", for plans; NULL if nothing. In
+	 * `arena`. May be NULL. */
+	const char *(*loss)(const char *key, struct arena *arena);
 };
 
 const struct resource_class *class_find(const char *name);

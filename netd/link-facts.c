@@ -122,3 +122,11 @@ int netlink_facts_link_with(const struct ip *ip, char ret[static IFNAMSIZ])
 	netlink_cache_unlock();
 	return r;
 }
+
+void netlink_facts_look(void (*fn)(const struct netlink_cache *cache, void *ctx), void *ctx)
+{
+	netlink_cache_lock();
+	if (open_cache)
+		fn(open_cache, ctx);
+	netlink_cache_unlock();
+}

@@ -53,13 +53,16 @@ void link_remove_many(struct netlink_batch *batch, struct netlink_cache *cache, 
 		remove_each(batch, cache, ops, n);
 		return;
 	}
+	const struct netlink_link **uppers;
+	size_t n_uppers = link_foreign_uppers(cache, &uppers);
 	uint32_t group = free_group(cache);
 	struct op probe = {0};
 	for (size_t i = 0; i < n; i++) {
 		const struct netlink_link *link = link_to_remove(cache, ops[i]);
-		if (link)
+		if (link && link_refuse_upper(cache, link, uppers, n_uppers, &ops[i]->err) == 0)
 			put_group(batch, ops[i], link->index, group);
 	}
+	free(uppers);
 	netlink_batch_send(batch);
 	delete_group(batch, &probe, group);
 	if (probe.err.code)

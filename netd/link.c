@@ -597,6 +597,9 @@ int link_encode_remove(struct netlink_batch *batch, struct netlink_cache *cache,
 	struct ifinfomsg *header;
 	if (!link)
 		return 0;
+	int r = link_refuse_foreign(cache, link, &op->err);
+	if (r < 0)
+		return r;
 	struct nlmsghdr *message = netlink_batch_begin(batch, op, RTM_DELLINK, 0);
 	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 	header->ifi_index = link->index;
@@ -650,4 +653,5 @@ const struct resource_class netd_link_class = {
 	.rules = link_errnos,
 	.n_rules = ARRAY_SIZE(link_errnos),
 	.creatable = creatable,
+	.loss = link_loss,
 };

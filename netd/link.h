@@ -150,6 +150,16 @@ bool link_is_ours(const struct netlink_link *link);
 /* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be
  * touched. */
 const struct netlink_link *link_to_remove(const struct netlink_cache *cache, const struct op *op);
+/* link-upper.c: does something stand on it that others made, and that would go with it? Then -errno, and err says so.
+ */
+int link_refuse_foreign(const struct netlink_cache *cache, const struct netlink_link *link, struct err *err);
+/* The same for many: first all that others made and that goes with some link (the list is freed by the caller). */
+size_t link_foreign_uppers(const struct netlink_cache *cache, const struct netlink_link ***ret);
+int link_refuse_upper(const struct netlink_cache *cache, const struct netlink_link *link,
+		      const struct netlink_link *const *uppers, size_t n, struct err *err);
+/* What its removal would mean for others: "takes along 10.7.0.9/24, which weft did not put there"; NULL: nothing. On
+ * the main thread. */
+const char *link_loss(const char *key, struct arena *arena);
 /* link-port.c: the rows `port` and `vlans`. */
 void link_observe_port(const struct netlink_link *link, struct link_spec *seen, struct arena *arena);
 /* Puts the messages that set those rows of the operation, at most two. */

@@ -121,6 +121,8 @@ const char *netlink_fact_link(const char *key, char ret[static IFNAMSIZ]);
  * one with the lowest index. 0, -ENOENT, or -EAGAIN while the cache may lag behind what the kernel has told already. */
 int netlink_facts_link_with(const struct ip *ip, char ret[static IFNAMSIZ]);
 bool netlink_leads_on(unsigned flags); /* loopback and dummies, which hold addresses for others, do not */
+/* Shows that cache to whoever wants to see for himself, if there is one. */
+void netlink_facts_look(void (*fn)(const struct netlink_cache *cache, void *ctx), void *ctx);
 /* The cache that such facts are answered from; NULL: none. */
 void netlink_facts_open(const struct netlink_cache *cache);
 /* While links and addresses change, or are read off the lane's thread. One thread may hold it several times. */

@@ -247,3 +247,18 @@ def test_files_of_etc(make_host):
     (files / "one.yaml").unlink()
     host.daemon.send_signal(signal.SIGHUP)
     wait_until(lambda: "br1" not in host.links())
+
+
+def test_a_link_name_of_another_set(host):
+    """What is refused stands in the document at hand, whatever the order of the two."""
+    def bridge(name):
+        return f"apiVersion: weft/v1\nkind: Bridge\nmetadata: {{name: {name}}}\n---\n"
+    host.apply(bridge("x0"), "--set", "one", "--wait=20s")
+    veth = "apiVersion: weft/v1\nkind: Veth\nmetadata: {name: aa}\nspec: {peer: {name: x0}}\n"
+    refused = host.apply(bridge("y0") + veth, "--set", "two", check=False)
+    assert refused.status == 2 and "manifest.yaml:8:21: error: the link name 'x0' is taken by Bridge/x0" in refused.err, refused
+    assert "this is Bridge/x0 of the set 'one'" in refused.err
+    vxlan = "apiVersion: weft/v1\nkind: Vxlan\nmetadata: {name: x0}\nspec: {vni: 5001, remote: 192.0.2.1}\n"
+    refused = host.apply(bridge("y0") + vxlan, "--set", "two", check=False)
+    assert refused.status == 2 and "manifest.yaml:7:18: error: the link name 'x0' is taken by Bridge/x0" in refused.err, refused
+    assert "y0" not in host.links()

@@ -127,6 +127,41 @@ def test_promise_07_a_foreign_link_is_no_other_end(make_host):
     assert host.links()["vb"] == before and "va" not in host.links()
 
 
+@pytest.mark.parametrize("theirs", [
+    pytest.param("link va name theirs type macvlan", marks=pytest.mark.needs("link:macvlan")),
+    pytest.param("link vb name theirs type macvlan", marks=pytest.mark.needs("link:macvlan")),
+    pytest.param("name theirs type vxlan id 7 dev va dstport 4790 remote 192.0.2.9", marks=pytest.mark.needs("link:vxlan")),
+])
+def test_promise_07_what_others_put_on_a_link_keeps_it(host, theirs):
+    spec = document("Veth", "va", "peer: {name: vb}") + document("Bridge", "br7", "")
+    host.apply(spec, "--wait=20s")
+    host.run("ip", "link", "add", *theirs.split())
+    before = host.links()
+    said = "link 'theirs' stands on it, which weft did not make"
+    for change in (lambda *more: host.apply(spec.replace("vb", "vc"), "--allow-disruption", *more, check=False),
+                   lambda *more: host.weft("delete", "veth", "va", *more, check=False),
+                   lambda *more: host.weft("delete", "veth/va", "bridge/br7", *more, check=False)):
+        assert said in change("--dry-run").out
+        refused = change()
+        assert refused.status == 1 and said in refused.err, refused
+        wait_until(lambda: host.ready("veth", "va") and host.ready("bridge", "br7"), 20, "all is as it was")
+        links = host.links()
+        assert [links[n]["ifindex"] for n in ("va", "vb", "theirs")] == [before[n]["ifindex"] for n in ("va", "vb", "theirs")]
+    host.run("ip", "link", "del", "theirs")
+    host.apply(spec.replace("vb", "vc"), "--allow-disruption", "--wait=20s")
+    assert "vc" in host.links()
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_07_addresses_that_go_with_a_link_are_named(host):
+    spec = document("Vxlan", "vx0", "vni: 5001, local: 127.0.0.1, remote: 127.0.0.2, address: 10.5.0.1/24")
+    host.apply(spec, "--wait=20s")
+    host.run("ip", "addr", "add", "10.5.0.77/24", "dev", "vx0")
+    for plan in (host.apply(spec.replace("5001", "5002"), "--dry-run"), host.weft("delete", "vxlan", "vx0", "--dry-run")):
+        assert "takes along 10.5.0.77/24, which weft did not put there" in plan.out, plan
+    host.run("ip", "addr", "del", "10.5.0.77/24", "dev", "vx0")
+
+
 @pytest.mark.needs("link:macvlan")
 def test_a_link_that_is_not_there_is_named(host):
     done = host.apply(document("Macvlan", "m0", "link: eth0"), check=False)
