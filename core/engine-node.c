@@ -191,12 +191,19 @@ void res_neighbours_queue(struct engine *e, struct res *res)
 	}
 }
 
+/* What is always there with what it needs (its settings), and what was missed for as long as that was away. */
+static bool comes_along(const struct res *res)
+{
+	bool missed = (res->class->flags & CLASS_PRECIOUS) && res->made_incarnation && !res->obs.exists;
+	return missed || (res->class->flags & CLASS_INHERENT);
+}
+
 /* Another instance of `res` is there, or none, than was before: what hung on the one that went may be gone with it, and
- * what is always there with it (its settings), or came along with it, is there now. */
+ * what came along with it is there now. */
 void res_instance_changed(struct engine *e, struct res *res, bool was_there)
 {
 	for (size_t i = 0; i < res->dependents.n; i++)
-		if (was_there || (res->dependents.items[i]->class->flags & CLASS_INHERENT))
+		if (was_there || comes_along(res->dependents.items[i]))
 			res_forget_seen(e, res->dependents.items[i]);
 	for (size_t i = 0; i < res->followers.n; i++)
 		if (res->followers.items[i]->carrier == res)

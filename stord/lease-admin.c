@@ -46,13 +46,13 @@ static bool find_target(const struct resource_view *view, struct target *ret)
 		return true;
 	}
 	const struct volume_state *state = view->want ? view->want->spec : NULL;
-	if (!state || view->class != &stord_volume_class || !pool_type_at(state->type)->volumes->leases)
+	if (!state || view->class != &stord_volume_class || !volume_leases(state))
 		return false;
 	*ret = (struct target){
 		.volume = strchr(view->key, '/') + 1,
 		.place = state->place,
 		.own = state->own,
-		.means = pool_type_at(state->type)->volumes->leases,
+		.means = volume_leases(state),
 	};
 	return true;
 }

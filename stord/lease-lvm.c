@@ -14,8 +14,7 @@ struct leased {
 
 static int open_leased(const struct lease_call *call, struct leased *l)
 {
-	const struct lvm_volume *own = call->own;
-	*l = (struct leased){.call = call, .lvm = {.group = own->group, .devices = &own->devices}};
+	*l = (struct leased){.call = call, .lvm = lvm_of(call->own)};
 	return lvm_look_owner(&l->lvm, &l->owner);
 }
 

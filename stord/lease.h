@@ -68,7 +68,7 @@ struct lease_means {
 	 * that it does (lease_lock_byte()); NULL: nothing of the kind. */
 	const char *(*lock)(struct arena *arena, const char *place);
 };
-extern const struct lease_means lease_by_file, lease_by_rbd, lease_by_reservation, lease_by_group;
+extern const struct lease_means lease_by_file, lease_by_rbd, lease_by_reservation, lease_by_group, lease_by_lvmlockd;
 /* What stands for a pool in the key of a Lun's lease: no Pool can have the name. */
 #define LEASE_OF_LUN "Lun"
 

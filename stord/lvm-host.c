@@ -59,12 +59,14 @@ const char *lvm_system_id(void)
 	return id;
 }
 
-char *lvm_system_settings(const char *as_host)
+char *lvm_host_settings(const struct lvm *lvm)
 {
 	cleanup_free char *own = weft_id(); /* of a group that was made before the host had one */
-	return xprintf("global { system_id_source = \"lvmlocal\" } local { system_id = \"%s\" extra_system_ids = [ "
-		       "\"%s\" ] } ",
-		       lvm_system_id(), as_host ? as_host : own);
+	cleanup_free char *number = lvm->host_id ? xprintf(" host_id = %u", lvm->host_id) : xstrdup("");
+	return xprintf("global { system_id_source = \"lvmlocal\"%s } local { system_id = \"%s\" extra_system_ids = [ "
+		       "\"%s\" ]%s } ",
+		       lvm->shared ? " use_lvmlockd = 1" : "", lvm_system_id(), lvm->as_host ? lvm->as_host : own,
+		       number);
 }
 
 char *lvm_by_hand(void)
@@ -105,12 +107,18 @@ int lvm_look_owner(const struct lvm *lvm, struct lvm_owner *ret)
 
 char *lvm_refusal(const struct lvm *lvm, const struct lvm_owner *owner)
 {
-	if (owner->lock_type[0])
-		return xprintf(
-			"volume group '%s' is one that hosts share by lvmlockd (lock type %s), which weft does not "
-			"use: name a group of one host, or make it one with vgchange --lock-type none while no "
-			"host uses it",
-			lvm->group, owner->lock_type);
+	if (owner->lock_type[0] && !lvm->shared)
+		return xprintf("volume group '%s' is one that hosts share by lvmlockd (lock type %s): write `shared: "
+			       "true` into its Pool, or name another group",
+			       lvm->group, owner->lock_type);
+	if (owner->lock_type[0] && !streq(owner->lock_type, "sanlock"))
+		return xprintf("volume group '%s' is one that hosts share by lock type %s; weft knows sanlock only",
+			       lvm->group, owner->lock_type);
+	if (owner->exists && lvm->shared && !owner->lock_type[0])
+		return xprintf("volume group '%s' is not one that hosts share: take `shared: true` out of its Pool, "
+			       "name another group, or, while nobody uses anything of it, make it one with vgchange "
+			       "--lock-type sanlock %s, with lvmlockd and sanlock running",
+			       lvm->group, lvm->group);
 	if (owner->foreign)
 		return xprintf(
 			"volume group '%s' belongs to host '%s' (system ID %s): delete its Pool there, which gives "

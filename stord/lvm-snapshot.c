@@ -372,10 +372,16 @@ static int copy_back(const struct volume_call *call)
 static int revert_ordinary(const struct volume_call *call)
 {
 	cleanup_free char *tag = xprintf("%s%s", reverting_tag, call->snapshot);
-	int code = tag_volume(call, "--addtag", tag);
+	bool used = false;
+	int code = lvm_use(call, call->state->place, &used);
+	if (!code)
+		code = tag_volume(call, "--addtag", tag);
 	if (!code)
 		code = copy_back(call);
-	return code ? code : tag_volume(call, "--deltag", tag);
+	if (!code)
+		code = tag_volume(call, "--deltag", tag);
+	lvm_disuse(call, call->state->place, used);
+	return code;
 }
 
 /* An ordinary one that was interrupted is a mixture until it is done again, which its tag tells. */

@@ -41,7 +41,7 @@ static bool has_no_device(const struct lvm *lvm)
 /* arguments[0] is the command; options of ours come after it. */
 static int run(const struct lvm *lvm, const char *const *arguments, bool whole, char **out, char **errs)
 {
-	cleanup_free char *devices = devices_text(lvm->devices), *host = lvm_system_settings(lvm->as_host);
+	cleanup_free char *devices = devices_text(lvm->devices), *host = lvm_host_settings(lvm);
 	cleanup_free char *settings = xprintf("%s%s", host, config);
 	cleanup_free const char **argv = xcalloc(LVM_ARGUMENTS_MAX + 8, sizeof(*argv));
 	size_t n = 0;
@@ -67,7 +67,10 @@ static char *next_line(char **rest)
 
 static bool is_chatter(const char *line)
 {
-	static const char *const beginnings[] = {"WARNING:", "Rounding", "See ", "Run `", "Thin pool volume with"};
+	static const char *const beginnings[] = {
+		"WARNING:", "Rounding", "See ", "Run `", "Thin pool volume with", "Skipping global lock", "Reading VG",
+		"Reading without", "Starting locking",
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
 		if (str_starts(line, beginnings[i]))
 			return true;
@@ -99,9 +102,13 @@ static const struct {
 	{"while PVs are missing", ENODEV,
 	 "; bring the missing device back, or give it up with vgreduce --removemissing"},
 	{"with system ID", EBUSY, ": it belongs to another host, which the status of its Pool tells more of"},
+	{"locked by other host", EBUSY, ": a guest of that host uses it, or something is being done to it there"},
+	{"incompatible mode", EBUSY, ": this host uses it, or shares it with others, until no guest of its own has it"},
+	{"not stopped on other hosts", EBUSY, ": delete its Pool on all others first"},
+	{"due to failed lock", ENOLCK, ": its locks cannot be had, which the status of its Pool tells more of"},
 };
 
-static int explain(int status, char *errs, const char *what)
+int lvm_explain(int status, char *errs, const char *what)
 {
 	if (status < 0 || status == 127)
 		return say(ENOENT, "%s: the program 'lvm' cannot be run (%s); install the package lvm2", what,
@@ -125,14 +132,19 @@ static int wait_for_turn(const struct lvm *lvm)
 	return lock_wait(path, O_RDWR | O_CREAT);
 }
 
+int lvm_attempt(const struct lvm *lvm, const char *const *arguments, char **ret_errs)
+{
+	cleanup_close int turn = wait_for_turn(lvm);
+	return run(lvm, arguments, true, NULL, ret_errs);
+}
+
 int lvm_change(const struct lvm *lvm, const char *what, const char *const *arguments)
 {
 	cleanup_free char *errs = NULL;
-	cleanup_close int turn = wait_for_turn(lvm);
 	if (has_no_device(lvm))
 		return say(ENODEV, "%s: no device of volume group '%s' is there", what, lvm->group);
-	int status = run(lvm, arguments, true, NULL, &errs);
-	return status == 0 ? 0 : explain(status, errs, what);
+	int status = lvm_attempt(lvm, arguments, &errs);
+	return status == 0 ? 0 : lvm_explain(status, errs, what);
 }
 
 /* A name that is not there makes lvm fail, after it has told of all that are. Any other complaint is an error: what
@@ -166,7 +178,7 @@ int lvm_report(const struct lvm *lvm, const char *const *arguments, json_t **ret
 	int status = run(lvm, argv, false, &out, &errs);
 	what = xprintf("volume group '%s' cannot be looked at", lvm->group);
 	if (status != 0 && (status != 5 || !only_absent(errs)))
-		return explain(status, errs, what);
+		return lvm_explain(status, errs, what);
 	json_t *answer = json_loads(out, 0, NULL);
 	json_t *report = json_array_get(json_object_get(answer, "report"), 0);
 	*ret = json_incref(json_object_iter_value(json_object_iter(report)));
@@ -193,6 +205,23 @@ double lvm_percent(const json_t *row, const char *column)
 uint64_t lvm_identity(const json_t *row, const char *column)
 {
 	return host_hash(lvm_text(row, column)) | 1;
+}
+
+/* "LVM-" and the identifiers of group and volume, without their dashes, as the kernel knows it. */
+bool lvm_uuid_of_device(const char *place, char ret[static LVM_UUID_MAX])
+{
+	cleanup_free char *real = realpath(place, NULL), *file = NULL, *uuid = NULL;
+	enum { PREFIX = 4 + 32, LENGTH = 32 };
+	static const int groups[] = {6, 4, 4, 4, 4, 4, 6};
+	if (!real)
+		return false;
+	file = xprintf("/sys/class/block/%s/dm/uuid", strrchr(real, '/') + 1);
+	if (file_read(file, 256, &uuid, NULL) < 0 || !str_starts(uuid, "LVM-") || strlen(uuid) < PREFIX + LENGTH)
+		return false;
+	const char *from = uuid + PREFIX;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); from += groups[i++])
+		ret += sprintf(ret, "%s%.*s", i ? "-" : "", groups[i], from);
+	return true;
 }
 
 void lvm_tag(const json_t *row, const char *column, const char *beginning, char *ret, size_t size)

@@ -16,7 +16,8 @@ struct lvm_device {
 	const char *path, *lun;
 };
 
-enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000 };
+/* sanlock takes its time until it is sure that nobody else has this host's number. */
+enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000, CHANGE_MS = 200 * 1000 };
 
 static const struct field device_rows[] = {
 	F_PATH("path", struct lvm_device, path, .max = 255,
@@ -89,6 +90,14 @@ static const struct field lvm_rows[] = {
 	F_ENUM("reclaim", struct lvm_spec, reclaim, reclaims, .def = "keep",
 	       .doc = "What becomes of a volume group and a thin pool that weft has made, when the Pool goes: delete "
 		      "removes them once they are empty."),
+	F_BOOL("shared", struct lvm_spec, shared, .def = "false",
+	       .doc = "Several hosts use the group at once, by lvmlockd and sanlock, which have to run on each of them: a "
+		      "volume is locked by the host whose guest has it. A group that weft makes is then made so.",
+	       .example = "true"),
+	F_U32("hostId", struct lvm_spec, host_id, .min = 1, .max = 2000,
+	      .doc = "With shared: this host's number, another one on each of them. Without it the one of lvmlocal.conf "
+		     "(local/host_id) counts.",
+	      .example = "1"),
 };
 static const struct table lvm_table = CHOICE_TABLE(
 	"Pool of type lvm", struct lvm_spec, lvm_rows,
@@ -116,6 +125,13 @@ static void lvm_check(const struct check *check, const void *own)
 		check_fault(check, "spec.thinPool.name",
 			    "'%s' is not a name of a thin pool: letters, digits and + _ . -, not beginning with -",
 			    spec->thin.name);
+	if (spec->shared && spec->thin.name)
+		check_fault(check, "spec.thinPool",
+			    "only one host at a time can use a thin pool, with all that is in it: take thinPool or "
+			    "shared out");
+	if (spec->host_id && !spec->shared)
+		check_fault(check, "spec.hostId",
+			    "hostId is for a volume group that hosts share: write `shared: true` as well");
 	for (size_t i = 0; i < spec->devices.n; i++) {
 		const struct lvm_device *device = &list_at(&spec->devices, struct lvm_device, i);
 		cleanup_free char *path = xprintf("spec.devices[%zu].path", i),
@@ -177,7 +193,12 @@ static void work_begin(struct work *work, const struct pool_call *call)
 {
 	*work = (struct work){.call = call, .spec = call->state->own, .arena = arena_new()};
 	work->devices = lvm_devices(work->arena, work->spec);
-	work->lvm = (struct lvm){.group = work->spec->group, .devices = &work->devices};
+	work->lvm = (struct lvm){
+		.group = work->spec->group,
+		.devices = &work->devices,
+		.shared = work->spec->shared,
+		.host_id = work->spec->host_id,
+	};
 }
 
 static void work_done(struct work *work)
@@ -281,24 +302,33 @@ static int look_at_thin_pool(const struct work *work, struct pool_seen *ret)
 	return 0;
 }
 
-/* What an earlier daemon has left half-made; what carries our own number is in the making. */
+static void sweep_one(const struct work *work, const json_t *row)
+{
+	cleanup_free char *half_made = lvm_new_tag(), *ours = xprintf("weft:%s:", env.instance);
+	const char *lv = lvm_text(row, "lv_name"), *attributes = lvm_text(row, "lv_attr");
+	cleanup_free char *name = xprintf("%s/%s", work->spec->group, lv);
+	char made[IMAGE_MARK_MAX], mark[IMAGE_MARK_MAX];
+	lvm_tag(row, "lv_tags", half_made, made, sizeof(made));
+	lvm_tag(row, "lv_tags", ours, mark, sizeof(mark));
+	bool active = strlen(attributes) > 4 && attributes[4] == 'a';
+	if (*made && atoi(made + strlen(half_made)) != getppid())
+		lvm_change(&work->lvm, "what was left half-made cannot be removed",
+			   (const char *[]){"lvremove", "-y", name, NULL});
+	else if (work->spec->shared && *mark && active && !lvm_is_open(row) && !lvm_is_leased(lv))
+		lvm_change(&work->lvm, "what was left in use stays so", (const char *[]){"lvchange", "-an", name, NULL});
+}
+
+/* What an earlier daemon has left half-made, or locked for itself; what carries our own number is in the making. */
 static void sweep(const struct work *work)
 {
 	cleanup_json json_t *rows = NULL;
-	cleanup_free char *beginning = lvm_new_tag();
-	if (lvm_report(&work->lvm, (const char *[]){"lvs", "-o", "lv_name,lv_tags", work->spec->group, NULL}, &rows))
-		return;
 	size_t i;
 	json_t *row;
-	json_array_foreach(rows, i, row) {
-		char tag[IMAGE_MARK_MAX];
-		lvm_tag(row, "lv_tags", beginning, tag, sizeof(tag));
-		if (!*tag || atoi(tag + strlen(beginning)) == getppid())
-			continue;
-		cleanup_free char *name = xprintf("%s/%s", work->spec->group, lvm_text(row, "lv_name"));
-		lvm_change(&work->lvm, "what was left half-made cannot be removed",
-			   (const char *[]){"lvremove", "-y", name, NULL});
-	}
+	if (lvm_report(&work->lvm, (const char *[]){"lvs", "-o", "lv_name,lv_tags,lv_attr", work->spec->group, NULL},
+		       &rows))
+		return;
+	json_array_foreach(rows, i, row)
+		sweep_one(work, row);
 }
 
 static int look(const struct work *work, struct pool_seen *ret)
@@ -319,6 +349,8 @@ static int look(const struct work *work, struct pool_seen *ret)
 	}
 	lvm_owner_of(row, &owner);
 	cleanup_free char *refusal = lvm_refusal(&work->lvm, &owner);
+	if (!refusal && work->spec->shared)
+		refusal = lvm_locks_missing(&work->lvm);
 	if (refusal) { /* no pool of this host's, until that changes */
 		snprintf(ret->note, sizeof(ret->note), "%s", refusal);
 		return 0;
@@ -332,6 +364,10 @@ static int look(const struct work *work, struct pool_seen *ret)
 	ret->capacity = lvm_bytes(row, "vg_size");
 	ret->available = lvm_bytes(row, "vg_free");
 	snprintf(ret->mark, sizeof(ret->mark), "%s", owner.mark);
+	if (work->spec->shared && !lvm_has_watchdog())
+		snprintf(ret->note, sizeof(ret->note),
+			 "sanlock runs without a watchdog here (use_watchdog=0): should this host lose its devices and "
+			 "live on, another one gets volumes that guests of this one still write to");
 	if (work->call->sweep)
 		sweep(work);
 	if (work->spec->thin.name)
@@ -385,6 +421,11 @@ static int make_group(const struct work *work)
 	const char *argv[LVM_ARGUMENTS_MAX] = {"vgcreate", "--addtag", work->call->mark,
 					       "--addtag", host,       work->spec->group};
 	size_t n = 6;
+	if (work->spec->shared) {
+		argv[n++] = "--shared";
+		argv[n++] = "--lock-type";
+		argv[n++] = "sanlock";
+	}
 	if (!work->devices.n)
 		return say(ENOENT, "there is no volume group '%s': make it with vgcreate, or write its devices",
 			   work->spec->group);
@@ -395,7 +436,8 @@ static int make_group(const struct work *work)
 		argv[n++] = list_at(&work->devices, const char *, i);
 	}
 	cleanup_free char *what = xprintf("volume group '%s' cannot be made", work->spec->group);
-	return lvm_change(&work->lvm, what, argv);
+	int code = work->spec->shared ? lvm_locks_check(&work->lvm) : 0;
+	return code ? code : lvm_change(&work->lvm, what, argv);
 }
 
 /* A full pool refuses writes instead of holding them for a minute and then refusing them: the guest is paused at once
@@ -423,6 +465,8 @@ static int make_missing(const struct work *work)
 	lvm_owner_of(json_array_get(group, 0), &owner);
 	if (!code)
 		code = owner.exists ? lvm_refuse(&work->lvm, &owner) : make_group(work);
+	if (!code && work->spec->shared)
+		code = lvm_locks_start(&work->lvm);
 	if (code || !work->spec->thin.name)
 		return code;
 	code = read_thin_pool(work, &thin);
@@ -465,12 +509,13 @@ static int remove_group(const struct work *work, const json_t *rows)
 {
 	const json_t *row = json_array_get(rows, 0);
 	cleanup_free char *what = xprintf("volume group '%s' cannot be removed", work->spec->group);
+	struct lvm bare = work->lvm;
+	bare.shared = false; /* its locks have gone with it */
 	int code = lvm_change(&work->lvm, what, (const char *[]){"vgremove", work->spec->group, NULL});
 	size_t i;
 	json_array_foreach(rows, i, row) {
 		if (!code && !*lvm_text(row, "pv_missing"))
-			code = lvm_change(&work->lvm, what,
-					  (const char *[]){"pvremove", lvm_text(row, "pv_name"), NULL});
+			code = lvm_change(&bare, what, (const char *[]){"pvremove", lvm_text(row, "pv_name"), NULL});
 	}
 	return code;
 }
@@ -511,27 +556,45 @@ static bool is_in_use(const struct work *work)
 	       json_array_size(rows);
 }
 
+/* What stays of the group is as it was for others. */
+static int let_go(const struct work *work, const struct lvm_owner *owner, struct pool_seen *ret)
+{
+	ret->exists = true;
+	snprintf(ret->note, sizeof(ret->note), "volume group '%s' stays", work->spec->group);
+	if (!work->spec->shared) {
+		put_out_of_use(work, owner, ret);
+		return is_in_use(work) ? 0 : lvm_give_up(&work->lvm, owner);
+	}
+	if (is_in_use(work)) /* by somebody on this host, without weft */
+		snprintf(ret->note, sizeof(ret->note), "volumes of group '%s' are in use, and its locks stay started",
+			 work->spec->group);
+	else
+		return lvm_locks_stop(&work->lvm);
+	return 0;
+}
+
 static int give_up(const struct work *work, struct pool_seen *ret)
 {
-	cleanup_json json_t *rows = NULL;
+	cleanup_json json_t *rows = NULL, *fewer = NULL;
 	struct lvm_owner owner;
-	bool delete = work->spec->reclaim == RECLAIM_DELETE;
-	int code = lvm_look_owner(&work->lvm, &owner);
-	if (code || !owner.exists || owner.foreign || owner.lock_type[0]) /* no business of this host's */
-		return code;
-	if (delete &&work->spec->thin.name)
-		code = remove_thin_pool(work);
-	if (!code)
-		code = read_group(work, &rows);
+	bool delete = work->spec->reclaim == RECLAIM_DELETE, thin = delete &&work->spec->thin.name;
+	int code = read_group(work, &rows);
 	const json_t *row = json_array_get(rows, 0);
+	lvm_owner_of(row, &owner);
+	cleanup_free char *refusal = lvm_refusal(&work->lvm, &owner);
+	if (code || !row || refusal) /* no business of this host's */
+		return code;
+	if (thin)
+		code = remove_thin_pool(work);
+	if (!code && thin)
+		code = read_group(work, &fewer);
+	const json_t *now = thin ? fewer : rows;
+	row = json_array_get(now, 0);
 	if (code || !row)
 		return code;
 	if (delete &&is_marked(work, row, "vg_tags") && !lvm_bytes(row, "lv_count"))
-		return remove_group(work, rows);
-	ret->exists = true;
-	snprintf(ret->note, sizeof(ret->note), "volume group '%s' stays", work->spec->group);
-	put_out_of_use(work, &owner, ret);
-	return is_in_use(work) ? 0 : lvm_give_up(&work->lvm, &owner);
+		return remove_group(work, now);
+	return let_go(work, &owner, ret);
 }
 
 static int lvm_deactivate(const struct pool_call *call, struct pool_seen *ret)
@@ -573,5 +636,6 @@ const struct pool_type stord_lvm_pool = {
 	.on_device = true,
 	.probe = lvm_probe,
 	.look_ms = LOOK_MS,
+	.change_ms = CHANGE_MS,
 	.volumes = &lvm_volumes,
 };

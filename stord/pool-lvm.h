@@ -17,6 +17,8 @@ struct lvm_spec {
 	struct list devices; /* of struct lvm_device */
 	struct lvm_thin thin;
 	int reclaim;
+	bool shared;
+	uint32_t host_id;
 };
 
 /* What verbs on a volume know besides its place, and a lease on it. */
@@ -24,6 +26,8 @@ struct lvm_volume {
 	uint64_t present;
 	const char *group, *thin_pool;
 	struct list devices;
+	bool shared;
+	uint32_t host_id;
 };
 extern const struct table lvm_volume_table;
 
@@ -35,7 +39,15 @@ char *lvm_new_tag(void);
 
 extern const struct volume_verbs lvm_volumes;
 
+struct lvm lvm_of(const struct lvm_volume *own);
 struct lvm lvm_of_volume(const struct volume_call *call);
+/* A volume of a group that hosts share is in use on none of them, but while a guest has it or something is done to it.
+ * For the latter: the device at `place`, of the volume's group, is there from lvm_use() to lvm_disuse(). Elsewhere
+ * nothing happens. */
+int lvm_use(const struct volume_call *call, const char *place, bool *ret_used);
+void lvm_disuse(const struct volume_call *call, const char *place, bool used);
+/* lease-lvmlockd.c: a guest of this host has the volume, or is about to get it. */
+bool lvm_is_leased(const char *volume);
 /* Rows of the volume, if there is one, and of its snapshots. */
 int lvm_read_volume(const struct volume_call *call, json_t **ret);
 

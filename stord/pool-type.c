@@ -39,6 +39,12 @@ const struct table *pool_type_volume_table(const void *around)
 	return (typed->present & 1) && volumes ? volumes->table : NULL;
 }
 
+const struct lease_means *volume_leases(const struct volume_state *state)
+{
+	const struct volume_verbs *volumes = types[state->type]->volumes;
+	return !volumes ? NULL : volumes->leases_of ? volumes->leases_of(state) : volumes->leases;
+}
+
 struct image volume_source(const struct volume_state *state)
 {
 	return (struct image){

@@ -103,6 +103,8 @@ struct volume_verbs {
 	/* How a host keeps the guests of others off a volume that a guest of its own uses; see lease.h. Its `own` is
 	 * that of the volume. NULL: it does not, and says so. */
 	const struct lease_means *leases;
+	/* Pure: the same where it is not one for all volumes; NULL: it is. */
+	const struct lease_means *(*leases_of)(const struct volume_state *state);
 	/* Pure: sets state->place (no two volumes may have the same), and state->own with its presence bit if there is
 	 * a table, from the pool's state and what else is set in the volume's. False after a refusal. */
 	bool (*address)(struct lowering *l, const struct pool_state *pool, const char *name,
@@ -133,6 +135,9 @@ struct volume_verbs {
 	 * have no linked clones, which is said where one is asked for. look() then fills stamp.backing with the place
 	 * of the base. */
 	bool (*link)(struct lowering *l, const struct volume_state *base, struct volume_state *state);
+	/* Pure: tools of this host may read `origin`, a volume of such a pool, where another is made of it; or refuses
+	 * (at spec.clone). NULL: they may. */
+	bool (*lends)(struct lowering *l, const struct volume_state *origin, const struct volume_state *to);
 	/* A linked clone is read through its base: guests open both, and nobody may write to the base meanwhile. False
 	 * where the storage sees to that by itself. */
 	bool layered;
@@ -163,7 +168,8 @@ struct pool_type {
 	 * Without an answer the pool is Degraded and says when there was one last, and nothing is begun on it until
 	 * there is one again. NULL: it cannot fall silent. */
 	int (*probe)(const struct pool_call *call);
-	unsigned look_ms; /* how long looking at it may take, where that waits for others; 0: as long as for all */
+	/* How long looking at it, and making it, may take, where that waits for others; 0: as long as for all. */
+	unsigned look_ms, change_ms;
 	const struct volume_verbs *volumes; /* NULL: no Volume can be in it */
 	const char *instead;                /* then: what to write instead, a sentence */
 	/* Pure: where its LUNs are. NULL: it has none. */
@@ -183,6 +189,8 @@ const struct pool_type *pool_type_at(int type);
 const struct table *pool_type_table(const void *around);        /* its own fields */
 const struct table *pool_type_volume_table(const void *around); /* its volumes' own rows */
 const struct table *pool_type_choice(size_t i);
+/* How a volume is leased; NULL: not. */
+const struct lease_means *volume_leases(const struct volume_state *state);
 /* For verbs: the size of a volume and what it begins as; what it is itself is left to the caller, and strings are the
  * state's. */
 struct image volume_source(const struct volume_state *state);

@@ -226,7 +226,7 @@ static void start(struct op *op, pool_verb_fn *verb)
 		.late = late,
 		.gave_up = gave_up,
 	};
-	task_start(task, do_verb, op->verb == OP_OBSERVE ? look_ms : CHANGE_MS);
+	task_start(task, do_verb, op->verb == OP_OBSERVE ? look_ms : type->change_ms ? type->change_ms : CHANGE_MS);
 }
 
 static const struct pool_type *type_of(const struct op *op)

@@ -262,7 +262,7 @@ static void lease_volume(struct lowering *l, const char *volume, const char *gue
 	const struct volume_spec *spec = lower_find(l, "Volume", volume)->spec;
 	struct want *want = volume_want(l, volume);
 	const struct volume_state *state = want->spec;
-	const struct lease_means *means = pool_type_at(state->type)->volumes->leases;
+	const struct lease_means *means = volume_leases(state);
 	const struct lease_plan plan = {
 		.means = means,
 		.pool = spec->pool,

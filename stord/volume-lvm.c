@@ -10,7 +10,7 @@
 #include "stord/image-internal.h"
 #include "stord/pool-lvm.h"
 
-enum { GROUP_ROW, THIN_POOL_ROW, DEVICES_ROW };
+enum { GROUP_ROW, THIN_POOL_ROW, DEVICES_ROW, SHARED_ROW, HOST_ID_ROW };
 
 static const struct field volume_rows[] = {
 	[GROUP_ROW] = F_STRING("volumeGroup", struct lvm_volume, group, .doc = "The volume group.", .example = "vg0"),
@@ -18,6 +18,9 @@ static const struct field volume_rows[] = {
 				   .doc = "The thin pool; none for an ordinary volume.", .example = "thin"),
 	[DEVICES_ROW] = F_LIST("devices", struct lvm_volume, devices, scalar_string, .doc = "What the group stands on.",
 			       .example = "/dev/disk/by-id/ata-SSD_1234"),
+	[SHARED_ROW] = F_BOOL("shared", struct lvm_volume, shared, .doc = "Hosts share the group.", .example = "true"),
+	[HOST_ID_ROW] = F_U32("hostId", struct lvm_volume, host_id, .doc = "This host's number among them.",
+			      .example = "1"),
 };
 const struct table lvm_volume_table = TABLE("volume of an lvm pool", struct lvm_volume, volume_rows);
 
@@ -53,15 +56,18 @@ static bool lvm_address(struct lowering *l, const struct pool_state *pool, const
 	struct lvm_volume *own = arena_alloc(arena, sizeof(*own));
 	*own = (struct lvm_volume){
 		.present = 1 << GROUP_ROW | (spec->thin.name ? 1 << THIN_POOL_ROW : 0) |
-			   (spec->devices.n ? 1 << DEVICES_ROW : 0),
+			   (spec->devices.n ? 1 << DEVICES_ROW : 0) | (spec->shared ? 1 << SHARED_ROW : 0) |
+			   (spec->host_id ? 1 << HOST_ID_ROW : 0),
 		.group = spec->group,
 		.thin_pool = spec->thin.name,
 		.devices = lvm_devices(arena, spec),
+		.shared = spec->shared,
+		.host_id = spec->host_id,
 	};
 	state->own = own;
 	state->place = arena_printf(arena, "/dev/%s/%s", spec->group, name);
 	state->active = true;
-	state->present |= VOLUME_OWN | VOLUME_ACTIVE;
+	state->present |= VOLUME_OWN | (spec->shared ? 0 : VOLUME_ACTIVE); /* else its lease puts it in use */
 	return true;
 }
 
@@ -75,12 +81,52 @@ static bool lvm_link(struct lowering *l, const struct volume_state *base, struct
 	return false;
 }
 
+static const struct lease_means *lvm_leases_of(const struct volume_state *state)
+{
+	return ((const struct lvm_volume *)state->own)->shared ? &lease_by_lvmlockd : &lease_by_group;
+}
+
+/* The device of a volume that hosts share is there for what knows how to lock it. */
+static bool lvm_lends(struct lowering *l, const struct volume_state *origin, const struct volume_state *to)
+{
+	const struct lvm_volume *from = origin->own, *own = to->own;
+	if (!from->shared || (to->type == origin->type && streq(own->group, from->group)))
+		return true;
+	lower_refuse(l, "spec.clone",
+		     "'%s' is in a volume group that hosts share, and is copied to volumes of the same group only",
+		     origin->place);
+	return false;
+}
+
 /* ---- in the child ---- */
+
+struct lvm lvm_of(const struct lvm_volume *own)
+{
+	return (struct lvm){
+		.group = own->group, .devices = &own->devices, .shared = own->shared, .host_id = own->host_id};
+}
 
 struct lvm lvm_of_volume(const struct volume_call *call)
 {
-	const struct lvm_volume *own = call->state->own;
-	return (struct lvm){.group = own->group, .devices = &own->devices};
+	return lvm_of(call->state->own);
+}
+
+/* lvm lvchange -aey vg0/web */
+int lvm_use(const struct volume_call *call, const char *place, bool *ret_used)
+{
+	const struct lvm lvm = lvm_of_volume(call);
+	const char *name = place + strlen("/dev/");
+	cleanup_free char *what = xprintf("volume '%s' cannot be put in use", name);
+	*ret_used = lvm.shared && access(place, F_OK) < 0;
+	return *ret_used ? lvm_change(&lvm, what, (const char *[]){"lvchange", "-aey", name, NULL}) : 0;
+}
+
+void lvm_disuse(const struct volume_call *call, const char *place, bool used)
+{
+	const struct lvm lvm = lvm_of_volume(call);
+	if (used && !lvm_is_leased(strrchr(place, '/') + 1))
+		lvm_change(&lvm, "it stays in use",
+			   (const char *[]){"lvchange", "-an", place + strlen("/dev/"), NULL});
 }
 
 /* "vg0/web" */
@@ -94,25 +140,6 @@ static struct {
 	char place[IMAGE_TEXT_MAX];
 	struct image_state state;
 } made;
-
-/* "LVM-" and the identifiers of group and volume, without their dashes, as the kernel knows it. */
-static uint64_t identity_of_device(const char *place)
-{
-	cleanup_free char *real = realpath(place, NULL), *file = NULL, *uuid = NULL;
-	enum { PREFIX = 4 + 32, LENGTH = 32 };
-	char text[LENGTH + 7];
-	static const int groups[] = {6, 4, 4, 4, 4, 4, 6};
-	if (!real)
-		return 0;
-	file = xprintf("/sys/class/block/%s/dm/uuid", strrchr(real, '/') + 1);
-	if (file_read(file, 256, &uuid, NULL) < 0 || strlen(uuid) < PREFIX + LENGTH)
-		return 0;
-	const char *from = uuid + PREFIX;
-	char *to = text;
-	for (size_t i = 0; i < ARRAY_SIZE(groups); from += groups[i++])
-		to += sprintf(to, "%s%.*s", i ? "-" : "", groups[i], from);
-	return host_hash(text) | 1;
-}
 
 /* A guest must not be given what is not what its name says: a thin pool, a snapshot's store, a mirror's leg. */
 static bool is_disk(const char *attributes)
@@ -255,7 +282,10 @@ static bool is_elsewhere(const struct volume_call *call)
 {
 	const struct lvm lvm = lvm_of_volume(call);
 	struct lvm_owner owner;
-	return !call->known->inode && lvm_look_owner(&lvm, &owner) == 0 && (owner.foreign || owner.lock_type[0]);
+	if (call->known->inode || lvm_look_owner(&lvm, &owner) != 0)
+		return false;
+	cleanup_free char *refusal = lvm_refusal(&lvm, &owner);
+	return refusal;
 }
 
 static int lvm_look(const struct volume_call *call, struct image_state *ret)
@@ -292,8 +322,8 @@ static void note_made(const struct volume_call *call)
 	struct image_state *state = &made.state;
 	cleanup_close int fd = open(call->state->place, O_RDONLY | O_CLOEXEC);
 	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-	uint64_t identity = identity_of_device(call->state->place);
-	if (size <= 0 || !identity)
+	char uuid[LVM_UUID_MAX];
+	if (size <= 0 || !lvm_uuid_of_device(call->state->place, uuid))
 		return;
 	*state = (struct image_state){
 		.exists = true,
@@ -301,7 +331,7 @@ static void note_made(const struct volume_call *call)
 		.readable = true,
 		.size = (uint64_t)size,
 		.grain = (uint64_t)size - call->state->size + 1,
-		.stamp = {.inode = identity, .size = (uint64_t)size},
+		.stamp = {.inode = host_hash(uuid) | 1, .size = (uint64_t)size},
 	};
 	snprintf(state->mark, sizeof(state->mark), "%s", call->mark);
 	snprintf(made.place, sizeof(made.place), "%s", call->state->place);
@@ -410,6 +440,20 @@ static int grow_clone(const struct volume_call *call)
 	return code || lvm_bytes(row, "lv_size") >= call->state->size ? code : lvm_grow(call);
 }
 
+/* Of a file, or of another volume, which may have to be put in use first. */
+static int fill(const struct volume_call *call, const struct image *image)
+{
+	const char *origin = call->state->clone;
+	cleanup_free char *group = xprintf("/dev/%s/", lvm_of_volume(call).group);
+	bool used = false;
+	int code = origin && str_starts(origin, group) ? lvm_use(call, origin, &used) : 0;
+	if (!code)
+		code = image_fill(image);
+	if (origin)
+		lvm_disuse(call, origin, used);
+	return code;
+}
+
 static int make_in_steps(const struct volume_call *call)
 {
 	const struct lvm lvm = lvm_of_volume(call);
@@ -425,7 +469,7 @@ static int make_in_steps(const struct volume_call *call)
 	if (code)
 		return code;
 	if (image.source)
-		code = image_fill(&image);
+		code = fill(call, &image);
 	else if (call->state->base && call->state->size)
 		code = grow_clone(call);
 	if (!code)
@@ -434,6 +478,8 @@ static int make_in_steps(const struct volume_call *call)
 			(const char *[]){"lvchange", "--deltag", tag, "--addtag", call->mark, full_name(call), NULL});
 	if (code)
 		discard(call);
+	else
+		lvm_disuse(call, call->state->place, lvm.shared);
 	return code;
 }
 
@@ -465,10 +511,11 @@ static int tag_and_activate(const struct volume_call *call, const struct image_s
 						      : lvm_change(&lvm, what,
 								   (const char *[]){"lvchange", "--addtag", call->mark,
 										    full_name(call), NULL});
-	if (!code && state->inactive)
+	bool wanted = call->state->present & VOLUME_ACTIVE;
+	if (!code && wanted && state->inactive)
 		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
 	/* One that was suspended, as an interrupted command leaves it, is active but hangs. */
-	if (!code && state->inactive)
+	if (!code && wanted && state->inactive)
 		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "--refresh", full_name(call), NULL});
 	return code;
 }
@@ -510,12 +557,13 @@ const struct volume_verbs lvm_volumes = {
 	.formats = 1 << IMAGE_RAW,
 	.format = IMAGE_RAW,
 	.attach = STORD_BLOCK,
-	.leases = &lease_by_group,
+	.leases_of = lvm_leases_of,
 	.address = lvm_address,
 	.look = lvm_look,
 	.make = lvm_make,
 	.change = lvm_update,
 	.remove = lvm_remove,
 	.link = lvm_link,
+	.lends = lvm_lends,
 	.snapshots = &lvm_snapshots,
 };

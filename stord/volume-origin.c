@@ -104,6 +104,8 @@ static bool full_clone(struct lowering *l, const struct volume_spec *spec, struc
 			     spec->clone, from->name, pool_type_at(state->type)->name);
 		return false;
 	}
+	if (from->volumes->lends && !from->volumes->lends(l, origin, state))
+		return false;
 	state->clone = origin->place;
 	state->clone_format = origin->format;
 	state->clone_type = origin->type;

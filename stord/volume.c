@@ -68,7 +68,7 @@ static const struct volume_state *spec_of(const struct op *op)
 /* Its growth or end would tear the ground from under a guest of another host. */
 int volume_check_use(const struct volume_call *call)
 {
-	const struct lease_means *means = pool_type_at(call->state->type)->volumes->leases;
+	const struct lease_means *means = volume_leases(call->state);
 	struct lease_call lease = {
 		.pool = call->pool,
 		.volume = call->name,

@@ -167,9 +167,10 @@ def test_a_group_belongs_to_one_host(disks, make_host):  # noqa: F811
     first.start()
     says(first, "pool", "fast", f"(system ID {mine})")
     assert not first.ready("volume", "web") and groups()["wt0"]["vg_systemid"] == mine and leases(first) == [("web", None, name, "alone")]
-    # It gives the group up with its Pool.
+    # It gives the group up with its Pool, and the other one sees that.
     second.weft("delete", "--now", "--wait=120s", "guest/two", "volume/web", "pool/fast")
-    assert groups()["wt0"]["vg_systemid"] == ""
+    wait_until(lambda: first.ready("volume", "web"), 180, "it takes what was given up")
+    assert got() == "A" and groups()["wt0"]["vg_systemid"] == owner
 
 
 @pytest.mark.lab_full
@@ -185,15 +186,64 @@ def test_a_group_of_others_gets_no_system_id(host):  # noqa: F811
     assert groups()["wt0"]["vg_systemid"] == "elsewhere"
 
 
+@pytest.fixture
+def lockd(disks):  # noqa: F811
+    sh("systemctl start sanlock lvmlockd")
+    yield "--config 'global/use_lvmlockd=1 local/host_id=1'"
+    sh("vgremove -ff -y --config 'global/use_lvmlockd=1 local/host_id=1' wt0; systemctl stop lvmlockd sanlock", check=False)
+
+
+def locks():
+    """{"LV": [mode...]} of lvmlockd, without what is unlocked."""
+    return sorted(line.split()[2] for line in sh("lvmlockctl --info").splitlines() if line.startswith("LK LV") and line.split()[2] != "un")
+
+
+def is_active(name):
+    return sh(f"dmsetup info -c --noheadings -o name wt0-{name}", check=False) == f"wt0-{name}"
+
+
+SHARED = ", shared: true, hostId: 1, reclaim: delete"
+
+
 @pytest.mark.lab_full
 @pytest.mark.needs("sanlock", "lvmlockd")
-def test_a_group_that_hosts_share_by_lvmlockd_is_refused(host):  # noqa: F811
-    locking = "--config 'global/use_lvmlockd=1 local/host_id=1'"
-    sh("systemctl start sanlock lvmlockd")
-    try:
-        sh(f"vgcreate -qq {locking} --shared --lock-type sanlock wt0 {DISKS[0]}")
-        host.apply(pool() + volume(), check=False)
-        says(host, "pool", "fast", "share by lvmlockd (lock type sanlock)")
-        host.weft("delete", "--now", "volume/web", "pool/fast", "--wait=30s")
-    finally:
-        sh(f"vgremove -ff -y {locking} wt0; systemctl stop lvmlockd sanlock", check=False)
+def test_a_group_that_hosts_share(lockd, make_host):
+    """With one host; tests/lab/test_lvm_shared.py has two."""
+    host = make_host(before=add_image)  # noqa: F811
+    sh(f"vgcreate -qq {lockd} --shared --lock-type sanlock wt0 {DISKS[0]}")
+    host.apply(pool() + volume(), check=False)
+    says(host, "pool", "fast", "share by lvmlockd (lock type sanlock): write `shared: true`")
+    host.weft("delete", "--now", "volume/web", "pool/fast", "--wait=60s")
+    sh(f"vgremove -qq -y {lockd} wt0; vgcreate -qq wt0 {DISKS[0]}")
+    host.apply(pool(SHARED), check=False)
+    says(host, "pool", "fast", "is not one that hosts share")
+    host.weft("delete", "--now", "pool/fast", "--wait=60s")
+    sh(f"vgremove -qq -y wt0; pvremove -qq {DISKS[0]}")
+    text = pool(SHARED) + volume("size: 64MiB, reclaim: delete")
+    host.apply(text, "--wait=180s")
+    assert sh("vgs --noheadings --shared -o vg_lock_type wt0") == "sanlock" and locks() == [] and not is_active("web")
+    sh(f"lvchange {lockd} -aey wt0/web")
+    put("A")
+    sh(f"lvchange {lockd} -an wt0/web")
+    order(host, "create", "web", "one")
+    copies = volume("clone: web, reclaim: delete", "copy")
+    host.apply(text + copies + GUEST % ("two", ""), "--wait=180s")
+    assert locks() == ["ex"] and is_active("web") and not is_active("copy") and got() == "A"
+    assert leases(host) == [("web", "two", os.uname().nodename, "alone")]
+    put("B", 16 * MIB)
+    host.restart(signal.SIGKILL)
+    host.wait_ready("guest", "two", 120)
+    assert locks() == ["ex"]
+    host.weft("guest", "stop", "two", "--wait=60s")
+    wait_until(lambda: not is_active("web"), 60, "it is put out of use")
+    assert locks() == []
+    order(host, "revert", "web", "one")
+    order(host, "delete", "web", "one")
+    assert locks() == [] and not is_active("web")
+    host.weft("guest", "start", "two")
+    host.wait_ready("guest", "two", 120)
+    assert (got(), got(16 * MIB)) == ("A", "")
+    host.apply(text.replace("64MiB", "96MiB") + copies + GUEST % ("two", ""), "--wait=120s")
+    assert int(sh(f"lvs {lockd} --noheadings --units b --nosuffix -o lv_size wt0/web")) == 96 * MIB
+    host.delete_all()
+    assert "wt0" not in groups()

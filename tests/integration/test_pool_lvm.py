@@ -298,6 +298,38 @@ def test_a_device_that_hangs_holds_up_nothing(host):
         sh("dmsetup resume wt-slow", check=False)
 
 
+ASKING = ("get", "pools"), ("describe", "pool", "fast"), ("get", "volume", "web"), ("get", "volumes"), ("lease", "list"), ("status",)
+
+
+@pytest.mark.lab_full
+@pytest.mark.parametrize("table,words", (("error", "cannot be read"), (f"delay {DISKS[1]} 0 5000", "does not answer")), ids=("error", "delay"))
+def test_a_device_that_fails_or_is_slow(host, table, words):
+    """Of a mapping under the group: each read fails, or takes five seconds."""
+    sectors = int(sh(f"blockdev --getsz {DISKS[1]}"))
+
+    def load(what):
+        sh(f"echo 0 {sectors} {what} | dmsetup load wt-slow; dmsetup suspend --nolockfs --noflush wt-slow; dmsetup resume --noudevsync wt-slow")
+
+    linear = f"linear {DISKS[1]} 0"
+    sh(f"echo 0 {sectors} {linear} | dmsetup create wt-slow; modprobe dm_delay")
+    try:
+        host.apply(pool(devices=["/dev/mapper/wt-slow"]) + volume(), "--wait=60s")
+        load(table)
+        says(host, "pool", "fast", words, "Degraded", 60)
+        assert "last seen to work at" in message(host, "pool", "fast", "Degraded")
+        for words in ASKING:
+            begin = time.monotonic()
+            host.weft(*words)
+            assert time.monotonic() - begin < 5, words
+        assert details(host, "pool", "fast")["capacity"]
+        load(linear)
+        wait_until(lambda: host.condition("pool", "fast", "Degraded").get("status") != "True", 120)
+        host.wait_ready("volume", "web", 60)
+        host.apply(pool(devices=["/dev/mapper/wt-slow"]) + volume() + volume(name="second"), "--wait=60s")
+    finally:
+        load(linear)
+
+
 @pytest.mark.lab_full
 @pytest.mark.no_laws
 def test_what_others_do_by_hand_is_seen(host):
