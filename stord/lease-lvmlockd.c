@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases on logical volumes of a group that hosts share: the lock that lvmlockd keeps for as long as the volume is
- * active (lvm-lockd.c). Taking the lease puts the volume in use, alone or as one of many; giving it back takes it out of
- * use. Which guests of this host have it stands in lvm-leases in the state directory, before it is put in use. */
+ * active (lvm-lockd.c). Taking the lease puts the volume in use, alone or as one of many; giving it back takes it out
+ * of use. Which guests of this host have it stands in lvm-leases in the state directory, before it is put in use. */
 #include "core/env.h"
 #include "stord/pool-lvm.h"
 
@@ -148,12 +148,13 @@ static int lock_break_off(const struct lease_call *call, struct lease_seen *ret)
 	if (streq(ret->holders[0].instance, call->self.instance))
 		return say(EBUSY, "guest '%s' of this host has volume '%s': stop it", ret->holders[0].guest,
 			   call->volume);
-	return say(EBUSY,
-		   "volume '%s' is in use on host '%s' (%s), and there is no lease for a person to break: sanlock, which "
-		   "keeps its lock, lets go of it by itself when that host is dead, which takes some minutes after its "
-		   "last sign of life, until its own watchdog must have reset it. Stop the guest there, or switch that "
-		   "host off and wait: a guest here that waits for the volume is then started",
-		   call->volume, ret->holders[0].host, ret->holders[0].instance);
+	return say(
+		EBUSY,
+		"volume '%s' is in use on host '%s' (%s), and there is no lease for a person to break: sanlock, which "
+		"keeps its lock, lets go of it by itself when that host is dead, which takes some minutes after its "
+		"last sign of life, until its own watchdog must have reset it. Stop the guest there, or switch that "
+		"host off and wait: a guest here that waits for the volume is then started",
+		call->volume, ret->holders[0].host, ret->holders[0].instance);
 }
 
 const struct lease_means lease_by_lvmlockd = {

@@ -16,8 +16,8 @@ const char *const lease_modes[] = {"alone", "shared", "read"};
 const char *const lease_lives[] = {"unknown", "yes", "no"};
 
 /* Adding a means is adding it to both. */
-static const struct lease_means *const all_means[] = {NULL, &lease_by_file, &lease_by_rbd, &lease_by_reservation,
-						      &lease_by_group, &lease_by_lvmlockd};
+static const struct lease_means *const all_means[] = {
+	NULL, &lease_by_file, &lease_by_rbd, &lease_by_reservation, &lease_by_group, &lease_by_lvmlockd};
 static const char *const means_names[] = {"none", "file", "rbd", "reservation", "group", "lvmlockd"};
 
 static const struct table *own_table(const void *around)
@@ -86,8 +86,8 @@ int lease_refuse(const struct lease_call *call, const struct lease_holder *holde
 			? xstrdup("stop that guest first")
 			: xprintf("stop that guest first; if its host is dead for good, `weft lease break %s`",
 				  call->volume);
-	cleanup_free char *when = holder->since_ms ? xprintf(" since %s", lease_time_text(holder->since_ms, since))
-						   : xstrdup("");
+	cleanup_free char *when =
+		holder->since_ms ? xprintf(" since %s", lease_time_text(holder->since_ms, since)) : xstrdup("");
 	return say(EBUSY, "volume '%s' is used by guest '%s' on %s%s%s: %s", call->volume, holder->guest, where, when,
 		   holder->mode == call->self.mode ? "" : ", in another way than is asked for here", then);
 }

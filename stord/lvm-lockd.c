@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Volume groups that hosts share: lvmlockd(8) of each host keeps a group's locks with sanlock(8), which writes them into
- * a hidden volume of the group and each host's name and sign of life beside them. A host starts the locks of a group
- * before it uses it; a volume is then locked by whoever has it active. What is told of locks here is asked of these
- * programs each time. */
+/* Volume groups that hosts share: lvmlockd(8) of each host keeps a group's locks with sanlock(8), which writes them
+ * into a hidden volume of the group and each host's name and sign of life beside them. A host starts the locks of a
+ * group before it uses it; a volume is then locked by whoever has it active. What is told of locks here is asked of
+ * these programs each time. */
 #include "stord/image.h"
 #include "stord/lvm.h"
 
@@ -186,8 +186,8 @@ static unsigned lock_area(const char *device)
 	unsigned long sector = SECTORS_SMALL;
 	cleanup_free char *text = NULL;
 	if (stat(device, &st) == 0) {
-		cleanup_free char *path = xprintf("/sys/dev/block/%u:%u/queue/physical_block_size", major(st.st_rdev),
-						  minor(st.st_rdev));
+		cleanup_free char *path =
+			xprintf("/sys/dev/block/%u:%u/queue/physical_block_size", major(st.st_rdev), minor(st.st_rdev));
 		if (file_read(path, 32, &text, NULL) == 0)
 			sector = strtoul(text, NULL, 10);
 	}
@@ -241,12 +241,11 @@ static void name_lockers(const char *device, struct lvm_locker *lockers, size_t 
 	cleanup_free char *out = NULL, *errs = NULL;
 	if (run_program((const char *[]){"sanlock", "direct", "dump", device, NULL}, &out, &errs) != 0)
 		return;
-	char *rest = out, name[64];
+	char *rest = out, name[64] = "";
 	for (char *line; (line = next_line(&rest));) {
 		unsigned id;
-		struct lvm_locker *locker = sscanf(line, "%*s %*s %63s %*u %u", name, &id) == 2
-						    ? find_locker(lockers, n, id)
-						    : NULL;
+		struct lvm_locker *locker =
+			sscanf(line, "%*s %*s %63s %*u %u", name, &id) == 2 ? find_locker(lockers, n, id) : NULL;
 		bool numbered = strlen(name) > UUID + 1 && name[UUID] == '.';
 		if (locker)
 			snprintf(locker->host, sizeof(locker->host), "%s", numbered ? name + UUID + 1 : name);

@@ -68,8 +68,15 @@ static char *next_line(char **rest)
 static bool is_chatter(const char *line)
 {
 	static const char *const beginnings[] = {
-		"WARNING:", "Rounding", "See ", "Run `", "Thin pool volume with", "Skipping global lock", "Reading VG",
-		"Reading without", "Starting locking",
+		"WARNING:",
+		"Rounding",
+		"See ",
+		"Run `",
+		"Thin pool volume with",
+		"Skipping global lock",
+		"Reading VG",
+		"Reading without",
+		"Starting locking",
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
 		if (str_starts(line, beginnings[i]))

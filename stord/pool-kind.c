@@ -52,11 +52,12 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	if (!type->lower(l, object, spec->own, &plan) || !stays_in_place(l, &plan))
 		return;
 	struct pool_state state = {
-		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0),
+		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0) | (plan.put_in_use ? POOL_ACTIVE : 0),
 		.type = spec->type,
 		.place = plan.place,
 		.source = plan.source,
 		.own = spec->own,
+		.active = true,
 	};
 	struct want *pool = want(l, &stord_pool_class, &state, "%s", object->name);
 	needs(l, pool, plan.need);

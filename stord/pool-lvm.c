@@ -91,11 +91,13 @@ static const struct field lvm_rows[] = {
 	       .doc = "What becomes of a volume group and a thin pool that weft has made, when the Pool goes: delete "
 		      "removes them once they are empty."),
 	F_BOOL("shared", struct lvm_spec, shared, .def = "false",
-	       .doc = "Several hosts use the group at once, by lvmlockd and sanlock, which have to run on each of them: a "
+	       .doc = "Several hosts use the group at once, by lvmlockd and sanlock, which have to run on each of "
+		      "them: a "
 		      "volume is locked by the host whose guest has it. A group that weft makes is then made so.",
 	       .example = "true"),
 	F_U32("hostId", struct lvm_spec, host_id, .min = 1, .max = 2000,
-	      .doc = "With shared: this host's number, another one on each of them. Without it the one of lvmlocal.conf "
+	      .doc = "With shared: this host's number, another one on each of them. Without it the one of "
+		     "lvmlocal.conf "
 		     "(local/host_id) counts.",
 	      .example = "1"),
 };
@@ -163,6 +165,7 @@ static bool lvm_lower(struct lowering *l, const struct object *object, const voi
 	plan->source = spec->thin.name ? arena_printf(arena, "%s/%s", spec->group, spec->thin.name) : spec->group;
 	plan->what = spec->thin.name ? "thin pool" : "volume group";
 	plan->at = spec->thin.name ? "spec.thinPool.name" : "spec.volumeGroup";
+	plan->put_in_use = spec->shared;
 	for (size_t i = 0; i < spec->devices.n; i++) {
 		const char *lun = list_at(&spec->devices, struct lvm_device, i).lun;
 		struct want *need = lun ? want_find(l, "lun", lun) : NULL;
@@ -315,7 +318,8 @@ static void sweep_one(const struct work *work, const json_t *row)
 		lvm_change(&work->lvm, "what was left half-made cannot be removed",
 			   (const char *[]){"lvremove", "-y", name, NULL});
 	else if (work->spec->shared && *mark && active && !lvm_is_open(row) && !lvm_is_leased(lv))
-		lvm_change(&work->lvm, "what was left in use stays so", (const char *[]){"lvchange", "-an", name, NULL});
+		lvm_change(&work->lvm, "what was left in use stays so",
+			   (const char *[]){"lvchange", "-an", name, NULL});
 }
 
 /* What an earlier daemon has left half-made, or locked for itself; what carries our own number is in the making. */
@@ -329,6 +333,18 @@ static void sweep(const struct work *work)
 		return;
 	json_array_foreach(rows, i, row)
 		sweep_one(work, row);
+}
+
+static void look_at_locks(const struct work *work, struct pool_seen *ret)
+{
+	cleanup_free char *missing = lvm_locks_missing(&work->lvm);
+	ret->inactive = missing;
+	if (missing)
+		snprintf(ret->note, sizeof(ret->note), "%s", missing);
+	else if (!lvm_has_watchdog())
+		snprintf(ret->note, sizeof(ret->note),
+			 "sanlock runs without a watchdog here (use_watchdog=0): should this host lose its devices and "
+			 "live on, another one gets volumes that guests of this one still write to");
 }
 
 static int look(const struct work *work, struct pool_seen *ret)
@@ -349,8 +365,6 @@ static int look(const struct work *work, struct pool_seen *ret)
 	}
 	lvm_owner_of(row, &owner);
 	cleanup_free char *refusal = lvm_refusal(&work->lvm, &owner);
-	if (!refusal && work->spec->shared)
-		refusal = lvm_locks_missing(&work->lvm);
 	if (refusal) { /* no pool of this host's, until that changes */
 		snprintf(ret->note, sizeof(ret->note), "%s", refusal);
 		return 0;
@@ -360,15 +374,13 @@ static int look(const struct work *work, struct pool_seen *ret)
 	if (code)
 		return code;
 	ret->exists = true;
+	if (work->spec->shared)
+		look_at_locks(work, ret);
 	ret->incarnation = lvm_identity(row, "vg_uuid");
 	ret->capacity = lvm_bytes(row, "vg_size");
 	ret->available = lvm_bytes(row, "vg_free");
 	snprintf(ret->mark, sizeof(ret->mark), "%s", owner.mark);
-	if (work->spec->shared && !lvm_has_watchdog())
-		snprintf(ret->note, sizeof(ret->note),
-			 "sanlock runs without a watchdog here (use_watchdog=0): should this host lose its devices and "
-			 "live on, another one gets volumes that guests of this one still write to");
-	if (work->call->sweep)
+	if (work->call->sweep && !ret->inactive)
 		sweep(work);
 	if (work->spec->thin.name)
 		code = look_at_thin_pool(work, ret);
@@ -476,7 +488,9 @@ static int make_missing(const struct work *work)
 static int lvm_activate(const struct pool_call *call, struct pool_seen *ret)
 {
 	struct work work;
-	work_begin(&work, call);
+	struct pool_call swept = *call;
+	swept.sweep |= ((const struct lvm_spec *)call->state->own)->shared; /* without locks nothing could be swept */
+	work_begin(&work, &swept);
 	int code = make_missing(&work);
 	if (!code)
 		code = look(&work, ret);

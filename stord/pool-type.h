@@ -23,6 +23,7 @@ struct pool_plan {
 			       the pool is there: a directory, SERVER:/EXPORT, UUID=... */
 	const char *what;   /* what that is, for refusals: "directory", "export" */
 	const char *at;     /* the field of the manifest that says it: "spec.export" */
+	bool put_in_use;    /* it may be there and not in use on this host; activate() then puts it in use */
 	struct want *need;  /* what has to exist first (a mount, a map); NULL: nothing */
 	struct want **also; /* and these */
 	size_t n_also, cap_also;
@@ -46,7 +47,8 @@ struct pool_call {
 /* What there is of it. Goes through a pipe: no pointers. */
 struct pool_seen {
 	bool exists;
-	bool local; /* a directory of this host, in which (or, if it is missing, beside which) inotify sees all */
+	bool inactive; /* it is there, but not in use on this host */
+	bool local;    /* a directory of this host, in which (or, if it is missing, beside which) inotify sees all */
 	uint64_t incarnation;         /* which instance this is; 0 if it has none */
 	uint64_t capacity, available; /* bytes; 0: not known */
 	char mark[IMAGE_MARK_MAX];    /* empty: none */

@@ -22,6 +22,8 @@ static const struct field pool_rows[] = {
 	F_STRING("location", struct pool_state, location, .flags = FIELD_STATUS, .doc = "What carries it."),
 	F_LIST("devices", struct pool_state, devices, scalar_string, .flags = FIELD_STATUS,
 	       .doc = "The block devices that it stands on.", .example = "/dev/sda"),
+	F_BOOL("active", struct pool_state, active,
+	       .doc = "It is put in use on this host, where it may be there without that."),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
 
@@ -95,7 +97,8 @@ static void describe(struct op *op, const struct pool_seen *output)
 	struct arena *arena = op->obs.arena;
 	struct pool_state *copy = table_copy(&pool_table, spec, arena);
 	*seen = *copy;
-	seen->present = (seen->present & (POOL_WANTED | POOL_PLACE)) | POOL_LOCATION;
+	seen->present = (seen->present & (POOL_WANTED | POOL_PLACE | POOL_ACTIVE)) | POOL_LOCATION;
+	seen->active = !output->inactive;
 	seen->location = seen->source;
 	seen->capacity = readable(output->capacity);
 	seen->available = readable(output->available);
@@ -246,10 +249,13 @@ static void pool_create(struct op *op)
 	start(op, type->activate ? type->activate : type->observe);
 }
 
-/* There is nothing to change about a pool itself; looking again with what the manifest says now is all. */
+/* There is nothing else to change about a pool itself; looking again with what the manifest says now is all. */
 static void pool_update(struct op *op)
 {
-	start(op, type_of(op)->observe);
+	if (op->rows & POOL_ACTIVE)
+		pool_create(op);
+	else
+		start(op, type_of(op)->observe);
 }
 
 /* What was not made is as good as gone once nobody wants it. */

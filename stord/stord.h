@@ -34,6 +34,7 @@ struct pool_state {
 	const char *last_seen;        /* when it worked last; only while it does not */
 	const char *location;         /* as source, to be shown */
 	struct list devices;          /* observed: block devices that it stands on */
+	bool active;                  /* it is in use on this host */
 };
 /* Its rows, as presence bits. */
 enum {
@@ -46,6 +47,7 @@ enum {
 	POOL_LAST_SEEN = 1 << 6,
 	POOL_LOCATION = 1 << 7,
 	POOL_DEVICES = 1 << 8,
+	POOL_ACTIVE = 1 << 9,                             /* wanted where a pool may be there without being in use */
 	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
 };
 

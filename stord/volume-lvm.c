@@ -19,8 +19,8 @@ static const struct field volume_rows[] = {
 	[DEVICES_ROW] = F_LIST("devices", struct lvm_volume, devices, scalar_string, .doc = "What the group stands on.",
 			       .example = "/dev/disk/by-id/ata-SSD_1234"),
 	[SHARED_ROW] = F_BOOL("shared", struct lvm_volume, shared, .doc = "Hosts share the group.", .example = "true"),
-	[HOST_ID_ROW] = F_U32("hostId", struct lvm_volume, host_id, .doc = "This host's number among them.",
-			      .example = "1"),
+	[HOST_ID_ROW] =
+		F_U32("hostId", struct lvm_volume, host_id, .doc = "This host's number among them.", .example = "1"),
 };
 const struct table lvm_volume_table = TABLE("volume of an lvm pool", struct lvm_volume, volume_rows);
 
@@ -125,8 +125,7 @@ void lvm_disuse(const struct volume_call *call, const char *place, bool used)
 {
 	const struct lvm lvm = lvm_of_volume(call);
 	if (used && !lvm_is_leased(strrchr(place, '/') + 1))
-		lvm_change(&lvm, "it stays in use",
-			   (const char *[]){"lvchange", "-an", place + strlen("/dev/"), NULL});
+		lvm_change(&lvm, "it stays in use", (const char *[]){"lvchange", "-an", place + strlen("/dev/"), NULL});
 }
 
 /* "vg0/web" */

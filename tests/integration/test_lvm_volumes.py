@@ -234,12 +234,15 @@ def test_a_group_that_hosts_share(lockd, make_host):
     host.restart(signal.SIGKILL)
     host.wait_ready("guest", "two", 120)
     assert locks() == ["ex"]
-    host.weft("guest", "stop", "two", "--wait=60s")
+    host.weft("guest", "stop", "two")
     wait_until(lambda: not is_active("web"), 60, "it is put out of use")
     assert locks() == []
     order(host, "revert", "web", "one")
     order(host, "delete", "web", "one")
     assert locks() == [] and not is_active("web")
+    sh(f"vgchange {lockd} --lock-stop wt0")
+    host.restart()
+    host.wait_ready("volume", "web", 120)  # its locks are started again, as after a reboot
     host.weft("guest", "start", "two")
     host.wait_ready("guest", "two", 120)
     assert (got(), got(16 * MIB)) == ("A", "")

@@ -122,7 +122,7 @@ def test_promise_17_two_hosts_that_share_a_volume_group(pair, directory):
     ready(a, "guest", "one")
     assert locks(a) == ["ex"]
     # It is let go.
-    a.agent.check(f"{WEFT} guest stop one --wait=60s", 120)
+    a.agent.check(f"{WEFT} guest stop one", 120)
     until(a, "! dmsetup info wt--s-web")
     ready(b, "guest", "two", 180)
     assert locks(b) == ["ex"] and locks(a) == []
