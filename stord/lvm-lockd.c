@@ -23,15 +23,23 @@ static char *next_line(char **rest)
  * LS sanlock lvm_vg0                              or ADD:lvm_vg0, REM:lvm_vg0 for as long as that takes
  * LK VG un ver 4
  * LK LV ex 0RaM3W-MJkt-2eyf-WgmD-FN5x-AijG-5y3dcu
- * NULL and a sentence where it does not answer. */
+ * The answer goes to a socket with a name, so only one can ask at a time, and others are told nothing. NULL and a
+ * sentence where it does not answer. */
 static char *ask_lockd(char **ret_fault)
 {
+	enum { ATTEMPTS = 20, PAUSE_US = 100 * 1000 };
 	static const char *const argv[] = {"lvmlockctl", "--info", NULL};
-	cleanup_free char *out = NULL, *errs = NULL;
-	int status = run_program(argv, &out, &errs);
+	int status = -EAGAIN;
 	*ret_fault = NULL;
-	if (status == 0)
-		return take_ptr(out);
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		cleanup_free char *out = NULL, *errs = NULL;
+		status = run_program(argv, &out, &errs);
+		if (status == 0)
+			return take_ptr(out);
+		if (status < 0 || status == 127 || strstr(out, "connect") || strstr(errs, "connect"))
+			break;
+		usleep(PAUSE_US);
+	}
 	if (status < 0 || status == 127)
 		*ret_fault = xstrdup("the program 'lvmlockctl' is not there: install the packages lvm2-lockd and "
 				     "sanlock on each host that shares it");

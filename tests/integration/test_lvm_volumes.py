@@ -194,8 +194,9 @@ def lockd(disks):  # noqa: F811
 
 
 def locks():
-    """{"LV": [mode...]} of lvmlockd, without what is unlocked."""
-    return sorted(line.split()[2] for line in sh("lvmlockctl --info").splitlines() if line.startswith("LK LV") and line.split()[2] != "un")
+    """How lvmlockd has volumes locked; it answers only one at a time."""
+    told = wait_until(lambda: sh("lvmlockctl --info", check=False), 20)
+    return sorted(line.split()[2] for line in told.splitlines() if line.startswith("LK LV") and line.split()[2] != "un")
 
 
 def is_active(name):
@@ -221,25 +222,27 @@ def test_a_group_that_hosts_share(lockd, make_host):
     sh(f"vgremove -qq -y wt0; pvremove -qq {DISKS[0]}")
     text = pool(SHARED) + volume("size: 64MiB, reclaim: delete")
     host.apply(text, "--wait=180s")
-    assert sh("vgs --noheadings --shared -o vg_lock_type wt0") == "sanlock" and locks() == [] and not is_active("web")
+    assert sh("vgs --noheadings --shared -o vg_lock_type wt0") == "sanlock" and not is_active("web")
+    wait_until(lambda: locks() == [], 30)
     sh(f"lvchange {lockd} -aey wt0/web")
     put("A")
     sh(f"lvchange {lockd} -an wt0/web")
     order(host, "create", "web", "one")
     copies = volume("clone: web, reclaim: delete", "copy")
     host.apply(text + copies + GUEST % ("two", ""), "--wait=180s")
-    assert locks() == ["ex"] and is_active("web") and not is_active("copy") and got() == "A"
+    wait_until(lambda: locks() == ["ex"], 30)
+    assert is_active("web") and not is_active("copy") and got() == "A"
     assert leases(host) == [("web", "two", os.uname().nodename, "alone")]
     put("B", 16 * MIB)
     host.restart(signal.SIGKILL)
     host.wait_ready("guest", "two", 120)
-    assert locks() == ["ex"]
+    wait_until(lambda: locks() == ["ex"], 30)
     host.weft("guest", "stop", "two")
     wait_until(lambda: not is_active("web"), 60, "it is put out of use")
-    assert locks() == []
+    wait_until(lambda: locks() == [], 30)
     order(host, "revert", "web", "one")
     order(host, "delete", "web", "one")
-    assert locks() == [] and not is_active("web")
+    wait_until(lambda: locks() == [] and not is_active("web"), 30)
     sh(f"vgchange {lockd} --lock-stop wt0")
     host.restart()
     host.wait_ready("volume", "web", 120)  # its locks are started again, as after a reboot

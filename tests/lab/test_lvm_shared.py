@@ -3,6 +3,7 @@
 host loses its power, until sanlock knows that it is dead. Judged with lvmlockctl, lvs and dmsetup."""
 import json
 import os
+import time
 
 import pytest
 
@@ -65,7 +66,14 @@ def ready(host, kind, name, seconds=120):
 
 
 def locks(host):
-    return sorted(line.split()[2] for line in host.agent.check("lvmlockctl --info", 60).splitlines() if line.startswith("LK LV") and line.split()[2] != "un")
+    told = until(host, "lvmlockctl --info")  # answers only one at a time
+    return sorted(line.split()[2] for line in told.splitlines() if line.startswith("LK LV") and line.split()[2] != "un")
+
+
+def wait_for_locks(host, *expected):
+    deadline = time.monotonic() + 60
+    while locks(host) != list(expected):
+        assert time.monotonic() < deadline, (locks(host), expected)
 
 
 def leases(host):
@@ -97,7 +105,8 @@ def test_promise_17_two_hosts_that_share_a_volume_group(pair, directory):
     status, out = apply(a, POOL.format(shared=SHARED[0]), web, many, one)
     assert status == 0, out
     ready(a, "guest", "one")
-    assert locks(a) == ["ex"] and is_active(a) and not is_active(a, "many"), "what no guest has is in use nowhere"
+    wait_for_locks(a, "ex")
+    assert is_active(a) and not is_active(a, "many"), "what no guest has is in use nowhere"
     says(a, "pool", "fast", "without a watchdog")
     # The other one.
     apply(b, POOL.format(shared="reclaim: keep").replace("reclaim: delete, ", ""))
@@ -107,7 +116,8 @@ def test_promise_17_two_hosts_that_share_a_volume_group(pair, directory):
     apply(b, POOL.format(shared=SHARED[1]), *theirs, two)
     ready(b, "volume", "web")
     says(b, "guest", "two", "is in use on host 'lab-a' (host_id 1): stop its guest there")
-    assert locks(b) == [] and not is_active(b)
+    wait_for_locks(b)
+    assert not is_active(b)
     assert leases(a) == [("web", "one", "lab-a", "alone", "yes")]
     until(b, f"{WEFT} lease list -o json | jq -e '.[0].alive == \"yes\"'", 60)  # once sanlock has seen two signs of it
     assert leases(b) == [("web", None, "lab-a", "alone", "yes")]
@@ -120,26 +130,28 @@ def test_promise_17_two_hosts_that_share_a_volume_group(pair, directory):
     a.agent.check("systemctl kill -s KILL weft-test; systemctl reset-failed weft-test; systemd-run --quiet --unit weft-test /srv/weft/build/dev/weftd --root /w", 60)
     until(a, f"{WEFT} history")
     ready(a, "guest", "one")
-    assert locks(a) == ["ex"]
+    wait_for_locks(a, "ex")
     # It is let go.
     a.agent.check(f"{WEFT} guest stop one", 120)
     until(a, "! dmsetup info wt--s-web")
     ready(b, "guest", "two", 180)
-    assert locks(b) == ["ex"] and locks(a) == []
+    wait_for_locks(b, "ex")
+    wait_for_locks(a)
     # One for many.
     shared = [GUEST.format(name=f"share{n}", volume="many", state="running") for n in (1, 2)]
     apply(a, POOL.format(shared=SHARED[0]), web, many, one, shared[0])
     apply(b, POOL.format(shared=SHARED[1]), *theirs, two, shared[1])
     ready(a, "guest", "share1")
     ready(b, "guest", "share2")
-    assert locks(a) == ["sh"] and locks(b) == ["ex", "sh"]
+    wait_for_locks(a, "sh")
+    wait_for_locks(b, "ex", "sh")
     assert {(guest, host) for name, guest, host, mode, _ in leases(a) if name == "many"} == {("share1", "lab-a"), (None, "lab-b")}
     # The other one's power is cut. Nobody has to say so: sanlock knows after its time.
     a.agent.check(f"{WEFT} guest start one", 60)
     says(a, "guest", "one", "is in use on host 'lab-b' (host_id 2)")
     b.close()
     ready(a, "guest", "one", 420)
-    assert locks(a) == ["ex", "sh"]
+    wait_for_locks(a, "ex", "sh")
     a.agent.check(f"{WEFT} delete --now --wait=200s guest/one guest/share1 volume/web volume/many pool/fast", 240)
-    assert a.agent.run("vgs --shared wt-s")[0] != 0 and "wt-s" not in a.agent.check("lvmlockctl --info", 60)
+    assert a.agent.run("vgs --shared wt-s")[0] != 0 and "wt-s" not in until(a, "lvmlockctl --info")
     assert a.agent.check(f"blkid -p {DEVICE} || true") == ""
