@@ -10,7 +10,7 @@ import pytest
 
 from harness import SOURCE, wait_until
 from test_guest import add_image
-from test_pool_lvm import DISKS, MIB, THIN, by_hand, disks, groups, host, lvs, message, pool, says, sh, volume  # noqa: F401
+from test_pool_lvm import DISKS, MIB, THIN, by_hand, disks, groups, host, lvs, message, pool, says, sh, volume, wipe  # noqa: F401
 from test_volume_snapshots import qemu
 
 pytestmark = [pytest.mark.lab_state("storage"), pytest.mark.needs("lvm", "dmsetup", "blkid", "qemu-system-x86_64", "as", "ld")]
@@ -219,7 +219,7 @@ def test_a_group_that_hosts_share(lockd, make_host):
     host.apply(pool(SHARED), check=False)
     says(host, "pool", "fast", "is not one that hosts share")
     host.weft("delete", "--now", "pool/fast", "--wait=60s")
-    sh(f"vgremove -qq -y wt0; pvremove -qq {DISKS[0]}")
+    wipe()
     text = pool(SHARED) + volume("size: 64MiB, reclaim: delete")
     host.apply(text, "--wait=180s")
     assert sh("vgs --noheadings --shared -o vg_lock_type wt0") == "sanlock" and not is_active("web")
