@@ -44,7 +44,7 @@ static const json_t *row_of(const struct lease_call *call, const struct lvm *lvm
 
 static enum lease_life life_of(const struct lvm_locker *locker)
 {
-	return streq(locker->state, "LIVE") ? LEASE_ALIVE : streq(locker->state, "DEAD") ? LEASE_ENDED : LEASE_UNKNOWN;
+	return streq(locker->state, "LIVE") ? LEASE_ALIVE : LEASE_UNKNOWN;
 }
 
 /* Which of their guests have it is known to the other hosts alone. */

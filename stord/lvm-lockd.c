@@ -296,7 +296,7 @@ size_t lvm_lockers(const struct lvm *lvm, const json_t *row, struct lvm_locker r
 	name_lockers(device, ret, n);
 	states_of(lvm, ret, n, &own);
 	for (size_t i = 0; i < n; i++)
-		if (ret[i].host_id != own)
+		if (ret[i].host_id != own && !streq(ret[i].state, "DEAD")) /* what that one had is anybody's */
 			ret[kept++] = ret[i];
 	return kept;
 }

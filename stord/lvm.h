@@ -103,12 +103,12 @@ enum lvm_lock { LOCK_NONE, LOCK_SHARED, LOCK_ALONE };
  * after a sentence where lvmlockd does not tell. */
 int lvm_lock_of(const struct lvm *lvm, const char *place, enum lvm_lock *ret);
 
-/* Other hosts that have a volume locked. */
+/* Other hosts that have a volume locked, and are not known to be dead. */
 struct lvm_locker {
 	unsigned host_id;
 	char host[68]; /* its name, as sanlock has it; empty: not known */
 	enum lvm_lock lock;
-	char state[16]; /* "LIVE", "FAIL", "DEAD" as sanlock has it; empty: not known */
+	char state[16]; /* "LIVE", "FAIL", "UNKNOWN" as sanlock has it; empty: not known */
 };
 enum { LVM_LOCKERS_MAX = 64 };
 #define LVM_LOCK_COLUMNS "lv_name,lv_uuid,lv_lockargs,vg_lock_args"
