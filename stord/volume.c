@@ -346,7 +346,8 @@ static void on_many_done(void *ctx, const struct child_result *result)
 		} else if (!op->err.code && (told || result->err.code == ECANCELED)) {
 			start(op, op->verb == OP_CREATE ? verbs_of(op)->make : NULL);
 		} else {
-			op->err = result->err;
+			if (!op->err.code)
+				op->err = result->err;
 			op_complete(op);
 		}
 	}
