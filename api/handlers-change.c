@@ -156,11 +156,25 @@ void call_forget_result(struct call *call)
 
 /* ---- handlers ---- */
 
+/* An address may name the link that it is on: fe80::1%br0. */
+static bool can_be_verified(const char *verify)
+{
+	struct ip ip;
+	cleanup_free char *address = xstrndup(verify, strcspn(verify, "%"));
+	return streq(verify, "gateway") || ip_parse(address, &ip) == 0;
+}
+
 void handle_apply(struct call *call)
 {
 	const struct change_body *body = read_body(call, &apply_table);
 	if (!body)
 		return;
+	if (body->verify && !can_be_verified(body->verify)) {
+		call_refuse(call, MHD_HTTP_BAD_REQUEST,
+			    "'%s' cannot be verified; write an IP address, or 'gateway' for the default gateways",
+			    body->verify);
+		return;
+	}
 	struct apply_request request = {
 		.sources = sources_of(call, body),
 		.n_sources = body->files.n,

@@ -183,7 +183,9 @@ static void check_ports(const struct check *check, const struct bond_spec *spec)
 		const char *name = port_name(spec, i);
 		const struct object *nic = check->find(check, "Ethernet", name ? name : "");
 		snprintf(path, sizeof(path), "spec.ports[%zu]", i);
-		if (streq(name, check->object->name) || check->find(check, "Bond", name ? name : ""))
+		if (streq(name, "lo"))
+			check_fault(check, path, "lo is the host's own loopback, and cannot be a port of a bond");
+		else if (streq(name, check->object->name) || check->find(check, "Bond", name ? name : ""))
 			check_fault(check, path, "bond '%s' cannot be a port of a bond", name);
 		else if (check->find(check, "Bridge", name ? name : ""))
 			check_fault(check, path, "bridge '%s' cannot be a port of a bond", name);
@@ -331,6 +333,7 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 	struct want *port = want(l, &netd_link_class, NULL, "%s", port_name(spec, i));
 	want_set(l, port, "master", "%s", object->name);
 	tell_silence(l, object, port);
+	takeover_tell_leaving(l, port);
 	want_default(l, port, "up", "true");
 	want_set(l, port, "mtu", "%u", link_mtu(l, object->name));
 	needs(l, port, bond);

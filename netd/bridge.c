@@ -101,6 +101,8 @@ static void check_ports(const struct check *check, const struct bridge_spec *spe
 		if (!name)
 			continue;
 		check_port_vlans(check, spec, i);
+		if (streq(name, "lo"))
+			check_fault(check, path, "lo is the host's own loopback, and cannot be a port of a bridge");
 		if (streq(name, check->object->name) || check->find(check, "Bridge", name))
 			check_fault(check, path, "bridge '%s' cannot be a port of a bridge", name);
 		for (size_t k = 0; k < i; k++) {
@@ -306,6 +308,8 @@ static void bridge_lower(struct lowering *l, const struct object *object)
 	for (size_t i = 0; i < spec->ports.n; i++) {
 		struct want *port = want_port(l, object, link, i);
 		bool taken = streq(port->key, spec->takeover);
+		if (!link_object(l, port->key) || lower_find(l, "Ethernet", port->key))
+			takeover_tell_leaving(l, port);
 		if (!taken && !held[i])
 			tell_cut(l, object, port);
 		if (!held[i])

@@ -105,6 +105,9 @@ static void add_immovable(struct reading *r, const char *key)
 {
 	struct holdings *h = r->holdings;
 	const char **items = h->immovable.items;
+	for (size_t i = 0; i < h->immovable.n; i++)
+		if (streq(items[i], key)) /* another way of it */
+			return;
 	arena_grow(r->arena, items, h->immovable.n, r->cap_immovable);
 	items[h->immovable.n] = arena_strdup(r->arena, key);
 	h->immovable.items = items;

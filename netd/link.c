@@ -56,11 +56,16 @@ static const struct field link_rows[] = {
 };
 const struct table link_table = TABLE("link", struct link_spec, link_rows);
 
-bool link_is_ours(const struct netlink_link *link)
+bool link_alias_is_ours(const char *alias)
 {
 	size_t size = strlen(env.instance);
-	return link->alias && str_starts(link->alias, "weft:") && strncmp(link->alias + 5, env.instance, size) == 0 &&
-	       link->alias[5 + size] == ':';
+	return alias && str_starts(alias, "weft:") && strncmp(alias + 5, env.instance, size) == 0 &&
+	       alias[5 + size] == ':';
+}
+
+bool link_is_ours(const struct netlink_link *link)
+{
+	return link_alias_is_ours(link->alias);
 }
 
 /* ---- observe ---- */

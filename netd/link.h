@@ -147,6 +147,9 @@ void link_observe(const struct netlink_cache *cache, const struct netlink_link *
 		  struct link_spec *seen, struct arena *arena);
 /* Does the link carry the mark of this weft? */
 bool link_is_ours(const struct netlink_link *link);
+bool link_alias_is_ours(const char *alias); /* of NULL as well */
+/* The bridge or bond that a link is a port of, unless weft has made it: 0, -ENOENT or -errno; `ret` is malloc'ed. */
+int netd_link_foreign_master(const char *name, char **ret);
 /* What a removal is about; NULL when it has gone, or when it went and another came under its name, which is not to be
  * touched. */
 const struct netlink_link *link_to_remove(const struct netlink_cache *cache, const struct op *op);

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "netd/link.h"
 #include "netd/netd.h"
 #include "netd/netlink-cache.h"
 #include "netd/sysctl.h"
@@ -37,7 +38,7 @@ static int vlan_filtering(const char *name, char **ret)
 	return r;
 }
 
-/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering". */
+/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering", "link/NAME/foreignMaster". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
 	char name[IFNAMSIZ];
@@ -50,6 +51,8 @@ static int link_fact(void *ctx, const char *key, char **ret)
 		return r;
 	if (streq(what, "/vlanFiltering"))
 		return vlan_filtering(name, ret);
+	if (streq(what, "/foreignMaster"))
+		return netd_link_foreign_master(name, ret);
 	if (streq(what, "/mtu"))
 		*ret = xprintf("%d", mtu);
 	else if (streq(what, "/exists"))

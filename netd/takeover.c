@@ -18,6 +18,7 @@
 
 #include "netd/aside-route.h"
 #include "netd/dhcp-client.h"
+#include "netd/link-map.h"
 #include "netd/netlink-rows.h"
 
 /* ---- what is taken over ---- */
@@ -503,4 +504,21 @@ void takeover_tell_cut(struct lowering *l, struct want *port, const char *master
 	want_cost(l, port, "master", "the address %s%s of %s%s: no traffic as long as it is a port of %s; %s",
 		  prefix_text(&address_at(holdings, 0)->address, text), more, port->key,
 		  gateway ? " goes, and with it the default route" : " goes", master, remedy);
+}
+
+void takeover_tell_leaving(struct lowering *l, struct want *port)
+{
+	const char *master = fact(l, "link/%s/foreignMaster", port->key);
+	if (!master || link_object(l, master))
+		return;
+	const struct holdings *holdings = holdings_parse(fact(l, "holds/%s", master), lower_arena(l));
+	char text[IP_TEXT], also[64] = "";
+	if (holdings && holdings->addresses.n)
+		snprintf(also, sizeof(also), ", and the host's own %s",
+			 prefix_text(&address_at(holdings, 0)->address, text));
+	if (holdings && leads_to_gateway(holdings))
+		want_guards_gateway(port);
+	want_cost(l, port, "master",
+		  "%s is a port of %s, which is not weft's, and leaves it: what %s reaches by it%s is cut off",
+		  port->key, master, master, also);
 }

@@ -36,4 +36,8 @@ void takeover_set_aside(struct lowering *l, struct want *port);
  * nothing. */
 void takeover_tell_cut(struct lowering *l, struct want *port, const char *master, const char *remedy);
 
+/* A link that is to be a port, and that is one of a bridge or bond which weft has not made and no manifest names:
+ * that it leaves is what it costs. */
+void takeover_tell_leaving(struct lowering *l, struct want *port);
+
 #endif

@@ -254,6 +254,46 @@ def test_a_port_that_cuts_the_host_off_is_announced(near):
     assert near.far.answers() and "br2" not in near.links()
 
 
+FOREIGN = {
+    "bridge": CUT.replace("eth3", "eth2"),
+    "takeover": BR1.replace("eth3", "eth2"),
+    "bond": "apiVersion: weft/v1\nkind: Bond\nmetadata: {name: bond2}\nspec: {mode: active-backup, ports: [eth2]}\n",
+}
+
+
+@pytest.mark.parametrize("what", ["bridge", "takeover", pytest.param("bond", marks=pytest.mark.needs("link:bond"))])
+def test_promise_07_a_port_is_not_taken_from_somebody_else_s_bridge_unannounced(make_host, what):
+    def before(host):
+        for command in ("link add eth2 type veth peer name far2", "link add fbr type bridge", "link set eth2 master fbr up", "link set far2 up",
+                        "link set fbr up", "addr add 10.60.0.1/24 dev fbr"):
+            host.run("ip", *command.split())
+    host = make_host(before=before)
+    done = host.weft("diff", "-f", write(host, FOREIGN[what]), "-o", "json", check=False)
+    steps = [s for s in done.json()["plan"] if s["disruptive"]]
+    assert [s["resource"] for s in steps] == ["link/eth2"] and "a port of fbr, which is not weft's" in steps[0]["note"], steps
+    assert "10.60.0.1/24" in steps[0]["note"]
+    done = host.apply(FOREIGN[what], check=False)
+    assert done.status == 1 and "--confirm" in done.out + done.err and host.links()["eth2"]["master"] == "fbr", done
+    host.apply(FOREIGN[what], "--allow-disruption")
+    assert host.links()["eth2"]["master"] in ("br1", "br2", "bond2")
+    assert not [s for s in host.diff() if s["disruptive"]]
+    host.weft("delete", "-f", write(host, FOREIGN[what]), "--wait=30s")
+    assert host.links()["eth2"]["master"] == "fbr" and "10.60.0.1/24" in host.addresses("fbr")
+
+
+def test_what_cannot_be_verified_is_refused_before_anything_is_done(near):
+    done = near.apply(CUT, "--allow-disruption", "--verify", "nonsense", check=False)
+    assert done.status == 2 and "'nonsense' cannot be verified" in done.err and "br2" not in near.links(), done
+    assert "master" not in near.links()["eth3"]
+
+
+def test_a_route_that_cannot_be_moved_is_named_once(near):
+    near.run("ip", "route", "add", "198.18.0.0/15", "nexthop", "via", "192.0.2.1", "dev", "eth3", "nexthop", "via", "192.0.2.7", "dev", "eth3")
+    done = near.apply(BR1, check=False)
+    assert done.status == 2 and (done.out + done.err).count("198.18.0.0/15") == 1, done
+    near.run("ip", "route", "del", "198.18.0.0/15")
+
+
 def test_promise_08_a_change_that_cuts_the_host_off_is_undone(near):
     before = holdings(near, "eth3")
     done = near.apply(CUT, "--confirm", "5s", "--verify", "192.0.2.10", check=False)  # its own address answers in any case
