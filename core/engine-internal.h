@@ -98,6 +98,7 @@ struct probe {
 	size_t first;           /* of its wants: those before are wanted already */
 	engine_done_fn *done;
 	void *ctx;
+	uint64_t late_ms; /* when what it waits for is passed over; UINT64_MAX: not by itself */
 };
 
 struct engine {
@@ -108,6 +109,8 @@ struct engine {
 	struct generation *current;
 	struct generation **gens; /* those that nodes still point into, current one too */
 	size_t n_gens, cap_gens;
+	size_t sift_at; /* so many of them are sifted, whatever is under way */
+	uint64_t switched_ms;
 	bool pending;
 
 	struct res **nodes;
@@ -179,6 +182,7 @@ bool caused_by_need(const struct res *res);
 
 /* engine-op.c */
 void res_step(struct engine *e, struct res *res);
+void op_free(struct op *op);
 void ops_start(struct engine *e);
 void ops_persist(struct engine *e);
 void res_set_retry(struct engine *e, struct res *res, uint64_t at_ms);
@@ -190,5 +194,7 @@ bool differs_little(const struct engine *e, const struct generation *gen);
 void probe_check(struct engine *e);
 /* When the next operation that is under way will have taken so long that nobody waits for it; UINT64_MAX: none. */
 uint64_t engine_next_long(const struct engine *e);
+/* The same of those that probes wait for. */
+uint64_t probe_next_late(const struct engine *e);
 
 #endif

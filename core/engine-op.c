@@ -344,6 +344,13 @@ static void wake_waiters(struct engine *e, struct res *res)
 	wake_leaving(e, res);
 }
 
+void op_free(struct op *op)
+{
+	if (op)
+		generation_unref(op->gen);
+	free(op);
+}
+
 static void op_done(struct op *op)
 {
 	struct res *res = op->node;
@@ -368,7 +375,7 @@ static void op_done(struct op *op)
 	wake_waiters(e, res);
 	res_queue(e, res);
 	observation_done(&op->obs);
-	free(op);
+	op_free(op);
 	if (!e->running)
 		e->host.wake(e->host.ctx);
 }
@@ -441,6 +448,19 @@ static const struct want *spec_owner(const struct res *res)
 	return res->want || leaving ? res->want : res->probe;
 }
 
+static struct generation *generation_of(const struct engine *e, const struct want *w)
+{
+	if (!w || generation_find(e->current, w->class->name, w->key) == w)
+		return w ? e->current : NULL;
+	for (size_t i = e->n_gens; i-- > 0;)
+		if (generation_find(e->gens[i], w->class->name, w->key) == w)
+			return e->gens[i];
+	for (size_t i = 0; i < e->n_probes; i++)
+		if (generation_find(e->probes[i].gen, w->class->name, w->key) == w)
+			return e->probes[i].gen;
+	return NULL;
+}
+
 static void op_make(struct engine *e, struct res *res, const struct decision *d)
 {
 	const struct want *w = spec_owner(res);
@@ -464,6 +484,8 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->mark = w && !restoring ? w->mark : NULL;
 	op->done = op_done;
 	op->node = res;
+	/* It may outlast whoever wants it now. */
+	op->gen = generation_ref(generation_of(e, w ? w : res_want(res)));
 	op->started_ms = e->host.now_ms(e->host.ctx);
 	res->op = op;
 	e->n_busy++;

@@ -15,25 +15,34 @@ static bool is_older_end(const struct res *r)
 	return r->op && r->op->verb == OP_REMOVE && (r->class->flags & CLASS_REMOVE_IRREVERSIBLE);
 }
 
-enum { LONG_MS = 10 * 1000 };
+enum { LONG_MS = 10 * 1000, LATE_MS = 3 * 1000 };
 
-/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. When it is; UINT64_MAX if
- * nothing of the sort is under way. */
-static uint64_t long_from(const struct res *r)
+/* When an operation that is under way takes longer than anybody should wait for who wants something else; UINT64_MAX if
+ * there is none, or it is one whose outcome decides what becomes of an apply. */
+static uint64_t late_from(const struct res *r)
 {
-	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) ? r->op->started_ms + LONG_MS : UINT64_MAX;
+	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) ? r->op->started_ms + LATE_MS : UINT64_MAX;
+}
+
+/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. When it is. An apply waits
+ * less for what it did not begin, and for a look at what goes. */
+static uint64_t long_from(const struct engine *e, const struct res *r)
+{
+	uint64_t late = late_from(r);
+	bool others = r->op && (r->op->started_ms < e->switched_ms || (r->op->verb == OP_OBSERVE && !r->want));
+	return late == UINT64_MAX || others ? late : late + (LONG_MS - LATE_MS);
 }
 
 static bool is_long(const struct engine *e, const struct res *r)
 {
-	return e->host.now_ms(e->host.ctx) >= long_from(r);
+	return e->host.now_ms(e->host.ctx) >= long_from(e, r);
 }
 
 uint64_t engine_next_long(const struct engine *e)
 {
 	uint64_t now = e->host.now_ms(e->host.ctx), next = UINT64_MAX;
 	for (size_t i = 0; i < e->n_nodes; i++) {
-		uint64_t from = long_from(e->nodes[i]);
+		uint64_t from = long_from(e, e->nodes[i]);
 		if (from > now && from < next)
 			next = from;
 	}
@@ -260,7 +269,7 @@ void engine_plan(struct engine *e, struct generation *gen, plan_fn *fn, void *ct
 static void probe_from(struct engine *e, struct generation *gen, size_t first, engine_done_fn *done, void *ctx)
 {
 	grow(e->probes, e->n_probes, e->cap_probes);
-	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), first, done, ctx};
+	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), first, done, ctx, UINT64_MAX};
 	for (size_t i = first; i < gen->n_wants; i++) {
 		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
 		r->probe = gen->wants[i];
@@ -279,14 +288,27 @@ void engine_probe_change(struct engine *e, struct generation *gen, engine_done_f
 	probe_from(e, gen, differs_little(e, gen) ? gen->n_carried : 0, done, ctx);
 }
 
-static bool probe_is_done(const struct engine *e, const struct probe *probe)
+/* What cannot be seen in good time is left unknown. */
+static bool probe_is_done(const struct engine *e, struct probe *probe)
 {
 	for (size_t i = probe->first; i < probe->gen->n_wants; i++) {
 		const struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
-		if (r && !r->known && !r->observe_failed)
+		if (!r || r->known || r->observe_failed)
+			continue;
+		probe->late_ms = late_from(r);
+		if (probe->late_ms > e->host.now_ms(e->host.ctx))
 			return false;
 	}
 	return true;
+}
+
+uint64_t probe_next_late(const struct engine *e)
+{
+	uint64_t next = UINT64_MAX;
+	for (size_t i = 0; i < e->n_probes; i++)
+		if (e->probes[i].late_ms < next)
+			next = e->probes[i].late_ms;
+	return next;
 }
 
 static struct want *other_probe(const struct engine *e, const struct res *r)
@@ -311,27 +333,14 @@ static void probe_end(struct engine *e, const struct probe *probe)
 	}
 }
 
-/* An operation may still aim at the probed generation's specs (one that was re-observed): such a generation stays until
- * it is done. */
-static bool probe_in_use(const struct engine *e, const struct probe *probe)
-{
-	for (size_t i = 0; i < e->n_nodes; i++) {
-		const struct res *r = e->nodes[i];
-		const struct want *w = r->op ? generation_find(probe->gen, r->class->name, r->key) : NULL;
-		if (w && (r->op->want == w->spec || r->op->was == w->spec))
-			return true;
-	}
-	return false;
-}
-
 void probe_check(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_probes;) {
-		struct probe probe = e->probes[i];
-		if (!probe_is_done(e, &probe) || probe_in_use(e, &probe)) {
+		if (!probe_is_done(e, &e->probes[i])) {
 			i++;
 			continue;
 		}
+		struct probe probe = e->probes[i];
 		memmove(&e->probes[i], &e->probes[i + 1], (e->n_probes - i - 1) * sizeof(probe));
 		e->n_probes--;
 		probe.done(probe.ctx);

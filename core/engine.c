@@ -2,7 +2,7 @@
 /* The engine's public calls: lanes, generations, events, and the loop. See engine.h and engine-internal.h. */
 #include "core/engine-internal.h"
 
-enum { GENERATIONS_KEPT = 8 }; /* while something of them is leaving, before they are sifted */
+enum { GENERATIONS_KEPT = 8 }; /* while something of them is leaving or under way, before they are sifted */
 
 const char *const resource_state_names[] = {"Unknown",  "Absent", "Present",   "Busy",   "Waiting",
 					    "Removing", "Failed", "Contested", "Foreign"};
@@ -13,6 +13,7 @@ struct engine *engine_new(const struct engine_host *host)
 	e->host = *host;
 	e->queue_tail = &e->queue;
 	e->next_retry_ms = UINT64_MAX;
+	e->sift_at = GENERATIONS_KEPT;
 	return e;
 }
 
@@ -23,7 +24,7 @@ struct engine *engine_free(struct engine *e)
 	for (size_t i = 0; i < e->n_lanes; i++)
 		e->lanes[i]->ops->free(e->lanes[i]);
 	for (size_t i = 0; i < e->n_nodes; i++)
-		free(e->nodes[i]->op); /* its lane is gone */
+		op_free(e->nodes[i]->op); /* its lane is gone */
 	while (e->n_nodes)
 		res_free(e, e->nodes[e->n_nodes - 1]);
 	for (size_t i = 0; i < e->n_gens; i++)
@@ -102,11 +103,15 @@ static void add_generation(struct engine *e, struct generation *gen)
 	e->gens[e->n_gens++] = generation_ref(gen);
 }
 
+static bool same_spec(const struct table *table, const void *a, const void *b)
+{
+	const uint64_t *present_a = a, *present_b = b; /* comes first in all of them */
+	return a == b || (*present_a == *present_b && !table_diff(table, a, b) && !table_diff(table, b, a));
+}
+
 static bool same_want(const struct want *a, const struct want *b)
 {
-	const struct table *table = a->class->table;
-	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt &&
-	       !table_diff(table, a->spec, b->spec) && !table_diff(table, b->spec, a->spec);
+	return a->adopt == b->adopt && same_spec(a->class->table, a->spec, b->spec);
 }
 
 static void add_poll(struct engine *e, const struct resource_class *class)
@@ -138,6 +143,16 @@ static void adopt_want(struct engine *e, struct want *want)
 	r->retry_ms = 0;
 }
 
+/* Does it work against the current generation? What cannot be had otherwise once it is there (a copy of an image) is
+ * not to become what was wanted before. */
+static bool is_stale(const struct res *r)
+{
+	if (!r->want || r->op->verb != OP_CREATE)
+		return r->op->verb == (r->want ? OP_REMOVE : OP_CREATE);
+	return (r->class->flags & (CLASS_KEEP | CLASS_PRECIOUS)) &&
+	       !same_spec(r->class->table, r->op->want, r->want->spec);
+}
+
 /* Operations that work against the new generation are asked to end. */
 static void cancel_stale(struct engine *e)
 {
@@ -145,8 +160,7 @@ static void cancel_stale(struct engine *e)
 		struct res *r = e->nodes[i];
 		if (!r->op || !r->op->lane || !r->op->lane->ops->cancel)
 			continue;
-		bool stale = r->want ? r->op->verb == OP_REMOVE : r->op->verb == OP_CREATE;
-		if (stale)
+		if (is_stale(r))
 			r->op->lane->ops->cancel(r->op->lane, r->op);
 	}
 }
@@ -252,6 +266,7 @@ void engine_switch(struct engine *e, struct generation *gen, bool pending)
 		e->nodes[i]->stubborn = e->nodes[i]->futile = 0;
 	}
 	e->current = gen;
+	e->switched_ms = e->host.now_ms(e->host.ctx);
 	e->pending = pending;
 	gen->final |= !pending;
 	if (!pending)
@@ -316,17 +331,17 @@ static bool is_pointed_into(const struct engine *e, const struct generation *gen
 	return false;
 }
 
-/* What has arrived does not go back to what it was; what leaves needs its old edges. */
+/* What has arrived does not go back to what it was; what leaves, or is under way, needs its old edges. */
 static bool forget_olds(struct engine *e)
 {
-	bool leaving = false;
+	bool moving = e->n_busy;
 	for (size_t i = 0; i < e->n_nodes; i++)
-		leaving |= !e->nodes[i]->want;
-	if (leaving && e->n_gens < GENERATIONS_KEPT)
+		moving |= !e->nodes[i]->want;
+	if (moving && e->n_gens < e->sift_at)
 		return false;
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		struct res *r = e->nodes[i];
-		if (leaving && !(r->want && r->state == RES_PRESENT))
+		if (moving && !(r->want && r->state == RES_PRESENT && !r->op))
 			continue;
 		if (r->old && r->old != r->want)
 			res_unlink(e, r);
@@ -337,10 +352,12 @@ static bool forget_olds(struct engine *e)
 }
 
 /* Generations that nothing points into any more are freed once everything has come to rest; but for what leaves, which
- * may never do so. */
+ * may never do so, or is under way, which may take hours: then once there are many, and again once there are twice as
+ * many. */
 static void collect_generations(struct engine *e)
 {
-	if (e->n_gens < 2 || e->pending || e->n_busy || e->n_probes || e->queue || !forget_olds(e))
+	if (e->n_gens < 2 || e->pending || e->n_probes || e->queue || (e->n_busy && e->n_gens < e->sift_at) ||
+	    !forget_olds(e))
 		return;
 	size_t kept = 0;
 	for (size_t i = 0; i < e->n_gens; i++) {
@@ -350,6 +367,7 @@ static void collect_generations(struct engine *e)
 			generation_unref(e->gens[i]);
 	}
 	e->n_gens = kept;
+	e->sift_at = kept * 2 > GENERATIONS_KEPT ? kept * 2 : GENERATIONS_KEPT;
 }
 
 static void run_timers(struct engine *e)
@@ -381,6 +399,9 @@ static uint64_t next_timer(const struct engine *e)
 	for (size_t i = 0; i < e->n_polls; i++)
 		if (e->polls[i].next_ms < next)
 			next = e->polls[i].next_ms;
+	uint64_t by_late = probe_next_late(e);
+	if (by_late < next)
+		next = by_late;
 	return by_long < next ? by_long : next;
 }
 

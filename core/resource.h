@@ -9,6 +9,7 @@
 
 struct lane;
 struct engine;
+struct generation;
 
 enum op_verb { OP_OBSERVE, OP_CREATE, OP_UPDATE, OP_REMOVE };
 
@@ -64,6 +65,7 @@ struct op {
 	/* For who made it: called by op_complete(), frees it. */
 	void (*done)(struct op *op);
 	void *node;
+	struct generation *gen; /* owned: what it points to is this one's */
 	uint64_t started_ms;
 	struct arena *arena;
 };

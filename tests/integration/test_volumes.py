@@ -10,6 +10,7 @@ import re
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -280,3 +281,112 @@ def test_how_far_a_copy_is(make_host, tmp_path):
     wait_until(lambda: host.condition("volume", "web", "Progressing").get("message"), 20)
     host.weft("rollback")
     wait_until(lambda: not images(host).exists() or os.listdir(images(host)) == [], 20, "half a volume stays")
+
+
+def running(*words):
+    """Processes whose command lines hold all of them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if all(word in path.read_text(errors="replace") for word in words):
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def answered(host, *args, status=0):
+    """Long before what is held ends, which is never."""
+    done = host.weft(*args, check=False, timeout=10)
+    assert done.status == status, done
+    return done
+
+
+@pytest.mark.needs("qemu-system-x86_64")
+def test_changes_beside_a_copy_that_does_not_end(make_host, tmp_path):
+    slow = tmp_path / "slow"
+    host = make_host(environment=limited(slow, "1G"))
+    files = host.root / "lib/files"
+    files.mkdir(parents=True)
+    for name in ("first.raw", "second.raw"):
+        (files / name).write_bytes(os.urandom(2 * MIB))
+    guest = "---\napiVersion: weft/v1\nkind: Guest\nmetadata: {name: web}\n" \
+            "spec: {memory: {size: 32MiB}, shutdownTimeout: 1s, disks: [{volume: data}]}\n"
+    host.apply(POOL + volume("data", "size: 1MiB") + guest, "--wait=60s")
+    (slow / "hold").touch()
+
+    def copy(source):
+        return volume("copy", f"source: {{file: {source}, format: raw}}, format: raw, reclaim: delete")
+
+    def put(text, *args, **expected):
+        (host.scratch / "manifest.yaml").write_text(text)
+        return answered(host, "apply", "-f", host.scratch / "manifest.yaml", *args, **expected)
+
+    def copiers():
+        return running(str(slow), "convert")
+
+    def held():
+        """It is under way, and its revision is final."""
+        wait_until(copiers, 30)
+        host.apply(POOL)
+
+    begin(host, copy("first.raw"))
+    held()
+    process = copiers()
+    assert "volume/local/copy" in answered(host, "diff", status=3).out
+    put(volume("other", "size: 1MiB"), "--wait=9s")
+    assert info(images(host) / "other.qcow2")["virtual-size"] == MIB
+    put("apiVersion: weft/v1\nkind: Pool\nmetadata: {name: more}\nspec: {type: dir, path: more}\n", "--wait=9s")
+    put(volume("data", "size: 2MiB"))
+    wait_until(lambda: info(images(host) / "data.qcow2")["virtual-size"] == 2 * MIB, 20)
+    put(volume("third", "size: 1MiB"), "--dry-run")
+    answered(host, "guest", "stop", "web")
+    wait_until(lambda: not any("qemu-system" in line for line in host.pids().values()), 30)
+    answered(host, "delete", "volume", "other")
+    answered(host, "rollback")
+    assert copiers() == process, "all that time it went on"
+    # What it is to begin as is something else; nobody wants it; nobody wanted it.
+    begin(host, copy("second.raw"))
+    wait_until(lambda: copiers() and copiers() != process, 20, "the copy of the first is called off")
+    held()
+    answered(host, "delete", "volume", "copy", "--wait=9s")
+    assert not copiers()
+    begin(host, copy("first.raw"))
+    held()
+    answered(host, "rollback")
+    wait_until(lambda: not copiers(), 20)
+    assert not [name for name in os.listdir(images(host)) if "copy" in name], "half a volume stays"
+    (slow / "hold").unlink()
+    host.apply(copy("second.raw"), "--wait=30s")
+    assert (images(host) / "copy.raw").read_bytes() == (files / "second.raw").read_bytes()
+
+
+def test_changes_beside_a_look_that_does_not_end(make_host, tmp_path):
+    real, hold = shutil.which("qemu-img"), tmp_path / "hold"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/qemu-img").write_text(f"""#!/bin/sh
+case "$*" in info*web.qcow2*) while [ -e {hold} ]; do sleep 0.1; done;; esac
+exec {real} "$@"
+""")
+    (tmp_path / "bin/qemu-img").chmod(0o755)
+    host = make_host(environment={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"})
+    host.apply(POOL + volume("web", "size: 1MiB"), "--wait=60s")
+    hold.touch()
+    image = images(host) / "web.qcow2"
+
+    def looks():
+        """One is under way."""
+        image.rename(image.with_name("away"))
+        image.with_name("away").rename(image)
+        wait_until(lambda: running(str(hold.parent), "info", "web.qcow2"), 30)
+    looks()
+    manifest = host.scratch / "manifest.yaml"
+    for text, status in ((volume("other", "size: 1MiB"), 0), (volume("web", "size: 2MiB"), 0), (volume("web", "size: 1MiB"), 0)):
+        manifest.write_text(text)
+        answered(host, "diff", "-f", manifest, status=3)
+        answered(host, "apply", "-f", manifest, status=status)
+        looks()
+    answered(host, "diff", status=3)
+    answered(host, "rollback")
+    answered(host, "delete", "volume", "web")
+    hold.unlink()
+    host.apply(volume("web", "size: 2MiB"), "--wait=60s")
+    assert info(image)["virtual-size"] == 2 * MIB

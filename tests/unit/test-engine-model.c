@@ -17,6 +17,7 @@ struct world {
 	struct engine_record records[TOY_CLASSES * TOY_NAMES];
 	size_t n_records;
 	bool woken;
+	bool holds; /* nothing comes of what is done to volumes, as with storage that hangs, until the noise stops */
 	uint64_t seed;
 	unsigned n_probing;
 	unsigned long n_probed, n_planned; /* looks at other configurations, and what they would change */
@@ -83,6 +84,11 @@ static void note_kept(struct world *w)
 		char key[] = {'n', (char)('0' + i), '\0'};
 		if (generation_find(w->final, "volume", key))
 			w->host.things[TOY_VOLUME][i].fresh = false;
+	}
+	for (size_t i = 0; i < w->host.n_ops; i++) {
+		struct op *op = w->host.ops[i];
+		if (op->verb == OP_CREATE && generation_find(w->final, "volume", op->key))
+			op->lane_data = NULL;
 	}
 }
 
@@ -449,11 +455,18 @@ static uint64_t run(struct world *w)
 
 /* ---- the noise, and the silence after it ---- */
 
+static void do_one(struct world *w)
+{
+	size_t i = toy_random(&w->host, w->host.n_ops);
+	if (!w->holds || w->host.ops[i]->class != toy_classes[TOY_VOLUME])
+		toy_do(&w->host, i);
+}
+
 static void noisy_step(struct world *w, bool rivals)
 {
 	uint64_t dice = toy_random(&w->host, 1000);
 	if (dice < 500 && w->host.n_ops)
-		toy_do(&w->host, toy_random(&w->host, w->host.n_ops));
+		do_one(w);
 	else if (dice < 900)
 		run(w);
 	else if (dice < 930)
@@ -597,6 +610,7 @@ static unsigned long play(uint64_t seed, unsigned long steps)
 	unsigned long n = 0;
 	while (n < steps) {
 		w.host.fail_percent = w.host.strict ? 0 : (unsigned)toy_random(&w.host, 15);
+		w.holds = toy_random(&w.host, 4) == 0;
 		for (uint64_t k = toy_random(&w.host, 400); k > 0; k--, n++)
 			noisy_step(&w, !w.host.strict);
 		silence(&w);

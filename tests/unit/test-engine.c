@@ -556,6 +556,173 @@ static void test_long_work_lets_an_apply_stand(void **state)
 	assert_true(volume(w)->exists && engine_converged(w->engine));
 }
 
+/* ---- beside an operation that does not end ---- */
+
+/* All of it but one class, as lowering carries it over. */
+static struct generation *carrying(const struct generation *before, enum toy_class but)
+{
+	struct generation *gen = generation_new(NULL);
+	gen->gone = arena_alloc(gen->lists, before->n_wants * sizeof(struct want *));
+	for (size_t i = 0; i < before->n_wants; i++) {
+		struct want *w = before->wants[i];
+		if (w->class == toy_classes[but])
+			gen->gone[gen->n_gone++] = w;
+		else
+			generation_share(gen, w);
+	}
+	gen->n_carried = gen->n_wants;
+	gen->basis = before->serial;
+	generation_share_arenas(gen, before);
+	return gen;
+}
+
+static bool is_held(const struct op *op, enum op_verb verb)
+{
+	return op->class == toy_classes[TOY_VOLUME] && op->verb == verb;
+}
+
+/* Does all there is to do but what is held of the volume. */
+static void run_beside(struct world *w, enum op_verb held)
+{
+	engine_run(w->engine);
+	for (size_t i = 0; i < w->host.n_ops;) {
+		if (is_held(w->host.ops[i], held)) {
+			i++;
+			continue;
+		}
+		toy_do(&w->host, i);
+		engine_run(w->engine);
+		i = 0;
+	}
+}
+
+static void switch_beside(struct world *w, struct generation *gen, enum op_verb held)
+{
+	bool done = false;
+	engine_probe_change(w->engine, gen, probed, &done);
+	run_beside(w, held);
+	assert_true(done);
+	done = false;
+	engine_probe(w->engine, gen, probed, &done);
+	run_beside(w, held);
+	assert_true(done);
+	w->host.pending = true;
+	engine_switch(w->engine, gen, true);
+	run_beside(w, held);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+	w->host.pending = false;
+	engine_final(w->engine);
+	run_beside(w, held);
+}
+
+static struct generation *with_link_and_volume(uint32_t size)
+{
+	struct generation *gen = generation_new(NULL);
+	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	add(gen, TOY_VOLUME, &(struct toy_spec){.present = 0x24, .size = size, .reclaim = true});
+	return gen;
+}
+
+/* What is current differs from before by a setting, carried over or lowered anew. */
+static void change_setting(struct world *w, uint32_t mtu, bool carry, enum op_verb held)
+{
+	struct generation *gen =
+		carry ? carrying(engine_generation(w->engine), TOY_SETTING) : with_link_and_volume(1);
+	add(gen, TOY_SETTING, &(struct toy_spec){.present = 1, .mtu = mtu});
+	switch_beside(w, gen, held);
+	generation_unref(gen);
+	assert_int_equal(w->host.things[TOY_SETTING][0].mtu, mtu);
+}
+
+static void test_changes_beside_a_copy(void **state)
+{
+	struct world *w = *state;
+	struct generation *gen = with_link_and_volume(1), *early = NULL;
+	engine_switch(w->engine, gen, false);
+	run_beside(w, OP_CREATE);
+	assert_int_equal(w->host.n_ops, 1);
+	w->host.clock_ms += 5000;
+	const struct op *copy = w->host.ops[0];
+	for (uint32_t i = 1; i < 60; i++) {
+		change_setting(w, i, i % 30 < 10, OP_CREATE);
+		assert_ptr_equal(w->host.ops[0], copy);
+		if (i == 5)
+			early = generation_ref(engine_generation(w->engine));
+	}
+	assert_int_equal(w->host.n_cancels, 0);
+	assert_int_equal(early->refs, 1); /* a copy of hours does not keep all that was applied since */
+	generation_unref(early);
+	toy_do(&w->host, 0);
+	run(w, 1000);
+	assert_true(volume(w)->exists && engine_converged(w->engine));
+	assert_int_equal(gen->refs, 1);
+	generation_unref(gen);
+}
+
+static void test_changes_beside_a_hung_look(void **state)
+{
+	struct world *w = *state;
+	switch_to(w, with_link_and_volume(1), false);
+	engine_dirty(w->engine, "volume", "n0");
+	run_beside(w, OP_OBSERVE);
+	assert_int_equal(w->host.n_ops, 1);
+	const struct op *look = w->host.ops[0];
+	/* Who wants to see all waits a while, and then does without. */
+	bool done = false;
+	struct generation *gen = with_link_and_volume(2);
+	engine_probe(w->engine, gen, probed, &done);
+	generation_unref(gen);
+	uint64_t next = engine_run(w->engine);
+	assert_false(done);
+	assert_in_range(next, w->host.clock_ms + 1, w->host.clock_ms + 5000);
+	w->host.clock_ms = next;
+	run_beside(w, OP_OBSERVE);
+	assert_true(done);
+	for (uint32_t i = 1; i < 10; i++)
+		change_setting(w, i, i % 2, OP_OBSERVE);
+	/* It is to be larger, then to go. */
+	gen = with_link_and_volume(2);
+	switch_beside(w, gen, OP_OBSERVE);
+	generation_unref(gen);
+	gen = carrying(engine_generation(w->engine), TOY_VOLUME);
+	switch_beside(w, gen, OP_OBSERVE);
+	generation_unref(gen);
+	assert_true(w->host.n_ops == 1 && w->host.ops[0] == look && volume(w)->exists);
+	run(w, 1000);
+	assert_true(!volume(w)->exists && engine_converged(w->engine));
+}
+
+/* It is deleted, taken back, or wanted otherwise. */
+static void test_a_copy_is_called_off(void **state)
+{
+	struct world *w = *state;
+	w->host.obedient = true;
+	struct generation *first = with_link_and_volume(1), *larger = with_link_and_volume(2);
+	struct generation *without = carrying(first, TOY_VOLUME);
+	engine_switch(w->engine, first, false);
+	run_beside(w, OP_CREATE);
+	engine_switch(w->engine, without, false);
+	assert_int_equal(w->host.n_cancels, 1);
+	run(w, 1000);
+	assert_true(!volume(w)->exists && engine_converged(w->engine));
+	engine_switch(w->engine, first, true);
+	run_beside(w, OP_CREATE);
+	engine_switch(w->engine, without, false);
+	assert_int_equal(w->host.n_cancels, 2);
+	run(w, 1000);
+	assert_true(!volume(w)->exists && engine_converged(w->engine));
+	engine_switch(w->engine, first, false);
+	run_beside(w, OP_CREATE);
+	engine_switch(w->engine, larger, false);
+	assert_int_equal(w->host.n_cancels, 3);
+	run(w, 1000);
+	assert_true(engine_converged(w->engine));
+	assert_int_equal(volume(w)->size, 2);
+	generation_unref(first);
+	generation_unref(larger);
+	generation_unref(without);
+}
+
 /* ---- what is only looked at ---- */
 
 static void test_probe_of_what_cannot_be_seen(void **state)
@@ -596,6 +763,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_generations_are_freed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long_work_lets_an_apply_stand, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_changes_beside_a_copy, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_changes_beside_a_hung_look, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_always_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, set_up, tear_down),
 	};

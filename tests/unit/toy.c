@@ -349,11 +349,11 @@ static void cancel(struct lane *lane, struct op *op)
 	size_t i = 0;
 	while (i < host->n_ops && host->ops[i] != op)
 		i++;
-	if (i == host->n_ops || toy_random(host, 3) == 0)
+	if (i == host->n_ops || (!host->obedient && toy_random(host, 3) == 0))
 		return;
 	host->n_cancels++;
 	memmove(&host->ops[i], &host->ops[i + 1], (--host->n_ops - i) * sizeof(*host->ops));
-	if (toy_random(host, 4) == 0)
+	if (!host->obedient && toy_random(host, 4) == 0)
 		perform(host, op);
 	else
 		err_set(&op->err, ECANCELED, "toy: was called off");

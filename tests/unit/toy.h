@@ -44,6 +44,7 @@ struct toy_host {
 	bool dies;     /* what is made is gone before anybody looks */
 	bool immortal; /* what is removed is still there */
 	bool deaf;     /* what is changed is still as it was */
+	bool obedient; /* what is called off is */
 	bool stale;    /* every change hits another instance than the one that was seen */
 	bool strict;   /* no rivals, no failures: order is checked too */
 	struct engine *engine;
