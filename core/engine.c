@@ -103,15 +103,11 @@ static void add_generation(struct engine *e, struct generation *gen)
 	e->gens[e->n_gens++] = generation_ref(gen);
 }
 
-static bool same_spec(const struct table *table, const void *a, const void *b)
-{
-	const uint64_t *present_a = a, *present_b = b; /* comes first in all of them */
-	return a == b || (*present_a == *present_b && !table_diff(table, a, b) && !table_diff(table, b, a));
-}
-
 static bool same_want(const struct want *a, const struct want *b)
 {
-	return a->adopt == b->adopt && same_spec(a->class->table, a->spec, b->spec);
+	const struct table *table = a->class->table;
+	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt &&
+	       !table_diff(table, a->spec, b->spec) && !table_diff(table, b->spec, a->spec);
 }
 
 static void add_poll(struct engine *e, const struct resource_class *class)
@@ -138,6 +134,8 @@ static void adopt_want(struct engine *e, struct want *want)
 	r->settled = r->repairing = false;
 	r->known = false;
 	r->again = r->op != NULL; /* what comes of it was seen with other eyes */
+	if (r->op) /* which may take its time: until then it is not what is wanted now */
+		r->state = RES_UNKNOWN;
 	r->stubborn = r->futile = r->attempts = 0;
 	r->written = 0;
 	r->retry_ms = 0;
@@ -150,7 +148,7 @@ static bool is_stale(const struct res *r)
 	if (!r->want || r->op->verb != OP_CREATE)
 		return r->op->verb == (r->want ? OP_REMOVE : OP_CREATE);
 	return (r->class->flags & (CLASS_KEEP | CLASS_PRECIOUS)) &&
-	       !same_spec(r->class->table, r->op->want, r->want->spec);
+	       !table_equal(r->class->table, r->op->want, r->want->spec);
 }
 
 /* Operations that work against the new generation are asked to end. */

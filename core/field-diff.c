@@ -116,6 +116,11 @@ static bool struct_differs(const struct table *table, const void *a, const void 
 	return false;
 }
 
+bool table_equal(const struct table *table, const void *a, const void *b)
+{
+	return a == b || !struct_differs(table, a, b, EXACT);
+}
+
 uint64_t table_diff(const struct table *table, const void *want, const void *seen)
 {
 	uint64_t mask = 0;

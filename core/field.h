@@ -179,6 +179,8 @@ void *table_copy(const struct table *table, const void *spec, struct arena *aren
 /* Which present rows of `want` differ from `seen`; STATUS and WEAK rows never do, GROWS by >=. `seen` rows that are
  * absent differ. Nested structs and variants: by their own present rows. */
 uint64_t table_diff(const struct table *table, const void *want, const void *seen);
+/* Are all rows of both the same? */
+bool table_equal(const struct table *table, const void *a, const void *b);
 /* Adds rows of `from` that `into` lacks; UNION lists are joined. Returns the mask of rows that conflict (present in
  * both and different); those stay as in `into`. */
 uint64_t table_merge(const struct table *table, void *into, const void *from, struct arena *arena);

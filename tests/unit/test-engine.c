@@ -698,7 +698,8 @@ static void test_a_copy_is_called_off(void **state)
 	struct world *w = *state;
 	w->host.obedient = true;
 	struct generation *first = with_link_and_volume(1), *larger = with_link_and_volume(2);
-	struct generation *without = carrying(first, TOY_VOLUME);
+	struct generation *without = carrying(first, TOY_VOLUME), *kept = generation_new(NULL);
+	add(kept, TOY_VOLUME, &(struct toy_spec){.present = 0x24, .size = 1});
 	engine_switch(w->engine, first, false);
 	run_beside(w, OP_CREATE);
 	engine_switch(w->engine, without, false);
@@ -713,11 +714,15 @@ static void test_a_copy_is_called_off(void **state)
 	assert_true(!volume(w)->exists && engine_converged(w->engine));
 	engine_switch(w->engine, first, false);
 	run_beside(w, OP_CREATE);
-	engine_switch(w->engine, larger, false);
+	engine_switch(w->engine, kept, false);
 	assert_int_equal(w->host.n_cancels, 3);
+	run_beside(w, OP_CREATE);
+	engine_switch(w->engine, larger, false);
+	assert_int_equal(w->host.n_cancels, 4);
 	run(w, 1000);
 	assert_true(engine_converged(w->engine));
 	assert_int_equal(volume(w)->size, 2);
+	generation_unref(kept);
 	generation_unref(first);
 	generation_unref(larger);
 	generation_unref(without);
