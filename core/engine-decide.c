@@ -56,9 +56,10 @@ static bool is_passing(const struct res *res)
 	return res->want && res->obs.exists && (table_flags(res->class->table, rows_to_change(res)) & FIELD_RECREATE);
 }
 
+/* Its state is of its last decision: what was seen since counts as well. */
 static bool is_met(const struct res *need)
 {
-	return need->state == RES_PRESENT && need->known && !is_passing(need);
+	return need->state == RES_PRESENT && need->known && need->obs.exists && !is_passing(need);
 }
 
 static const struct res *unmet_need(const struct res *res)

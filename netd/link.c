@@ -196,12 +196,25 @@ static const struct netlink_link *find_renamed(const struct netlink_cache *cache
 	return elsewhere && link_is_ours(link) && !netlink_link_by_name(cache, op->key) ? link : NULL;
 }
 
+/* The link that weft made for this key, if its name has gone to another link of weft's, as when somebody swaps two.
+ * Both have to say so: the record of which was made, and the marks. */
+static const struct netlink_link *find_swapped(const struct netlink_cache *cache, const struct op *op)
+{
+	const struct netlink_link *other = netlink_link_by_name(cache, op->key);
+	const struct netlink_link *link = op->want && op->mark && op->made && op->made <= INT_MAX
+						  ? netlink_link_by_index(cache, (int)op->made)
+						  : NULL;
+	bool swapped = link && other && link != other && link_is_ours(other) && link_is_ours(link);
+	return swapped && streq(link->alias, op->mark) && !streq(other->alias, op->mark) ? link : NULL;
+}
+
 static void observe(struct netlink_cache *cache, struct op *op)
 {
 	explain_master(cache, op);
-	struct netlink_link *link = netlink_link_by_name(cache, op->key);
+	const struct netlink_link *swapped = find_swapped(cache, op),
+				  *renamed = swapped ? swapped : find_renamed(cache, op);
+	struct netlink_link *link = swapped ? NULL : netlink_link_by_name(cache, op->key);
 	struct link_spec *seen = observation_begin(&op->obs, op->class, link != NULL);
-	const struct netlink_link *renamed = find_renamed(cache, op);
 	netlink_cache_watch(cache, op->key, NETLINK_WATCH_LINK);
 	if (renamed)
 		op->obs.note = arena_printf(op->obs.arena, "it was renamed to '%s'", renamed->name);
@@ -311,6 +324,7 @@ static int put_info(struct nlmsghdr *message, const struct writing *w, const str
 struct making {
 	const struct link_kind *kind;
 	int renamed; /* this link gets its name back, 0: none */
+	int evicted; /* this one has had it meanwhile, 0: none */
 	int fd;      /* -1: made by rtnetlink */
 	int master;  /* what the message named, 0: nothing */
 };
@@ -391,13 +405,24 @@ static int create_by_message(struct netlink_batch *batch, const struct writing *
 	return r < 0 ? r : put_alias(batch, w, w->kind->follows_mtu ? 1 << LINK_MTU : 0);
 }
 
-static void put_rename(struct netlink_batch *batch, struct op *op, int index)
+static void put_name(struct netlink_batch *batch, struct op *op, int index, const char *name)
 {
 	struct ifinfomsg *header;
 	struct nlmsghdr *message = begin_link(batch, op, 0, &header);
 	header->ifi_index = index;
-	mnl_attr_put_strz(message, IFLA_IFNAME, op->key);
+	mnl_attr_put_strz(message, IFLA_IFNAME, name);
 	netlink_batch_end(batch, message);
+}
+
+/* One that has the name goes out of the way first, to a name that nobody looks after, and gets its own back from there.
+ */
+static void put_names(struct netlink_batch *batch, struct op *op, const struct making *making)
+{
+	char aside[IFNAMSIZ];
+	snprintf(aside, sizeof(aside), "weft-%d", making->evicted);
+	if (making->evicted)
+		put_name(batch, op, making->evicted, aside);
+	put_name(batch, op, making->renamed, op->key);
 }
 
 static void put_flags(struct netlink_batch *batch, struct op *op, int index, unsigned flags)
@@ -411,26 +436,33 @@ static void put_flags(struct netlink_batch *batch, struct op *op, int index, uns
 }
 
 /* Its other rows, and what lives on it, are looked at afterwards as ever. */
-static int rename_back(struct netlink_batch *batch, struct op *op, const struct netlink_link *link)
+static int rename_back(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
+		       const struct netlink_link *evicted)
 {
 	remember(&(struct writing){.op = op}, -1, 0);
-	((struct making *)op->lane_data)->renamed = link->index;
-	put_rename(batch, op, link->index);
+	struct making *making = op->lane_data;
+	making->renamed = link->index;
+	making->evicted = evicted ? evicted->index : 0;
+	put_names(batch, op, making);
 	return 0;
 }
 
 /* Kernels before 6.2 rename only what is down. */
-static void rename_while_down(struct netlink_batch *batch, struct op *op, int index)
+static void rename_while_down(struct netlink_batch *batch, struct op *op, const struct making *making)
 {
 	op->err = (struct err){0};
-	put_flags(batch, op, index, 0);
-	put_rename(batch, op, index);
-	put_flags(batch, op, index, IFF_UP);
+	if (making->evicted)
+		put_flags(batch, op, making->evicted, 0);
+	put_flags(batch, op, making->renamed, 0);
+	put_names(batch, op, making);
+	put_flags(batch, op, making->renamed, IFF_UP);
+	if (making->evicted)
+		put_flags(batch, op, making->evicted, IFF_UP);
 }
 
 static int encode_create(struct netlink_batch *batch, struct netlink_cache *cache, struct op *op)
 {
-	const struct netlink_link *renamed = find_renamed(cache, op);
+	const struct netlink_link *swapped = find_swapped(cache, op), *renamed = find_renamed(cache, op);
 	const struct link_spec *want = op->want;
 	const struct link_kind *kind = has_row(want, LINK_KIND) ? link_kind_find(want->kind) : NULL;
 	struct writing w = {.cache = cache, .op = op, .kind = kind};
@@ -438,8 +470,10 @@ static int encode_create(struct netlink_batch *batch, struct netlink_cache *cach
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", op->key);
 	if (strlen(op->key) >= IFNAMSIZ)
 		return err_set(&op->err, EINVAL, "'%s' is too long for the name of a link", op->key);
+	if (swapped)
+		return rename_back(batch, op, swapped, netlink_link_by_name(cache, op->key));
 	if (renamed)
-		return rename_back(batch, op, renamed);
+		return rename_back(batch, op, renamed, NULL);
 	if (netlink_link_by_name(cache, op->key))
 		return err_set(&op->err, EEXIST, "there is a link '%s' already", op->key);
 	int r = find_others(&w);
@@ -482,7 +516,7 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	op->lane_data = (void *)(intptr_t)making->master; /* for explain_master() */
 	if (making->renamed) {
 		if (op->err.code == EBUSY)
-			rename_while_down(batch, op, making->renamed);
+			rename_while_down(batch, op, making);
 		return;
 	}
 	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)

@@ -130,6 +130,29 @@ def test_changed_sysctls_that_nobody_tells_of(host):
         wait_until(lambda: repaired(host, since, f"sysctl/net/{key.replace('.', '/')}"), 10, f"an event tells of {key}")
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["", "while weftd is away"])
+def test_two_links_get_each_others_names(make_host, away):
+    host = make_host()
+    host.apply("".join(f"apiVersion: weft/v1\nkind: Bridge\nmetadata: {{name: {n}}}\nspec: {{addresses: [10.7{i}.0.1/24]}}\n---\n"
+                       for i, n in enumerate(("aa", "bb"))), "--wait=20s")
+
+    def look():
+        return {n: (l["ifindex"], l["address"], l["ifalias"], l["mtu"], host.addresses(n)) for n, l in host.links().items() if n != "lo"}
+    before = look()
+    if away:
+        host.stop()
+    else:
+        os.kill(host.weftd_pid(), signal.SIGSTOP)
+    for link, name in (("aa", "other"), ("bb", "aa"), ("other", "bb")):
+        host.rename(link, name)
+    if away:
+        host.start()
+    else:
+        os.kill(host.weftd_pid(), signal.SIGCONT)
+    wait_until(lambda: look() == before and host.ready("bridge", "aa") and host.ready("bridge", "bb"), 30, "the names are back")
+    assert any("it was renamed to" in e["text"] for e in host.events() if e["type"] == "Repaired") or away
+
+
 def test_renamed_while_weftd_was_away(host):
     host.apply(BOTH, "--wait=20s")
     before = host.snapshot()
