@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads of the kernel what a link holds, and of the engine what weft has set aside of that. See holdings.h. */
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/ioctl.h>
 
@@ -16,7 +17,7 @@ struct reading {
 	struct holdings *holdings;
 	const char *name;
 	int index;
-	size_t cap_addresses, cap_routes, cap_immovable;
+	size_t cap_addresses, cap_routes, cap_immovable, cap_neighbours;
 };
 
 /* The one that the kernel makes of the MAC: the other link has one just like it. */
@@ -148,6 +149,33 @@ static void take_route(void *ctx, const struct nlmsghdr *message)
 	}
 }
 
+static void take_neighbour(void *ctx, const struct nlmsghdr *message)
+{
+	struct reading *r = ctx;
+	struct holdings *h = r->holdings;
+	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+	struct ip ip = {0};
+	char text[IP_TEXT];
+	if (message->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(message) < sizeof(*header) ||
+	    header->ndm_ifindex != r->index || !(header->ndm_state & NUD_PERMANENT))
+		return;
+	mnl_attr_for_each(attr, message, sizeof(*header))
+	{
+		size_t size = mnl_attr_get_payload_len(attr);
+		if (mnl_attr_get_type(attr) != NDA_DST || (size != 4 && size != 16))
+			continue;
+		ip.family = size == 4 ? 4 : 6;
+		memcpy(ip.b, mnl_attr_get_payload(attr), size);
+	}
+	if (!ip.family)
+		return;
+	const char **items = h->neighbours.items;
+	arena_grow(r->arena, items, h->neighbours.n, r->cap_neighbours);
+	items[h->neighbours.n++] = arena_strdup(r->arena, ip_text(&ip, text));
+	h->neighbours.items = items;
+}
+
 /* ---- what weft has taken from it already ---- */
 
 static void take_aside(struct reading *r, const struct resource_view *view)
@@ -232,6 +260,12 @@ static int read_all(struct reading *r, struct err *err)
 	question.type = RTM_GETROUTE;
 	question.fn = take_route;
 	static const uint8_t families[] = {AF_INET, AF_INET6};
+	for (size_t i = 0; result == 0 && i < ARRAY_SIZE(families); i++) {
+		question.family = families[i];
+		result = netlink_ask(batch, &question, err);
+	}
+	question.type = RTM_GETNEIGH;
+	question.fn = take_neighbour;
 	for (size_t i = 0; result == 0 && i < ARRAY_SIZE(families); i++) {
 		question.family = families[i];
 		result = netlink_ask(batch, &question, err);

@@ -27,6 +27,8 @@ static const struct field holdings_rows[] = {
 	F_STRUCTS("routes", struct holdings, routes, held_route_table, .list_max = HELD_MAX, .doc = "Its routes."),
 	F_LIST("immovable", struct holdings, immovable, scalar_string, .list_max = HELD_MAX,
 	       .doc = "Routes of it that cannot be made over another link."),
+	F_LIST("neighbours", struct holdings, neighbours, scalar_string, .list_max = HELD_MAX,
+	       .doc = "Neighbours that were set for good."),
 };
 const struct table holdings_table = TABLE("holdings", struct holdings, holdings_rows);
 

@@ -22,9 +22,10 @@ struct holdings {
 	uint64_t present;
 	const char *boot; /* in which this was read */
 	struct mac mac;
-	struct list addresses; /* struct held_address; the first of a subnet before the others of it */
-	struct list routes;    /* struct held_route; without those that the kernel makes for an address */
-	struct list immovable; /* const char *: keys of routes that weft cannot make over another link */
+	struct list addresses;  /* struct held_address; the first of a subnet before the others of it */
+	struct list routes;     /* struct held_route; without those that the kernel makes for an address */
+	struct list immovable;  /* const char *: keys of routes that weft cannot make over another link */
+	struct list neighbours; /* const char *: addresses of those that were set for good (`nud permanent`) */
 };
 extern const struct table holdings_table;
 

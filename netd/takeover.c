@@ -294,6 +294,23 @@ static void tell_leases(const struct moving *m)
 	}
 }
 
+/* Those stay behind, and the kernel forgets the ones of IPv4 with the last address. */
+static void tell_neighbours(const struct moving *m)
+{
+	const struct list *neighbours = &m->t->holdings->neighbours;
+	char more[32] = "";
+	if (!neighbours->n)
+		return;
+	if (neighbours->n > 1)
+		snprintf(more, sizeof(more), " and %zu more", neighbours->n - 1);
+	want_cost(
+		m->l, m->t->port, "master",
+		"%s has permanent neighbours, %s%s, which are lost: set them on %s afterwards, and on %s again once %s "
+		"is deleted",
+		m->t->port->key, list_at(neighbours, const char *, 0), more, m->t->to->key, m->t->port->key,
+		m->t->to->key);
+}
+
 static bool has_metric(const struct holdings *holdings, uint32_t metric)
 {
 	struct route_key key;
@@ -452,6 +469,7 @@ void takeover_want(struct lowering *l, const struct takeover *takeover, const ch
 	if (takeover->written)
 		refuse_missing(&m, path);
 	tell_leases(&m);
+	tell_neighbours(&m);
 	lower_at(l, NULL);
 }
 

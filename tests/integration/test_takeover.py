@@ -356,6 +356,16 @@ def test_a_leased_address_is_announced(near):
     near.run("ip", "addr", "del", "192.0.2.77/24", "dev", "eth3")
 
 
+def test_permanent_neighbours_are_announced(near):
+    near.run("ip", "neigh", "add", "192.0.2.50", "lladdr", "02:00:00:00:00:50", "dev", "eth3", "nud", "permanent")
+    near.run("ip", "neigh", "add", "2001:db8:2::50", "lladdr", "02:00:00:00:00:50", "dev", "eth3", "nud", "permanent")
+    done = near.apply(BR1, check=False)
+    assert done.status == 1 and "192.0.2.50 and 1 more" in done.out + done.err and "br1" not in near.links(), done
+    for address in "192.0.2.50", "2001:db8:2::50":
+        near.run("ip", "neigh", "del", address, "dev", "eth3")
+    near.apply(BR1, "--wait=30s")
+
+
 def write(host, text):
     path = host.scratch / "other.yaml"
     path.write_text(text)
