@@ -87,6 +87,16 @@ enum engine_outcome engine_outcome(struct engine *e, struct err *why)
 	return outcome;
 }
 
+size_t engine_unsettled(const struct engine *e)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < e->n_nodes; i++) {
+		const struct res *r = e->nodes[i];
+		n += (r->want || r->old) && outcome_of(e, r) == ENGINE_RUNNING;
+	}
+	return n;
+}
+
 bool engine_converged(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_nodes; i++) {

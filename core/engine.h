@@ -109,6 +109,8 @@ uint64_t engine_run(struct engine *engine);
 /* Of the pending switch: running; settled (transactional ones Present or gone, others tried once or waiting); refused,
  * with the reason. */
 enum engine_outcome engine_outcome(struct engine *engine, struct err *why);
+/* How many keep it from being settled. */
+size_t engine_unsettled(const struct engine *engine);
 /* Is everything wanted Present and everything else gone? */
 bool engine_converged(struct engine *engine);
 

@@ -70,6 +70,7 @@ struct job {
 	char *failure;        /* why it is taken back */
 	bool taken_back;      /* by a person, who now waits for it to be so */
 	uint64_t deadline_ms; /* of the phase, engine's clock */
+	size_t n_unsettled;   /* while applying: when its deadline was set */
 	struct verify verification;
 
 	manager_done_fn *done; /* NULL once answered or forgotten */

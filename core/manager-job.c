@@ -304,6 +304,7 @@ void job_begin(struct manager *m, struct job *job)
 	job->phase = PHASE_APPLYING;
 	job->deadline_ms = now_ms() + (job->atomic && job->wait_ms ? job->wait_ms : APPLY_MS);
 	engine_switch(m->engine, job->gen, true);
+	job->n_unsettled = engine_unsettled(m->engine);
 	manager_schedule(m);
 }
 
@@ -424,6 +425,20 @@ static const char *unsettled(struct manager *m, char buf[static 256])
 	return "nothing says what it waits for";
 }
 
+/* A busy host may need minutes for some hundred links; as long as more and more of them are there it is not stuck. Who
+ * said in what time everything is to be Ready (--atomic) is taken at his word. */
+static bool is_late(struct manager *m, struct job *job)
+{
+	if (now_ms() < job->deadline_ms)
+		return false;
+	size_t n = engine_unsettled(m->engine);
+	if ((job->atomic && job->wait_ms) || n >= job->n_unsettled)
+		return true;
+	job->n_unsettled = n;
+	job->deadline_ms = now_ms() + APPLY_MS;
+	return false;
+}
+
 static void progress_applying(struct manager *m, struct job *job)
 {
 	struct err why = {0};
@@ -434,7 +449,7 @@ static void progress_applying(struct manager *m, struct job *job)
 		job_undo(m, job, "%s", why.text);
 		return;
 	case ENGINE_RUNNING:
-		if (now_ms() >= job->deadline_ms)
+		if (is_late(m, job))
 			job_undo(m, job, "it was not done in time: %s", unsettled(m, text));
 		return;
 	case ENGINE_SETTLED:

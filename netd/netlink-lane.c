@@ -14,7 +14,7 @@
 #include "core/env.h"
 #include "netd/route-cache.h"
 
-enum { FAILURE_PAUSE_MS = 1000, LATE_MS = 250 };
+enum { FAILURE_PAUSE_MS = 1000, LATE_MS = 250, ROUND_MS = 1000 };
 
 struct op_queue {
 	struct op *first, **last; /* last is NULL while the queue was never used */
@@ -60,6 +60,17 @@ static struct op *pop(struct op_queue *queue)
 	if (!queue->first)
 		queue->last = &queue->first;
 	return op;
+}
+
+/* To its front, in this order. */
+static void put_back(struct op_queue *queue, struct op **ops, size_t n)
+{
+	if (n > 0 && !queue->first)
+		queue->last = &ops[n - 1]->next;
+	while (n-- > 0) {
+		ops[n]->next = queue->first;
+		queue->first = ops[n];
+	}
 }
 
 static struct op *take_all(struct op_queue *queue)
@@ -158,7 +169,9 @@ static void send_and_settle(struct netlink_lane *lane, struct op **ops, size_t n
 	netlink_batch_send(&lane->batch);
 }
 
-static void run_changes(struct netlink_lane *lane, struct op **ops, size_t n)
+/* How many of them it has carried out: on a host whose links take long, those that are there are not to wait for the
+ * others to be told of. */
+static size_t run_changes(struct netlink_lane *lane, struct op **ops, size_t n, uint64_t until_ms)
 {
 	struct op *flying[NETLINK_IN_FLIGHT];
 	size_t n_flying = 0;
@@ -171,12 +184,15 @@ static void run_changes(struct netlink_lane *lane, struct op **ops, size_t n)
 			n_flying = 0;
 			/* Failures are seen, and said, by the drain at the end of the round. */
 			(void)netlink_cache_drain(&lane->cache, &lane->batch, NULL);
+			if (now_ms() >= until_ms)
+				return i;
 		}
 		if (verbs_of(op)->encode(&lane->batch, &lane->cache, op) < 0 && !op->err.code)
 			err_set(&op->err, EINVAL, "this cannot be said to the kernel");
 		flying[n_flying++] = op;
 	}
 	send_and_settle(lane, flying, n_flying);
+	return n;
 }
 
 /* Runs removals of a class that can do several at once; those of others one by one. `ops` are sorted by class. */
@@ -188,7 +204,7 @@ static void run_removals(struct netlink_lane *lane, struct op **ops, size_t n)
 		if (verbs_of(ops[from])->remove_many && to - from > 1)
 			verbs_of(ops[from])->remove_many(&lane->batch, &lane->cache, ops + from, to - from);
 		else
-			run_changes(lane, ops + from, to - from);
+			run_changes(lane, ops + from, to - from, UINT64_MAX);
 	}
 }
 
@@ -217,7 +233,9 @@ static void run_round(struct netlink_lane *lane, struct op_queue *queue, size_t 
 		qsort(ops, n, sizeof(*ops), compare_ops);
 		run_removals(lane, ops, n);
 	} else {
-		run_changes(lane, ops, n);
+		size_t done = run_changes(lane, ops, n, now_ms() + ROUND_MS);
+		put_back(queue, ops + done, n - done);
+		n = done;
 	}
 	int r = look(lane, ops, n, &err);
 	for (size_t i = 0; i < n; i++) {

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -58,6 +59,20 @@ def test_wrong_usage(host):
     assert host.weft("aply", "-f", "x", check=False).status == 2
     assert host.weft("apply", "-f", host.scratch / "absent.yaml", check=False).status in (1, 2)
     assert host.weft("delete", "bridge", "br1", check=False).status != 0
+
+
+@pytest.mark.full("an apply is given two minutes in which nothing comes about")
+def test_an_apply_is_taken_back_only_when_nothing_comes_about(make_host):
+    """The second of two links is late by more than those two minutes; on the other host nothing goes on at all."""
+    slow, stuck = (make_host(start=False) for _ in range(2))
+    slow.start("--fault", "delay:2:150000")
+    stuck.start("--fault", "delay:1:900000")
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(host.weft, "apply", "-f", "-", check=False, timeout=400, input=text)
+                 for host, text in ((slow, bridge() + "---\n" + bridge("br2", "10.2.0.1/24")), (stuck, bridge()))]
+    done, failed = (answer.result() for answer in asked)
+    assert done.status == 0 and slow.addresses("br1") == {"10.1.0.1/24"} and slow.addresses("br2") == {"10.2.0.1/24"}, done
+    assert failed.status == 1 and "it was not done in time" in failed.err and "br1" not in stuck.links(), failed
 
 
 # ---- trying, confirming, going back ----
