@@ -90,7 +90,7 @@ static bool directory_mentions(const char *directory, const char *word)
 	return found;
 }
 
-static bool in_our_namespace(const char *pid)
+bool doctor_shares_network(const char *pid)
 {
 	char path[64], ours[64] = "", theirs[64] = "";
 	snprintf(path, sizeof(path), "/proc/%.20s/ns/net", pid);
@@ -117,7 +117,7 @@ static uint64_t running(void)
 			continue;
 		comm[strcspn(comm, "\n")] = '\0';
 		for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
-			if (streq(comm, managers[i].comm) && in_our_namespace(entry->d_name) &&
+			if (streq(comm, managers[i].comm) && doctor_shares_network(entry->d_name) &&
 			    !is_of_one_link(entry->d_name, comm))
 				found |= (uint64_t)1 << i;
 	}

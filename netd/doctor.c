@@ -140,4 +140,5 @@ void netd_doctor(struct doctor *d)
 	look_at_connections(d);
 	d->area = "other managers";
 	netd_doctor_managers(d);
+	netd_doctor_rivals(d);
 }

@@ -133,3 +133,41 @@ def test_plugins_that_did_not_load(make_host, tmp_path):
     finally:
         daemon.terminate()
         assert daemon.wait(timeout=30) == 0
+
+
+CLIENT = """
+import ctypes, time
+ctypes.CDLL(None).prctl(15, b"dhclient", 0, 0, 0)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_it_names_links_of_ours_that_others_have_to_do_with(host, tmp_path):
+    """A process by the name of a DHCP client; no such client is installed here, and what it would do is not asked for."""
+    host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0")
+    host.before = host.snapshot()
+    host.apply("apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br0}\nspec: {ports: [eth0]}\n", "--wait=10s")
+    assert not any(name == "dhclient" for _, name in findings(host)[0])
+    client = host.popen("python3", "-c", CLIENT, "-4", "eth0", stdout=subprocess.PIPE)
+    assert client.stdout.readline() == b"ready\n"
+    found = findings(host)[0]["other managers", "dhclient"]
+    assert found["level"] == "warn" and "eth0, which is weft's" in found["text"] and str(client.pid) in found["text"]
+    client.kill()
+    client.wait()
+
+
+@pytest.mark.lab_state("base", shared=True)
+@pytest.mark.needs("/etc/network", "ifup")
+def test_it_names_files_that_set_up_links_of_ours(host):
+    host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0")
+    host.before = host.snapshot()
+    host.apply("apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br0}\nspec: {ports: [eth0]}\n", "--wait=10s")
+    file = Path("/etc/network/interfaces.d/weft-test")
+    file.write_text("# iface br0\nauto eth9\niface eth0 inet dhcp\niface br7 inet manual\n  bridge_ports eth0 eth1\n")
+    try:
+        found = findings(host)[0]["other managers", "ifupdown"]
+    finally:
+        file.unlink()
+    assert found["level"] == "warn" and found["text"].endswith(f"{file} sets up links that are weft's, at the next boot or ifup: eth0")
+    assert ("other managers", "ifupdown") not in findings(host)[0]
