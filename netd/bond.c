@@ -29,9 +29,9 @@ struct bond_spec {
 		arp_all_targets;
 	struct list ports;       /* struct bond_port */
 	struct list arp_targets; /* struct ip */
-	uint64_t miimon_ms, updelay_ms, downdelay_ms, arp_interval_ms;
+	uint64_t miimon_ms, updelay_ms, downdelay_ms, arp_interval_ms, peer_notify_delay_ms;
 	const char *primary;
-	uint32_t min_links, packets_per_port, peer_notify, resend_igmp, ad_actor_system_priority, ad_user_port_key;
+	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp, ad_actor_system_priority, ad_user_port_key;
 	struct mac ad_actor_system;
 	bool lacp_active, all_ports_active, tlb_dynamic;
 };
@@ -90,6 +90,8 @@ static const struct field bond_rows[] = {
 	       .doc = "Of which ports only the targets' own answers count."),
 	F_ENUM("arpAllTargets", struct bond_spec, arp_all_targets, bond_all_targets, .def = "any",
 	       .doc = "Whether one of the targets must answer, or all."),
+	F_U32("arpMissedMax", struct bond_spec, arp_missed_max, .def = "2", .min = 1, .max = 255,
+	      .doc = "How many answers in a row may be missing before a port is given up.", .example = "3"),
 	F_U32("packetsPerPort", struct bond_spec, packets_per_port, .def = "1", .max = 65535,
 	      .doc = "balance-rr: packets in a row by the same port; 0 for a random one.", .example = "1"),
 	F_BOOL("tlbDynamic", struct bond_spec, tlb_dynamic, .def = "true",
@@ -98,6 +100,11 @@ static const struct field bond_rows[] = {
 	       .doc = "Whether frames that come in by a port that waits are taken."),
 	F_U32("peerNotify", struct bond_spec, peer_notify, .def = "1", .max = 255,
 	      .doc = "How often neighbours are told after another port has taken over.", .example = "1"),
+	F_DURATION("peerNotifyDelay", struct bond_spec, peer_notify_delay_ms, .def = "0", .max = INT32_MAX,
+		   .doc = "Time between one such telling and the next; whole times miimon, 0 for miimon.", .example = "1s"),
+	F_U32("lpInterval", struct bond_spec, lp_interval, .def = "1", .min = 1, .max = INT32_MAX,
+	      .doc = "balance-tlb and balance-alb: every how many seconds the switch is shown where each MAC is.",
+	      .example = "1"),
 	F_U32("resendIgmp", struct bond_spec, resend_igmp, .def = "1", .max = 255,
 	      .doc = "How often multicast is asked for anew then.", .example = "1"),
 	LINK_MAC_ROW(struct bond_spec),
@@ -133,6 +140,8 @@ static const struct {
 	{"arpTargets", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpValidate", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpAllTargets", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
+	{"arpMissedMax", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
+	{"lpInterval", MODE(BOND_MODE_TLB) | MODE(BOND_MODE_ALB), "balance-tlb and balance-alb"},
 	{"packetsPerPort", MODE(BOND_MODE_ROUNDROBIN), "balance-rr"},
 	{"tlbDynamic", MODE(BOND_MODE_TLB), "balance-tlb"},
 };
@@ -224,7 +233,7 @@ static void check_monitors(const struct check *check, const struct bond_spec *sp
 			    "out miimon or arpInterval");
 	if (spec->arp_interval_ms && spec->arp_targets.n == 0)
 		check_fault(check, "spec.arpInterval", "nobody is there to be asked; write arpTargets");
-	static const char *const details[] = {"arpTargets", "arpValidate", "arpAllTargets"};
+	static const char *const details[] = {"arpTargets", "arpValidate", "arpAllTargets", "arpMissedMax"};
 	for (size_t i = 0; !spec->arp_interval_ms && i < ARRAY_SIZE(details); i++)
 		if (written(spec, details[i]))
 			check_fault(check, arena_printf(check->diags->arena, "spec.%s", details[i]),
@@ -247,6 +256,7 @@ static void bond_check(const struct check *check)
 		check_fault(check, "spec.primary", "'%s' is no port of this bond", spec->primary);
 	check_delay(check, "updelay", spec->updelay_ms, miimon_of(spec));
 	check_delay(check, "downdelay", spec->downdelay_ms, miimon_of(spec));
+	check_delay(check, "peerNotifyDelay", spec->peer_notify_delay_ms, miimon_of(spec));
 	check_monitors(check, spec);
 }
 
@@ -255,7 +265,8 @@ static void bond_check(const struct check *check)
 /* These are said only where there is something to count: want_monitors(). */
 static bool is_delay(const char *row)
 {
-	return streq(row, "miimon") || streq(row, "updelay") || streq(row, "downdelay");
+	return streq(row, "miimon") || streq(row, "updelay") || streq(row, "downdelay") ||
+	       streq(row, "peerNotifyDelay");
 }
 
 /* Rows of the class link that bear the manifest's names and values. */
@@ -294,6 +305,7 @@ static void want_monitors(struct lowering *l, struct want *link, const struct bo
 	if (miimon_ms) { /* else the kernel will not hear of them */
 		want_set(l, link, "info.updelay", "%llums", (unsigned long long)spec->updelay_ms);
 		want_set(l, link, "info.downdelay", "%llums", (unsigned long long)spec->downdelay_ms);
+		want_set(l, link, "info.peerNotifyDelay", "%llums", (unsigned long long)spec->peer_notify_delay_ms);
 	}
 	if (has_option(spec, "arpTargets"))
 		want_targets(l, link, spec);

@@ -121,8 +121,18 @@ def test_lacp_finds_its_partner_and_says_when_it_has_none(host, switch):
 
 
 LIVE = ("miimon: 200ms", "miimon: 100ms, updelay: 200ms, downdelay: 300ms", "xmitHashPolicy: layer2+3", "minLinks: 1", "allPortsActive: true",
-        "peerNotify: 3", "resendIgmp: 2", "adActorSystemPriority: 1000", "adActorSystem: \"02:00:00:00:00:99\"", "mtu: 1400")
+        "peerNotify: 3", "peerNotifyDelay: 1s", "resendIgmp: 2", "adActorSystemPriority: 1000", "adActorSystem: \"02:00:00:00:00:99\"", "mtu: 1400")
 PAUSED = ("lacpRate: fast", "lacpActive: false", "adSelect: bandwidth", "adUserPortKey: 5")
+
+
+@pytest.mark.parametrize("options, row, value", [
+    ("mode: active-backup, arpInterval: 1s, arpTargets: [10.80.0.2], arpMissedMax: 5", "arp_missed_max", 5),
+    ("mode: balance-alb, lpInterval: 3", "lp_interval", 3),
+    ("mode: active-backup, peerNotifyDelay: 500ms", "peer_notify_delay", 500),
+])
+def test_options_of_a_mode(host, options, row, value):
+    host.apply(BOND % options, "--wait=20s", check=False)
+    assert info(host)[row] == value and host.diff() == []
 
 
 def test_promise_03_options_of_a_bond_change_in_place(host):
