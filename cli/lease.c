@@ -40,8 +40,8 @@ static json_t *matching(json_t *leases, const char *key, const char *text)
 	return kept;
 }
 
-/* Of volumes. Pools that do not answer are said on stderr. */
-static int get_held(struct cli *cli, json_t **ret)
+/* Of volumes. What cannot be seen is said on stderr, and then they are not all. */
+static int get_held(struct cli *cli, json_t **ret, bool *ret_all)
 {
 	json_t *answer = NULL, *problem;
 	size_t i;
@@ -52,6 +52,7 @@ static int get_held(struct cli *cli, json_t **ret)
 		cli_fail(CLI_FAILED, "%s", json_text(problem, "message"));
 	}
 	*ret = json_incref(json_object_get(answer, "leases"));
+	*ret_all = json_array_size(json_object_get(answer, "problems")) == 0;
 	json_decref(answer);
 	return CLI_DONE;
 }
@@ -75,7 +76,7 @@ static void print_table(const json_t *leases, const char *const *headings, const
 	text_table_free(table);
 }
 
-static void print_leases(const json_t *addresses, const json_t *held)
+static void print_leases(const json_t *addresses, const json_t *held, bool all)
 {
 	static const char *const address_headings[] = {"NETWORK", "ADDRESS", "MAC", "HOSTNAME", "GUEST", "EXPIRES"};
 	static const char *const address_paths[] = {"network", "ip", "mac", "hostname", "guest", "@expires"};
@@ -88,7 +89,7 @@ static void print_leases(const json_t *addresses, const json_t *held)
 		putchar('\n');
 	if (n_held)
 		print_table(held, held_headings, held_paths, ARRAY_SIZE(held_paths), "-");
-	if (!n_addresses && !n_held)
+	if (!n_addresses && !n_held && all)
 		fputs("there are no leases\n", stderr);
 }
 
@@ -96,20 +97,21 @@ static int run_list(struct cli *cli, const void *opaque)
 {
 	const struct list_options *options = opaque;
 	json_t *addresses = NULL, *held = NULL;
+	bool all = true;
 	int status = options->pool ? CLI_DONE : cli_get(cli, "/v1/leases", &addresses);
 	if (status == CLI_DONE && !options->network)
-		status = get_held(cli, &held);
+		status = get_held(cli, &held, &all);
 	addresses = matching(addresses, "network", options->network);
 	held = matching(held, "pool", options->pool);
 	if (status == CLI_DONE && options->output == OUTPUT_TEXT) {
-		print_leases(addresses, held);
+		print_leases(addresses, held, all);
 	} else if (status == CLI_DONE) {
 		json_array_extend(addresses, held);
 		(options->output == OUTPUT_JSON ? print_json : print_yaml)(addresses);
 	}
 	json_decref(addresses);
 	json_decref(held);
-	return status;
+	return status == CLI_DONE && !all ? CLI_FAILED : status;
 }
 
 const struct verb verb_lease_list = {
@@ -178,7 +180,8 @@ static int run_break(struct cli *cli, const void *opaque)
 {
 	const struct break_options *options = opaque;
 	json_t *held = NULL;
-	int status = get_held(cli, &held);
+	bool all;
+	int status = get_held(cli, &held, &all);
 	if (status != CLI_DONE)
 		return status;
 	held = matching(held, "volume", cli->args[0]);

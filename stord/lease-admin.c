@@ -134,15 +134,17 @@ static void read_lines(const struct child_result *result, json_t *into)
 static int do_list(void *ctx, int out_fd)
 {
 	const struct group *group = ctx;
+	int failed = 0;
 	for (size_t i = 0; i < group->n; i++) {
 		struct lease_call call = call_for(group->pool, &group->targets[i]);
 		struct lease_seen seen = {0};
 		int code = group->targets[i].means->look(&call, &seen);
 		if (code)
-			return code;
-		tell(&call, &seen, out_fd);
+			failed = code;
+		else
+			tell(&call, &seen, out_fd);
 	}
-	return 0;
+	return failed;
 }
 
 static void finish_list(struct listing *listing)

@@ -21,7 +21,11 @@
 #include "stord/lease.h"
 #include "stord/mount.h"
 
-enum { RECORD_MAX = 256 << 10 };
+enum {
+	RECORD_MAX = 256 << 10,
+	LOCK_TRIES = 40, /* and a time between them: who changes a record has it locked for a moment only */
+	LOCK_TRY_MS = 50,
+};
 
 static const char *file_lock(struct arena *arena, const char *place)
 {
@@ -48,13 +52,28 @@ static bool has_no_locks(int code)
 	return code == ENOLCK || code == EOPNOTSUPP || code == EINVAL || code == ENOSYS;
 }
 
+/* EAGAIN: another one has it, and keeps it. */
 static int lock_record(int fd, short type)
 {
 	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-	while (fcntl(fd, F_OFD_SETLKW, &lock) < 0)
-		if (errno != EINTR)
-			return has_no_locks(errno) ? 0 : errno;
+	for (int i = 0; fcntl(fd, F_OFD_SETLK, &lock) < 0; i++) {
+		if (has_no_locks(errno))
+			return 0;
+		if ((errno != EAGAIN && errno != EACCES && errno != EINTR) || i == LOCK_TRIES)
+			return errno == EACCES ? EAGAIN : errno;
+		usleep(LOCK_TRY_MS * 1000);
+	}
 	return 0;
+}
+
+static int say_not_opened(int code, const char *path)
+{
+	if (code == EAGAIN)
+		return say(EBUSY,
+			   "the lease '%s' is locked by another program, and has been for %d s: one of this host shows "
+			   "in lslocks, else another host that has the pool hangs",
+			   path, LOCK_TRIES * LOCK_TRY_MS / 1000);
+	return say(code, "the lease '%s' cannot be opened: %s", path, strerror(code));
 }
 
 static enum lease_life life_of(int fd, const struct lease_holder *holder)
@@ -201,19 +220,30 @@ static bool is_current(int fd, const char *path)
 	       named.st_dev == st.st_dev;
 }
 
+/* Who may open it may lock it, and so hold up whoever has the image. On a server that makes root nobody this may not
+ * be ours to say. */
+static void keep_private(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_mode & 077)
+		(void)!fchmod(fd, 0600);
+}
+
 /* The descriptor, with the record locked for writing; -errno. */
 static int open_record(const char *path, bool make)
 {
 	for (;;) {
 		cleanup_close int fd =
-			open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (make ? O_CREAT : 0), 0644);
+			open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (make ? O_CREAT : 0), 0600);
 		if (fd < 0)
 			return -errno;
 		int code = lock_record(fd, F_WRLCK);
 		if (code && code != ESTALE)
 			return -code;
-		if (!code && is_current(fd, path))
-			return take_fd(&fd);
+		if (code || !is_current(fd, path))
+			continue;
+		keep_private(fd);
+		return take_fd(&fd);
 	}
 }
 
@@ -257,7 +287,7 @@ static int file_look(const struct lease_call *call, struct lease_seen *ret)
 	if (code == ENOENT || code == ENOTDIR)
 		return 0;
 	if (code)
-		return say(code, "the lease '%s' cannot be %s: %s", path, fd < 0 ? "opened" : "locked", strerror(code));
+		return say_not_opened(code, path);
 	code = read_record(fd, path, ret);
 	if (!code && !call->self.guest[0])
 		see_lives(fd, ret);
@@ -303,7 +333,7 @@ static int file_take(const struct lease_call *call, struct lease_seen *ret)
 		return code ? code : file_look(call, ret);
 	cleanup_close int fd = open_record(path, true);
 	if (fd < 0)
-		return say(-fd, "the lease '%s' cannot be opened: %s", path, strerror(-fd));
+		return say_not_opened(-fd, path);
 	code = read_record(fd, path, ret);
 	if (!code)
 		code = enter(call, fd, ret);
@@ -333,7 +363,7 @@ static int file_release(const struct lease_call *call, struct lease_seen *ret)
 	if (fd == -ENOENT || fd == -ENOTDIR || fd == -EROFS)
 		return 0; /* also when its pool is not mounted any more: then it is out of reach */
 	if (fd < 0)
-		return say(-fd, "the lease '%s' cannot be opened: %s", path, strerror(-fd));
+		return say_not_opened(-fd, path);
 	int code = read_record(fd, path, ret);
 	for (size_t i = 0; !code && i < ret->n; i++)
 		if (lease_same_holder(&ret->holders[i], &call->self)) {
@@ -354,7 +384,7 @@ static int file_break_off(const struct lease_call *call, struct lease_seen *ret)
 	if (fd == -ENOENT || fd == -ENOTDIR)
 		return 0;
 	if (fd < 0)
-		return say(-fd, "the lease '%s' cannot be opened: %s", path, strerror(-fd));
+		return say_not_opened(-fd, path);
 	code = read_record(fd, path, ret);
 	if (!code)
 		see_lives(fd, ret);

@@ -14,7 +14,7 @@ import pytest
 from harness import EXAMPLES, SOURCE, wait_until
 
 pytestmark = pytest.mark.needs("qemu-system-x86_64", "qemu-img", "as", "ld")
-F_OFD_GETLK = 36
+F_OFD_GETLK, F_OFD_SETLK = 36, 37
 
 
 @pytest.fixture(scope="session")
@@ -256,3 +256,20 @@ def test_the_example_of_a_shared_disk(host):
     cluster = host.root / "lib/cluster"
     assert sorted((one["guest"], one["mode"]) for one in record(cluster, "quorum.raw")) == [("node-1", "shared"), ("node-2", "shared")]
     assert [one["guest"] for one in record(cluster, "node-1.qcow2")] == ["node-1"]
+
+
+def test_whoever_keeps_a_lease_locked_holds_up_nothing(host, shared, tiny):
+    """As a host does that hangs while it has the pool: what is asked is answered, with what keeps it."""
+    host.apply(pool(shared) + volume(tiny) + guest(), "--wait=30s")
+    path = shared / ".data.raw.weft-lease"
+    assert path.stat().st_mode & 0o777 == 0o600, "who may open it may lock it"
+    path.chmod(0o644)
+    with open(path, "rb+") as file:
+        fcntl.fcntl(file, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0))
+        for command in ("lease", "list"), ("lease", "break", "data", "--yes"):
+            refused = host.weft(*command, check=False, timeout=30)
+            assert refused.status == 1 and "is locked by another program" in refused.err and "no leases" not in refused.err
+        assert host.weft("delete", "guest", "web", "--now", "--wait=1s", check=False, timeout=30).status == 3
+    wait_until(lambda: not record(shared), 60, "the lease is given back once it can be")
+    host.apply(guest(), "--wait=30s")
+    assert path.stat().st_mode & 0o777 == 0o600
