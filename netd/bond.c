@@ -31,7 +31,8 @@ struct bond_spec {
 	struct list arp_targets; /* struct ip */
 	uint64_t miimon_ms, updelay_ms, downdelay_ms, arp_interval_ms, peer_notify_delay_ms;
 	const char *primary;
-	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp, ad_actor_system_priority, ad_user_port_key;
+	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp,
+		ad_actor_system_priority, ad_user_port_key;
 	struct mac ad_actor_system;
 	bool lacp_active, all_ports_active, tlb_dynamic;
 };
@@ -101,7 +102,8 @@ static const struct field bond_rows[] = {
 	F_U32("peerNotify", struct bond_spec, peer_notify, .def = "1", .max = 255,
 	      .doc = "How often neighbours are told after another port has taken over.", .example = "1"),
 	F_DURATION("peerNotifyDelay", struct bond_spec, peer_notify_delay_ms, .def = "0", .max = INT32_MAX,
-		   .doc = "Time between one such telling and the next; whole times miimon, 0 for miimon.", .example = "1s"),
+		   .doc = "Time between one such telling and the next; whole times miimon, 0 for miimon.",
+		   .example = "1s"),
 	F_U32("lpInterval", struct bond_spec, lp_interval, .def = "1", .min = 1, .max = INT32_MAX,
 	      .doc = "balance-tlb and balance-alb: every how many seconds the switch is shown where each MAC is.",
 	      .example = "1"),

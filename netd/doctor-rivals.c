@@ -71,8 +71,7 @@ static const char *named(struct naming *naming)
 {
 	size_t used = strlen(naming->text);
 	if (naming->n > NAMED_AT_MOST)
-		snprintf(naming->text + used, sizeof(naming->text) - used, " and %zu more",
-			 naming->n - NAMED_AT_MOST);
+		snprintf(naming->text + used, sizeof(naming->text) - used, " and %zu more", naming->n - NAMED_AT_MOST);
 	return naming->text;
 }
 
@@ -140,7 +139,7 @@ static void look_at_manager(struct doctor *d, const struct our_links *links, con
 /* "iface eth0 inet dhcp", "auto eth0", and what bridges and bonds of its own take. */
 static bool speaks_of_links(const char *word)
 {
-	static const char *const words[] = {"iface",        "auto",         "allow-hotplug", "bridge_ports",
+	static const char *const words[] = {"iface",        "auto",        "allow-hotplug", "bridge_ports",
 					    "bridge-ports", "bond-slaves", "bond_slaves"};
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		if (streq(word, words[i]))
@@ -196,7 +195,7 @@ static void look_at_process(struct doctor *d, const struct our_links *links, con
 {
 	static const char *const clients[] = {"dhclient", "udhcpc"};
 	cleanup_free char *comm = NULL, *line = NULL, *path = xprintf("/proc/%s/comm", pid),
-			   *cmdline = xprintf("/proc/%s/cmdline", pid);
+			  *cmdline = xprintf("/proc/%s/cmdline", pid);
 	size_t size = 0;
 	if (file_read(path, 64, &comm, NULL) < 0 || file_read(cmdline, 4096, &line, &size) < 0)
 		return;

@@ -57,7 +57,8 @@ struct bond_info {
 	uint64_t present;
 	uint64_t miimon_ms, updelay_ms, downdelay_ms, arp_interval_ms, peer_notify_delay_ms;
 	int arp_validate, arp_all_targets, primary_reselect, xmit_hash_policy;
-	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp, ad_actor_system_priority;
+	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp,
+		ad_actor_system_priority;
 	struct mac ad_actor_system;
 	bool all_ports_active;
 	const char *primary;     /* "" for none */
@@ -88,8 +89,8 @@ static const struct field info_rows[] = {
 	       .doc = "What of a packet chooses the port it leaves by."),
 	F_U32("minLinks", struct bond_info, min_links, .nl = IFLA_BOND_MIN_LINKS, .nl_form = NL_U32,
 	      .doc = "How many ports must work for it to have a carrier."),
-	F_U32("arpMissedMax", struct bond_info, arp_missed_max, .nl = IFLA_BOND_MISSED_MAX, .nl_form = NL_U8, .max = 255,
-	      .doc = "How many answers may be missing before a port is given up."),
+	F_U32("arpMissedMax", struct bond_info, arp_missed_max, .nl = IFLA_BOND_MISSED_MAX, .nl_form = NL_U8,
+	      .max = 255, .doc = "How many answers may be missing before a port is given up."),
 	F_DURATION("peerNotifyDelay", struct bond_info, peer_notify_delay_ms, .nl = IFLA_BOND_PEER_NOTIF_DELAY,
 		   .nl_form = NL_U32, .doc = "Time between two tellings."),
 	F_U32("lpInterval", struct bond_info, lp_interval, .nl = IFLA_BOND_LP_INTERVAL, .nl_form = NL_U32,
