@@ -356,16 +356,20 @@ static void refuse_of_files(struct build *b)
 /* ---- going back, and the same once more ---- */
 
 struct before {
-	uint64_t final, found;
+	uint64_t final, current, found;
 };
 
-/* The final revision before the current one, passing over orders to single objects, which stay whatever the
- * revision. */
+/* The final revision before the current one, passing over orders to single objects, which stay whatever the revision,
+ * and what weft made of a fact of the host: neither is what a person wants to take back. */
 static void find_before(void *ctx, const struct revision_row *row)
 {
 	struct before *b = ctx;
 	bool order = row->set && !*row->set;
-	if (!b->found && row->state == REVISION_FINAL && row->rev < b->final && !order)
+	if (row->state != REVISION_FINAL || row->rev > b->final || order)
+		return;
+	if (!b->current)
+		b->current = row->rev;
+	else if (!b->found)
 		b->found = row->rev;
 }
 

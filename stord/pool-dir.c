@@ -3,6 +3,7 @@
  * made here is removed when the pool is given up and nothing is left in it. */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "core/env.h"
 #include "stord/pool-type.h"
@@ -43,7 +44,53 @@ static bool dir_lower(struct lowering *l, const struct object *object, const voi
 	plan->place = plan->source = pool_normal_path(lower_arena(l), spec->path);
 	plan->what = "directory";
 	plan->at = "spec.path";
+	plan->identified = true;
 	return true;
+}
+
+/* Filesystems of the kernel's own making: what is written there is a command, or nothing. */
+static bool is_pseudo(unsigned long type)
+{
+	static const unsigned long types[] = {
+		0x9fa0 /* proc */,         0x62656572 /* sysfs */,    0x27e0eb /* cgroup */,
+		0x63677270 /* cgroup2 */,  0x64626720 /* debugfs */,  0x74726163 /* tracefs */,
+		0x73636673 /* security */, 0xcafe4a11 /* bpf */,      0x1cd1 /* devpts */,
+		0x62656570 /* configfs */, 0x6165676c /* pstore */,   0xde5e81e4 /* efivarfs */,
+		0x958458f6 /* huge */,     0x42494e4d /* binfmt */,   0x19800202 /* mqueue */,
+		0xf97cff8c /* selinux */,  0x6e736673 /* nsfs */,     0x67596969 /* rpc_pipefs */,
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (type == types[i])
+			return true;
+	return false;
+}
+
+/* What was mounted on or above it may be missing, and the same path then leads to another directory. */
+static int identify(const struct pool_call *call, struct pool_seen *ret)
+{
+	const char *place = call->state->place, *before = call->state->identity;
+	struct statfs fs;
+	if (statfs(place, &fs) < 0)
+		return say(errno, "directory '%s' cannot be looked at: %s", place, strerror(errno));
+	pool_files_identity(place, ret->identity);
+	if (is_pseudo((unsigned long)fs.f_type))
+		snprintf(ret->fault, sizeof(ret->fault),
+			 "'%.200s' is on a filesystem of the kernel's own that holds no images: use a directory on a "
+			 "disk",
+			 place);
+	else if (before && !streq(before, ret->identity))
+		snprintf(ret->fault, sizeof(ret->fault),
+			 "'%.200s' is not the directory that this Pool has used so far: mount or bring back what "
+			 "belongs there; if this one is to be used from now on, delete the Pool with its Volumes "
+			 "(their bytes stay) and apply them again",
+			 place);
+	return 0;
+}
+
+static int dir_look(const struct pool_call *call, struct pool_seen *ret)
+{
+	int code = pool_files_look(call, ret);
+	return !code && ret->exists ? identify(call, ret) : code;
 }
 
 /* Others may pass through, to images that are theirs, but not list. Only what was made here is marked. */
@@ -69,19 +116,22 @@ static int dir_activate(const struct pool_call *call, struct pool_seen *ret)
 	int code = make_directory(call);
 	if (code)
 		return say(code, "directory '%s' cannot be made: %s", call->state->place, strerror(code));
-	return pool_files_look(call, ret);
+	return dir_look(call, ret);
 }
 
-/* One that is not empty stays and is given up; its mark lets the same Pool take it up again. */
+/* One that is not empty stays and is given up; its mark lets the same Pool take it up again. So does what somebody has
+ * put in its place. */
 static int dir_deactivate(const struct pool_call *call, struct pool_seen *ret)
 {
 	const char *path = call->state->place;
 	image_sweep(path, env.instance);
 	ret->exists = rmdir(path) < 0 && errno != ENOENT;
-	if (ret->exists && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
+	bool replaced = ret->exists && errno == ENOTDIR;
+	if (ret->exists && !replaced && errno != ENOTEMPTY && errno != EEXIST && errno != EBUSY)
 		return say(errno, "directory '%s' cannot be removed: %s", path, strerror(errno));
 	if (ret->exists)
-		snprintf(ret->note, sizeof(ret->note), "its directory is not empty and stays");
+		snprintf(ret->note, sizeof(ret->note), "its directory is %s and stays",
+			 replaced ? "none any more" : "not empty");
 	return 0;
 }
 
@@ -91,7 +141,7 @@ const struct pool_type stord_dir_pool = {
 	.table = &dir_table,
 	.check = dir_check,
 	.lower = dir_lower,
-	.observe = pool_files_look,
+	.observe = dir_look,
 	.activate = dir_activate,
 	.deactivate = dir_deactivate,
 	.volumes = &volume_files,

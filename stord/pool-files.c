@@ -25,6 +25,28 @@ static bool is_local(int fd)
 	return true;
 }
 
+/* Filesystems of disks, where the number and the birth of a directory stay what they are for as long as it is there. */
+static bool is_lasting(unsigned long type)
+{
+	static const unsigned long types[] = {0xef53 /* ext4 */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */,
+					      0xf2f52010 /* f2fs */, 0x2fc12fc1 /* zfs */};
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (type == types[i])
+			return true;
+	return false;
+}
+
+void pool_files_identity(const char *path, char ret[static POOL_IDENTITY_MAX])
+{
+	struct statx st;
+	struct statfs fs;
+	ret[0] = '\0';
+	if (statfs(path, &fs) == 0 && is_lasting((unsigned long)fs.f_type) &&
+	    statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME))
+		snprintf(ret, POOL_IDENTITY_MAX, "%llu-%lld.%09u", (unsigned long long)st.stx_ino,
+			 (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+}
+
 /* Can one wait for it to come by watching where it would be? */
 static bool has_local_parent(const char *path)
 {

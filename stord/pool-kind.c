@@ -44,20 +44,41 @@ static bool stays_in_place(struct lowering *l, const struct pool_plan *plan)
 	return false;
 }
 
+/* Known once it was there; no two Pools have the same. */
+static bool is_identified(struct lowering *l, const struct pool_plan *plan, const char **ret)
+{
+	const char *source = alloc_kept(l, "pool-source", "source"), *holder = NULL;
+	const char *kept = streq(source, plan->source) ? alloc_kept(l, "pool-identity", "identity") : NULL;
+	*ret = NULL;
+	if (plan->identified)
+		*ret = kept ? kept : fact(l, "pool-identity/%s", plan->source);
+	if (!*ret || alloc_fixed(l, "pool-identity", "identity", *ret, &holder))
+		return true;
+	lower_refuse_beside(l,
+			    lower_refuse(l, plan->at, "'%s' is the same %s as that of %s, by another name",
+					 plan->source, plan->what, holder),
+			    holder);
+	return false;
+}
+
 static void pool_lower(struct lowering *l, const struct object *object)
 {
 	const struct pool_spec *spec = object->spec;
 	const struct pool_type *type = pool_type_at(spec->type);
 	struct pool_plan plan = {0};
-	if (!type->lower(l, object, spec->own, &plan) || !stays_in_place(l, &plan))
+	const char *identity;
+	if (!type->lower(l, object, spec->own, &plan) || !stays_in_place(l, &plan) ||
+	    !is_identified(l, &plan, &identity))
 		return;
 	struct pool_state state = {
-		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0) | (plan.put_in_use ? POOL_ACTIVE : 0),
+		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0) | (plan.put_in_use ? POOL_ACTIVE : 0) |
+			   (identity ? POOL_IDENTITY : 0),
 		.type = spec->type,
 		.place = plan.place,
 		.source = plan.source,
 		.own = spec->own,
 		.active = true,
+		.identity = identity,
 	};
 	struct want *pool = want(l, &stord_pool_class, &state, "%s", object->name);
 	needs(l, pool, plan.need);

@@ -24,6 +24,8 @@ static const struct field pool_rows[] = {
 	       .doc = "The block devices that it stands on.", .example = "/dev/sda"),
 	F_BOOL("active", struct pool_state, active,
 	       .doc = "It is put in use on this host, where it may be there without that."),
+	F_STRING("identity", struct pool_state, identity, .flags = FIELD_WEAK,
+		 .doc = "Which thing it has been ever since it was there first."),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
 
@@ -122,6 +124,27 @@ static void ask_from_now_on(const struct op *op)
 		probe_begin(op->lane->engine, op->key, seen);
 }
 
+/* The Pool that has been known by this identity before, or was seen to be. */
+static const char *pool_before(const struct op *op, const char *identity)
+{
+	struct resource_view view;
+	for (size_t i = 0; op->lane->engine && engine_view(op->lane->engine, i, &view); i++) {
+		if (view.class != op->class || !view.want || streq(view.key, op->key))
+			continue;
+		const struct pool_state *other = view.want->spec;
+		if (streq(other->identity, identity) || streq(memory_pool_identity(other->source), identity))
+			return view.key;
+	}
+	return NULL;
+}
+
+/* Its volumes were looked for in another place meanwhile. */
+static void note_fault(const struct op *op, const char *source, bool fault)
+{
+	if (memory_fault_pool(source, fault) && !fault && op->lane->engine)
+		engine_dirty(op->lane->engine, "volume", NULL);
+}
+
 static void finish_look(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
@@ -132,14 +155,26 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	}
 	const struct pool_state *spec = spec_of(op);
 	describe(op, output);
+	bool news = op->want && !spec->identity && output->identity[0];
+	const char *before = news ? pool_before(op, output->identity) : NULL;
+	if (before) {
+		op_fail(op, EEXIST, "'%s' is the same directory as that of Pool '%s', by another name: use that Pool",
+			spec->source, before);
+		return;
+	}
 	memory_put_pool(spec->source, output->exists);
 	if (output->exists) {
+		memory_identify_pool(spec->source, op->want ? output->identity : "", news);
+		note_fault(op, spec->source, output->fault[0]);
 		ask_from_now_on(op);
 		probe_note(op->key, NULL);
 	}
 	if (output->local)
 		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, spec->place);
-	op_complete(op);
+	if (op->want && output->fault[0])
+		op_fail(op, EXDEV, "%s", output->fault);
+	else
+		op_complete(op);
 }
 
 /* What stays is given up; its mark lets the same Pool take it up again. */

@@ -62,11 +62,25 @@ static int file_look(const struct volume_call *call, struct image_state *ret)
 	return code ? code : image_look(&image, ret);
 }
 
+/* What was mounted there may have gone a moment ago. */
+static int check_directory(const struct volume_call *call, const char *dir)
+{
+	char identity[POOL_IDENTITY_MAX];
+	if (!call->pool_identity)
+		return 0;
+	pool_files_identity(dir, identity);
+	return streq(identity, call->pool_identity)
+		       ? 0
+		       : say(EXDEV, "'%s' is not the directory that Pool '%s' has used so far", dir, call->pool);
+}
+
 static int file_make(const struct volume_call *call)
 {
 	cleanup_free char *dir = NULL;
 	struct image image = image_of(call, &dir);
 	int code = mountinfo_check(image.dir);
+	if (!code)
+		code = check_directory(call, image.dir);
 	if (!code)
 		code = image_make(&image);
 	if (!code && !image.source && !image.base)

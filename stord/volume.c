@@ -84,6 +84,14 @@ int volume_check_use(const struct volume_call *call)
 	return code;
 }
 
+static const char *identity_of(const struct op *op, const char *pool)
+{
+	struct resource_view view;
+	struct engine *engine = op->lane->engine;
+	bool wanted = op->verb == OP_CREATE && engine && engine_view_find(engine, "pool", pool, &view) && view.want;
+	return wanted ? ((const struct pool_state *)view.want->spec)->identity : NULL;
+}
+
 /* `pool` gets what call.pool and call.name are parts of. */
 static struct volume_call call_of(const struct op *op, const struct image_stamp *known, char **pool)
 {
@@ -97,6 +105,7 @@ static struct volume_call call_of(const struct op *op, const struct image_stamp 
 		.mark = op->mark ? op->mark : "",
 		.known = known,
 		.grow = op->verb == OP_UPDATE && (op->rows & VOLUME_SIZE),
+		.pool_identity = identity_of(op, *pool),
 	};
 }
 
