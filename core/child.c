@@ -18,6 +18,7 @@
 #include "core/env.h"
 
 enum { ERRORS_MAX = 64 << 10, OUTPUT_DEFAULT = 16 << 20, DEADLINE_DEFAULT_MS = 10000, ENVIRONMENT_MAX = 512 };
+enum { LOOKS = 10, DEPTH_MAX = 4, PROC_MAX = 65536 }; /* at progress, in the time without any */
 
 struct stream {
 	int fd;
@@ -36,6 +37,9 @@ struct child {
 	size_t max_output;
 	child_fn *done;
 	void *ctx;
+	uint64_t (*progress)(const struct child *child, void *ctx);
+	uint64_t progressed;
+	unsigned idle; /* looks since it was seen to move */
 
 	pid_t pid;
 	int pidfd, input_fd;
@@ -225,6 +229,52 @@ static void give_up(struct child *child)
 		child_free(child);
 }
 
+/* "rchar: 4096\nwchar: 512\n..."; 0 where it cannot be read. */
+static uint64_t io_of(int pid)
+{
+	cleanup_free char *path = xprintf("/proc/%d/io", pid), *text = NULL;
+	unsigned long long in = 0, out = 0;
+	if (file_read(path, PROC_MAX, &text, NULL) < 0 || sscanf(text, "rchar: %llu wchar: %llu", &in, &out) != 2)
+		return 0;
+	return in + out;
+}
+
+static uint64_t io_below(int pid, unsigned depth)
+{
+	uint64_t sum = io_of(pid);
+	cleanup_free char *path = xprintf("/proc/%d/task/%d/children", pid, pid), *text = NULL;
+	if (depth == DEPTH_MAX || file_read(path, PROC_MAX, &text, NULL) < 0)
+		return sum;
+	char *rest = text, *word;
+	while ((word = strsep(&rest, " \n")))
+		if (*word)
+			sum += io_below(atoi(word), depth + 1);
+	return sum;
+}
+
+uint64_t child_io(const struct child *child)
+{
+	return child->pid > 0 ? io_below(child->pid, 0) : 0;
+}
+
+/* Has it moved, or may it do so yet? */
+static bool goes_on(struct child *child)
+{
+	if (!child->progress)
+		return false;
+	uint64_t now = child->progress(child, child->ctx);
+	child->idle = now == child->progressed ? child->idle + 1 : 0;
+	child->progressed = now;
+	return child->idle < LOOKS;
+}
+
+static int answer_in(struct child *child, unsigned ms);
+
+static unsigned first_look_ms(const struct child *child)
+{
+	return child->progress ? child->deadline_ms / LOOKS : child->deadline_ms;
+}
+
 static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct child *child = ctx;
@@ -233,9 +283,15 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *ctx)
 		child_free(child);
 		return 0;
 	}
-	if (!child->failed.code && !reap(child))
-		err_set(&child->failed, ETIMEDOUT, "%s gave no answer in %u%s",
-			child->name ? child->name : "a helper process",
+	bool ended = child->failed.code || reap(child);
+	if (!ended && goes_on(child)) {
+		if (answer_in(child, first_look_ms(child)) < 0)
+			abort();
+		return 0;
+	}
+	if (!ended)
+		err_set(&child->failed, ETIMEDOUT, "%s %s in %u%s", child->name ? child->name : "a helper process",
+			child->progress ? "made no progress" : "gave no answer",
 			child->deadline_ms % 1000 ? child->deadline_ms : child->deadline_ms / 1000,
 			child->deadline_ms % 1000 ? " ms" : " s");
 	give_up(child);
@@ -424,7 +480,7 @@ static struct child *launch_child(struct child *child)
 	closep(&child->input_fd);
 	child->input_fd = -1;
 	/* Without a timer nobody would ever be told; memory or descriptors ran out beyond what can be reported. */
-	if (answer_in(child, child->failed.code ? 0 : child->deadline_ms) < 0)
+	if (answer_in(child, child->failed.code ? 0 : first_look_ms(child)) < 0)
 		abort();
 	return child;
 }
@@ -451,6 +507,7 @@ struct child *child_run(const struct child_spec *spec)
 	if (spec->max_output)
 		child->max_output = spec->max_output;
 	child->pass_fd = spec->pass_fd;
+	child->progress = spec->progress;
 	child->func = spec->func;
 	child->func_ctx = spec->func_ctx;
 	if (!spec->func)

@@ -28,6 +28,8 @@ struct child_spec {
 	const char *input; /* stdin; NULL: /dev/null */
 	size_t input_size;
 	unsigned deadline_ms; /* 0: 10 s */
+	/* How far it is, in any measure: where that moves, the deadline begins anew. NULL: it is one in all. */
+	uint64_t (*progress)(const struct child *child, void *ctx);
 	size_t max_output;    /* 0: 16 MiB */
 	int pass_fd;          /* becomes descriptor 3; borrowed; 0: none */
 	child_fn *done;
@@ -40,6 +42,8 @@ struct child *child_run(const struct child_spec *spec);
 int child_pid(const struct child *child);
 /* Kills it; done is still called, later, with ECANCELED. */
 void child_kill(struct child *child);
+/* Bytes that it and those that it has started have read and written up to now, files and pipes alike. */
+uint64_t child_io(const struct child *child);
 /* Runs func(ctx, out_fd) in a forked child (for what may block: opening files on dead servers) with the same rules; its
  * return value is the exit status, what it writes to out_fd is the output. func runs after fork in a single-threaded
  * copy: no locks, no loop, and no descriptor of the daemon is left. It returns 0 or a positive errno, which becomes

@@ -179,7 +179,7 @@ static void start_deadline(struct job *job)
 	job->started = true;
 	job->op.started_ms = now_ms();
 	job->queue->n_running++;
-	if (env.loop &&
+	if (env.loop && ms != ASYNC_NO_DEADLINE &&
 	    sd_event_add_time_relative(env.loop, &job->deadline, CLOCK_MONOTONIC,
 				       (uint64_t)(ms ? ms : DEADLINE_DEFAULT_MS) * 1000, 1000, on_deadline, job) < 0)
 		abort(); /* out of memory */

@@ -26,6 +26,8 @@
 
 typedef void async_verb_fn(struct op *op);
 
+enum { ASYNC_NO_DEADLINE = 0x7fffffff };
+
 struct async_verbs {
 	async_verb_fn *observe, *create, *update, *remove;
 	/* Operations of one slot run one after the other, over all classes of the lane; NULL or a NULL result: several
@@ -44,7 +46,7 @@ struct async_verbs {
 	/* The same of creations, where it is so for each of them. NULL: create(), one by one. */
 	void (*create_many)(struct op *ops);
 	bool (*is_quick)(const struct op *op);
-	unsigned deadline_ms; /* 0: 60 s */
+	unsigned deadline_ms; /* 0: 60 s; ASYNC_NO_DEADLINE: what the verbs start keeps time by itself */
 };
 
 /* A new lane of this sort. The name is borrowed. */

@@ -8,6 +8,7 @@
 struct progress {
 	const char *_Atomic doing;
 	_Atomic unsigned percent;
+	_Atomic uint64_t fine; /* the same in millionths */
 };
 static struct progress *used;
 
@@ -30,6 +31,11 @@ char *progress_text(const struct progress *progress)
 	return doing ? xprintf("%s: %u %%", doing, progress->percent) : NULL;
 }
 
+uint64_t progress_number(const struct progress *progress)
+{
+	return progress ? progress->fine : 0;
+}
+
 void progress_use(struct progress *progress)
 {
 	used = progress;
@@ -40,5 +46,6 @@ void progress_say(const char *doing, double percent)
 	if (!used)
 		return;
 	used->percent = percent < 0 ? 0 : percent > 100 ? 100 : (unsigned)percent;
+	used->fine = percent > 0 ? (uint64_t)(percent * 1e6) : 0;
 	used->doing = doing;
 }

@@ -13,6 +13,9 @@ struct progress *progress_free(struct progress *progress);
 /* "copying: 43 %", freed by the caller; NULL before anything was said, or if there is none. */
 char *progress_text(const struct progress *progress);
 
+/* A number that is another one once it is further. */
+uint64_t progress_number(const struct progress *progress);
+
 /* In the child: what is said from here on is of this one. */
 void progress_use(struct progress *progress);
 /* "copying", and how far: 0 to 100. Nobody listening is fine. The text is a literal. */

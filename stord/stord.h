@@ -140,6 +140,7 @@ struct task {
 	struct child *child;
 	void *input;     /* what the function gets; freed afterwards */
 	bool keep_input; /* or not: it is the operation itself */
+	bool patient;    /* it may take as long as it likes: the deadline is for how long it stands still */
 	/* Called with what the function wrote, when it returned 0; completes the op. */
 	void (*finish)(struct task *task, const void *output, size_t size);
 	/* Called instead when it took too long and was killed; completes the op. NULL: it fails in general words. */

@@ -57,6 +57,12 @@ static int do_work(void *ctx, int out_fd)
 	return task->work(task->input, out_fd);
 }
 
+static uint64_t how_far(const struct child *child, void *ctx)
+{
+	const struct task *task = ctx;
+	return child_io(child) + progress_number(task->progress);
+}
+
 void task_start(struct task start, int (*work)(void *input, int out_fd), unsigned deadline_ms)
 {
 	struct task *task = xcalloc(1, sizeof(*task));
@@ -68,7 +74,14 @@ void task_start(struct task start, int (*work)(void *input, int out_fd), unsigne
 		task->next = under_way;
 		under_way = task;
 	}
-	task->child = child_call(do_work, task, deadline_ms, on_done, task);
+	task->child = child_run(&(struct child_spec){
+		.func = do_work,
+		.func_ctx = task,
+		.deadline_ms = deadline_ms,
+		.progress = task->patient ? how_far : NULL,
+		.done = on_done,
+		.ctx = task,
+	});
 }
 
 void task_cancel(struct op *op)

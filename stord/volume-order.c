@@ -11,7 +11,7 @@
 #include "stord/volume-spec.h"
 
 /* Going back may mean to read all of it. */
-enum { LIST_MS = 20 * 1000, ORDER_MS = 290 * 1000, REVERT_MS = 3590 * 1000, LANE_MS = 3600 * 1000 };
+enum { LIST_MS = 20 * 1000, ORDER_MS = 290 * 1000, REVERT_MS = 3590 * 1000 }; /* the last two without any progress */
 
 /* As shown. */
 struct found {
@@ -132,7 +132,7 @@ static void start(struct op *op)
 		.known = known,
 		.snapshot = arena_strdup(arena, order ? order->snapshot : NULL),
 	};
-	task_start((struct task){.op = op, .input = work, .finish = finish}, do_order,
+	task_start((struct task){.op = op, .input = work, .finish = finish, .patient = op->verb != OP_OBSERVE}, do_order,
 		   op->verb == OP_OBSERVE  ? LIST_MS
 		   : op->verb == OP_UPDATE ? REVERT_MS
 					   : ORDER_MS);
@@ -150,7 +150,7 @@ static const struct async_verbs order_verbs = {
 	.remove = start,
 	.slot = slot,
 	.cancel = task_cancel,
-	.deadline_ms = LANE_MS,
+	.deadline_ms = ASYNC_NO_DEADLINE,
 };
 static const struct resource_class order_class = {
 	.name = "volume-order",

@@ -51,7 +51,9 @@ static const struct field volume_rows[] = {
 };
 static const struct table volume_table = TABLE("volume", struct volume_state, volume_rows);
 
-enum { LOOK_MS = 20 * 1000, CHANGE_MS = 290 * 1000, COPY_MS = 3590 * 1000, LANE_MS = 3600 * 1000 };
+/* All but the first: without any progress. What fills a disk may have to wait for gigabytes of the host's memory to be
+ * written, of which nothing is seen. */
+enum { LOOK_MS = 20 * 1000, CHANGE_MS = 290 * 1000, FILL_MS = 3590 * 1000 };
 
 /* What the child gets. The operation outlives it. */
 struct volume_work {
@@ -289,11 +291,12 @@ static void start(struct op *op, volume_verb_fn *verb)
 	if (answer_at_once(op))
 		return;
 	bool copies = op->verb == OP_CREATE && (spec->source || spec->clone);
+	bool fills = copies || (op->verb != OP_REMOVE && spec->preallocation == PREALLOCATION_FULL);
 	struct volume_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct volume_work){.op = op, .verb = verb, .known = memory_image(spec->place)};
-	task_start((struct task){.op = op, .input = work, .finish = finish}, do_verb,
+	task_start((struct task){.op = op, .input = work, .finish = finish, .patient = op->verb != OP_OBSERVE}, do_verb,
 		   op->verb == OP_OBSERVE ? LOOK_MS
-		   : copies               ? COPY_MS
+		   : fills                ? FILL_MS
 					  : CHANGE_MS);
 }
 
@@ -506,7 +509,7 @@ static const struct async_verbs volume_verbs = {
 	.create_many = volume_create_many,
 	.is_quick = volume_is_quick,
 	.cancel = volume_cancel,
-	.deadline_ms = LANE_MS,
+	.deadline_ms = ASYNC_NO_DEADLINE,
 };
 
 const struct resource_class stord_volume_class = {

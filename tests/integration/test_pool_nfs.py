@@ -108,7 +108,7 @@ def test_contract_nfs(host, server):
 def ask(host, seconds):
     """How long commands took, asked in turn for a while: half of them, and all."""
     commands = (["get", "pool"], ["get", "all"], ["get", "volume", "-o", "json"], ["describe", "pool", "images"], ["events"], ["status"], ["history"],
-                ["topology"], ["explain", "pool"], ["get", "pool", "images", "-o", "yaml"])
+                ["topology"], ["explain", "pool"], ["get", "pool", "images", "-o", "yaml"], ["lease", "list"], ["lun", "list"])
     took, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         for command in commands:

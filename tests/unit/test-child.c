@@ -112,6 +112,26 @@ static void test_early_exit_with_input_unread(void **state)
 	assert_string_equal(seen.err.text, "false ended with status 1 and said nothing");
 }
 
+static uint64_t how_far(const struct child *child, void *ctx)
+{
+	return child_io(child);
+}
+
+/* As long as it goes on it may take longer than that; once it stands still, no longer. */
+static void test_deadline_without_progress(void **state)
+{
+	cleanup_seen struct seen slow = {0}, still = {0};
+	run(&slow, (struct child_spec){ARGV("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sh -c 'sleep 0.4; echo'; done"),
+				       .deadline_ms = 2000,
+				       .progress = how_far});
+	assert_int_equal(slow.status, 0);
+	uint64_t took = run(&still, (struct child_spec){ARGV("sh", "-c", "sleep 0.5; echo; sleep 77; echo"),
+							.deadline_ms = 1000,
+							.progress = how_far});
+	assert_true(still.timed_out && took >= 1400);
+	assert_string_equal(still.err.text, "sh made no progress in 1 s");
+}
+
 static void test_deadline_ends_the_whole_group(void **state)
 {
 	cleanup_seen struct seen seen = {0};
@@ -258,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_program_that_is_not_there),
 		cmocka_unit_test(test_input_is_read),
 		cmocka_unit_test(test_early_exit_with_input_unread),
+		cmocka_unit_test(test_deadline_without_progress),
 		cmocka_unit_test(test_deadline_ends_the_whole_group),
 		cmocka_unit_test(test_death_by_signal),
 		cmocka_unit_test(test_flood_is_stopped),
