@@ -132,8 +132,9 @@ static void start(struct op *op)
 		.known = known,
 		.snapshot = arena_strdup(arena, order ? order->snapshot : NULL),
 	};
-	task_start((struct task){.op = op, .input = work, .finish = finish, .patient = op->verb != OP_OBSERVE}, do_order,
-		   op->verb == OP_OBSERVE  ? LIST_MS
+	bool looks = op->verb == OP_OBSERVE;
+	task_start((struct task){.op = op, .input = work, .finish = finish, .patient = !looks}, do_order,
+		   looks                   ? LIST_MS
 		   : op->verb == OP_UPDATE ? REVERT_MS
 					   : ORDER_MS);
 }
