@@ -4,6 +4,7 @@ import contextlib
 import re
 import signal
 import subprocess
+import time
 
 import netns
 
@@ -28,6 +29,12 @@ class Far:
                         f"route add 203.0.113.0/24 via 192.0.2.1 dev {nic} metric 77 mtu 1300 initcwnd 20", f"route add 100.64.0.0/24 dev {nic} table 100"):
             host.run("ip", *command.split())
         self.wait_for_answers()
+        for _ in range(200):  # comes with the carrier, which the kernel may take a second to see; what is there now is what has to be there at the end
+            if "fe80::/64" in host.run("ip", "-6", "route", "show", "dev", nic):
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError(f"{nic} has no link-local address")
 
     def run(self, *argv, check=True):
         return netns.run(self.ns, *argv, check=check)
