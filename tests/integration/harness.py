@@ -346,7 +346,8 @@ class Host:
     @staticmethod
     def is_link_local(route):
         """One for a link-local address, which comes when its link has been up for a while; of a VRF's links, in its table."""
-        return str(route.get("dst", "")).startswith("fe80:") and (route.get("table") == "local" or route.get("type") in ("local", "anycast"))
+        return str(route.get("dst", "")).startswith("fe80:") and (
+            route.get("protocol") == "kernel" or route.get("table") == "local" or route.get("type") in ("local", "anycast"))
 
     def rules(self, save="iptables-save", *options):
         """What iptables-save and its kin say, without what changes by itself."""
