@@ -113,7 +113,7 @@ def ask(host, seconds):
     while time.monotonic() < end:
         for command in commands:
             begin = time.monotonic()
-            host.weft(*command)
+            host.weft(*command, check=command[0] != "lease")  # which fails where it cannot see them all, and says so
             took.append(time.monotonic() - begin)
     return statistics.median(took), max(took)
 
