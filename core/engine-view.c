@@ -56,6 +56,17 @@ static bool is_second_look(const struct res *r)
 	return r->fresh && r->op && r->op->verb == OP_OBSERVE && !(r->class->flags & CLASS_TRANSACTIONAL);
 }
 
+/* What it needs is being made: however long that takes, its own outcome decides what becomes of an apply. */
+static bool awaits_need(const struct res *r)
+{
+	for (size_t i = 0; i < r->n_needs && r->state == RES_WAITING; i++) {
+		const struct res *need = r->needs[i].res;
+		if (need->op && need->op->verb != OP_OBSERVE)
+			return true;
+	}
+	return false;
+}
+
 static enum engine_outcome outcome_of(const struct engine *e, const struct res *r)
 {
 	if (is_older_end(r) || is_long(e, r) || is_second_look(r))
@@ -65,7 +76,7 @@ static enum engine_outcome outcome_of(const struct engine *e, const struct res *
 		return ENGINE_SETTLED;
 	if (transactional && (r->refused || r->state == RES_CONTESTED))
 		return ENGINE_REFUSED;
-	if (undecided(r) || (transactional && r->state == RES_FAILED))
+	if (undecided(r) || (transactional && (r->state == RES_FAILED || awaits_need(r))))
 		return ENGINE_RUNNING;
 	return ENGINE_SETTLED;
 }

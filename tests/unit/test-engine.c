@@ -519,11 +519,16 @@ static void probed(void *ctx)
 	*(bool *)ctx = true;
 }
 
-static void test_long_work_lets_an_apply_stand(void **state)
+/* A volume whose making takes so long that an apply stands without it, and a link; the time when that is so. */
+static void begin_long_work(struct world *w, bool link_needs_it)
 {
-	struct world *w = *state;
 	struct generation *gen = with_volume(false);
 	add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	if (link_needs_it) {
+		struct want *link = gen->wants[1];
+		arena_grow(gen->arena, link->needs, link->n_needs, link->cap_needs);
+		link->needs[link->n_needs++] = gen->wants[0];
+	}
 	w->host.pending = true;
 	engine_switch(w->engine, gen, true);
 	generation_unref(gen);
@@ -542,10 +547,26 @@ static void test_long_work_lets_an_apply_stand(void **state)
 	assert_in_range(next, w->host.clock_ms + 1, w->host.clock_ms + 15 * 1000);
 	w->host.clock_ms = next;
 	engine_run(w->engine);
+}
+
+static void test_long_work_that_a_link_needs_is_waited_for(void **state)
+{
+	struct world *w = *state;
+	begin_long_work(w, true);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_RUNNING);
+	run(w, 1000);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+	assert_true(volume(w)->exists && w->host.things[TOY_LINK][0].exists);
+}
+
+static void test_long_work_lets_an_apply_stand(void **state)
+{
+	struct world *w = *state;
+	begin_long_work(w, false);
 	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
 	/* Nor does it hold up who only wants to look. */
 	bool done = false;
-	gen = with_volume(true);
+	struct generation *gen = with_volume(true);
 	engine_probe(w->engine, gen, probed, &done);
 	generation_unref(gen);
 	engine_run(w->engine);
@@ -768,6 +789,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rival_is_not_fought, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_generations_are_freed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long_work_lets_an_apply_stand, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_long_work_that_a_link_needs_is_waited_for, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_changes_beside_a_copy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_changes_beside_a_hung_look, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, set_up, tear_down),
