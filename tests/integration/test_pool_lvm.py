@@ -319,7 +319,7 @@ def test_a_device_that_fails_or_is_slow(host, table, words):
         assert "last seen to work at" in message(host, "pool", "fast", "Degraded")
         for words in ASKING:
             begin = time.monotonic()
-            host.weft(*words)
+            host.weft(*words, check=words[0] != "lease")  # which fails where it cannot see them all
             assert time.monotonic() - begin < 15, words
         assert details(host, "pool", "fast")["capacity"]
         load(linear)
