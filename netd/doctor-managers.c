@@ -106,24 +106,27 @@ static bool is_of_one_link(const char *pid, const char *comm)
 	return streq(comm, "dhcpcd") && !mentions(path, "[manager]");
 }
 
-/* Which rows have a process; a bit each. */
-static uint64_t running(void)
+void doctor_each_process(doctor_process_fn *fn, void *ctx)
 {
 	DIR *dir = opendir("/proc");
-	uint64_t found = 0;
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		cleanup_free char *comm = NULL, *path = xprintf("/proc/%s/comm", entry->d_name);
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || file_read(path, 64, &comm, NULL) < 0)
 			continue;
 		comm[strcspn(comm, "\n")] = '\0';
-		for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
-			if (streq(comm, managers[i].comm) && doctor_shares_network(entry->d_name) &&
-			    !is_of_one_link(entry->d_name, comm))
-				found |= (uint64_t)1 << i;
+		fn(ctx, entry->d_name, comm);
 	}
 	if (dir)
 		closedir(dir);
-	return found;
+}
+
+/* Which rows have a process; a bit each. */
+static void note_running(void *ctx, const char *pid, const char *comm)
+{
+	uint64_t *found = ctx;
+	for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
+		if (streq(comm, managers[i].comm) && doctor_shares_network(pid) && !is_of_one_link(pid, comm))
+			*found |= (uint64_t)1 << i;
 }
 
 static bool is_seen_to(const struct manager_row *row)
@@ -137,7 +140,8 @@ static bool is_seen_to(const struct manager_row *row)
 
 void netd_doctor_managers(struct doctor *d)
 {
-	uint64_t found = running();
+	uint64_t found = 0;
+	doctor_each_process(note_running, &found);
 	for (size_t i = 0; i < ARRAY_SIZE(managers); i++) {
 		const struct manager_row *row = &managers[i];
 		if (!(found >> i & 1))

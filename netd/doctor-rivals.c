@@ -44,10 +44,7 @@ static void read_links(struct our_links *links)
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= IFNAMSIZ || !is_of_weft(entry->d_name))
 			continue;
-		if (links->n == links->cap) {
-			links->cap = links->cap ? links->cap * 2 : 64;
-			links->names = xrealloc(links->names, links->cap, sizeof(*links->names));
-		}
+		grow(links->names, links->n, links->cap);
 		strcpy(links->names[links->n++], entry->d_name);
 	}
 	if (dir)
@@ -190,33 +187,26 @@ static void look_at_ifupdown(struct doctor *d, const struct our_links *links)
 
 /* ---- DHCP clients of others ---- */
 
+struct look {
+	struct doctor *doctor;
+	const struct our_links *links;
+};
+
 /* The link that a DHCP client was begun for, the last word of its command line that is one. */
-static void look_at_process(struct doctor *d, const struct our_links *links, const char *pid)
+static void look_at_process(void *ctx, const char *pid, const char *comm)
 {
 	static const char *const clients[] = {"dhclient", "udhcpc"};
-	cleanup_free char *comm = NULL, *line = NULL, *path = xprintf("/proc/%s/comm", pid),
-			  *cmdline = xprintf("/proc/%s/cmdline", pid);
+	const struct look *look = ctx;
+	cleanup_free char *line = NULL, *cmdline = xprintf("/proc/%s/cmdline", pid);
 	size_t size = 0;
-	if (file_read(path, 64, &comm, NULL) < 0 || file_read(cmdline, 4096, &line, &size) < 0)
-		return;
-	comm[strcspn(comm, "\n")] = '\0';
-	if ((!streq(comm, clients[0]) && !streq(comm, clients[1])) || !doctor_shares_network(pid))
+	if ((!streq(comm, clients[0]) && !streq(comm, clients[1])) || !doctor_shares_network(pid) ||
+	    file_read(cmdline, 4096, &line, &size) < 0)
 		return;
 	for (const char *word = line; word < line + size; word += strlen(word) + 1)
-		if (is_one_of(links, word))
-			doctor_find(d, FINDING_WARN, comm,
+		if (is_one_of(look->links, word))
+			doctor_find(look->doctor, FINDING_WARN, comm,
 				    "end it, and write dhcp4: true into the link's manifest if it is to ask",
 				    "it runs (pid %s) and asks for an address on %s, which is weft's", pid, word);
-}
-
-static void look_at_clients(struct doctor *d, const struct our_links *links)
-{
-	DIR *dir = opendir("/proc");
-	for (struct dirent *entry; dir && (entry = readdir(dir));)
-		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-			look_at_process(d, links, entry->d_name);
-	if (dir)
-		closedir(dir);
 }
 
 void netd_doctor_rivals(struct doctor *d)
@@ -227,7 +217,7 @@ void netd_doctor_rivals(struct doctor *d)
 		look_at_manager(d, &links, &asked[i]);
 	if (links.n) {
 		look_at_ifupdown(d, &links);
-		look_at_clients(d, &links);
+		doctor_each_process(look_at_process, &(struct look){d, &links});
 	}
 	free(links.names);
 }

@@ -7,20 +7,14 @@
 #include "netd/link.h"
 #include "netd/network-spec.h"
 
-/* NULL for one that a link can have. */
+/* NULL for one that a link can have. A link has link-local ones too, and lo those of loopback. */
 static const char *no_links(const struct object *link, const struct ip_prefix *prefix)
 {
-	static const struct ip unspecified;
 	const struct ip *ip = &prefix->ip;
-	if (memcmp(ip->b, unspecified.b, sizeof(ip->b)) == 0)
-		return "the unspecified address";
-	if (ip->family == 6)
-		return ip->b[0] == 0xff ? "a multicast address" : NULL;
-	if (ip->b[0] == 0 || ip->b[0] >= 224)
-		return "a multicast or reserved address";
-	if (ip->b[0] == 127 && !streq(link->name, "lo"))
-		return "a loopback address, which lo has";
-	return network_is_edge(prefix, ip) ? "the first or last address of its subnet, which no host can have" : NULL;
+	bool own = ip_is_link_local(ip) || (ip->family == 4 && ip->b[0] == 127 && streq(link->name, "lo"));
+	const char *why = own ? NULL : network_not_for_hosts(ip);
+	bool edge = !why && ip->family == 4 && network_is_edge(prefix, ip);
+	return edge ? "the first or last address of its subnet, which no host can have" : why;
 }
 
 static void check_addresses(const struct check *check, const struct list *addresses)

@@ -104,7 +104,7 @@ bool network_is_edge(const struct ip_prefix *prefix, const struct ip *ip)
 	return ip_equal(&network.ip, ip) || (ip->family == 4 && all_ones(ip, prefix->len));
 }
 
-static const char *not_for_hosts(const struct ip *ip)
+const char *network_not_for_hosts(const struct ip *ip)
 {
 	static const struct ip unspecified;
 	if (memcmp(ip->b, unspecified.b, sizeof(ip->b)) == 0)
@@ -162,7 +162,7 @@ static void check_addresses(const struct check *check, const struct network_spec
 {
 	for (size_t i = 0; i < spec->addresses.n; i++) {
 		const struct ip_prefix *prefix = &list_at(&spec->addresses, struct ip_prefix, i);
-		const char *path = path_at(check, "spec.addresses[%zu]", i), *why = not_for_hosts(&prefix->ip);
+		const char *path = path_at(check, "spec.addresses[%zu]", i), *why = network_not_for_hosts(&prefix->ip);
 		char text[IP_TEXT];
 		if (why)
 			check_fault(check, path, "%s is %s and cannot be the host's on a network",

@@ -65,6 +65,8 @@ const char *network_bridge(const struct object *network);
 const struct ip_prefix *network_subnet_of(const struct network_spec *spec, const struct ip *ip);
 /* Is it an address of the subnet that no host can have (the network's, the broadcast one)? */
 bool network_is_edge(const struct ip_prefix *prefix, const struct ip *ip);
+/* What an address is that no host has on a network ("a multicast address"); NULL: one that a host can have. */
+const char *network_not_for_hosts(const struct ip *ip);
 bool network_has_family(const struct network_spec *spec, uint8_t family);
 /* What a reservation is called among the network's clients: its name, else its MAC. */
 const char *network_host_key(struct arena *arena, const struct network_host *host);
