@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* udev looks at a link as soon as there is one, and may not find weft's mark on it yet, which comes in a message of its
- * own. So it is told to look again, where a rule of weft's is installed by which others (NetworkManager,
- * systemd-networkd) know what is not theirs: integration/udev/80-weft.rules. */
+/* udev looks at a link as soon as there is one, and some (NetworkManager) decide by what its rules say then, for good
+ * (integration/udev/80-weft.rules). Links that a descriptor makes have neither group nor mark at that instant. So they
+ * are given the group at once, which is nearly always before a process of udev's has come to reading it, and udev is
+ * told to look again once all is there. */
 #include <fcntl.h>
 
 #include "netd/link.h"
@@ -17,13 +18,29 @@ bool netd_drop_in_installed(const char *drop_in)
 	return found;
 }
 
+static void write_word(const char *name, const char *file, const char *word)
+{
+	cleanup_free char *path = xprintf("/sys/class/net/%s/%s", name, file);
+	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, word, strlen(word)) < 0)
+		errno = 0; /* it is gone again */
+}
+
+static bool udev_goes_by_rule(void)
+{
+	return access("/run/udev/control", F_OK) == 0 && netd_drop_in_installed("udev/rules.d/80-weft.rules");
+}
+
+void link_group_at_once(const char *name)
+{
+	char group[16];
+	snprintf(group, sizeof(group), "%d", LINK_GROUP);
+	if (udev_goes_by_rule())
+		write_word(name, "netdev_group", group);
+}
+
 void link_tell_udev(const char *name)
 {
-	static const char word[] = "change";
-	if (access("/run/udev/control", F_OK) < 0 || !netd_drop_in_installed("udev/rules.d/80-weft.rules"))
-		return;
-	cleanup_free char *path = xprintf("/sys/class/net/%s/uevent", name);
-	cleanup_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, word, sizeof(word) - 1) < 0)
-		errno = 0; /* it is gone again */
+	if (udev_goes_by_rule())
+		write_word(name, "uevent", "change");
 }

@@ -67,6 +67,7 @@ static void veth_put(struct nlmsghdr *message, const struct link_spec *want)
 	struct nlattr *nest = mnl_attr_nest_start(message, VETH_INFO_PEER);
 	mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(message, IFLA_IFNAME, ((const struct veth_fixed *)want->fixed)->peer);
+	mnl_attr_put_u32(message, IFLA_GROUP, LINK_GROUP);
 	if (has_row(want, LINK_MTU))
 		mnl_attr_put_u32(message, IFLA_MTU, want->mtu);
 	mnl_attr_nest_end(message, nest);

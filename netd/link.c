@@ -359,8 +359,10 @@ static int put_alias(struct netlink_batch *batch, const struct writing *w, uint6
 	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
 	if (w->op->mark)
 		mnl_attr_put_strz(message, IFLA_IFALIAS, w->op->mark);
-	if (((const struct making *)w->op->lane_data)->fd >= 0)
+	if (((const struct making *)w->op->lane_data)->fd >= 0) {
 		mnl_attr_put_u8(message, IFLA_OPERSTATE, IF_OPER_DORMANT);
+		mnl_attr_put_u32(message, IFLA_GROUP, LINK_GROUP);
+	}
 	int r = put_common(message, w, w->op->want, rows);
 	netlink_batch_end(batch, message);
 	return r;
@@ -374,6 +376,7 @@ static int create_by_descriptor(struct netlink_batch *batch, const struct writin
 	int r = w->kind->open(w->op->key, w->op->want, &fd, &w->op->err);
 	if (r < 0)
 		return r;
+	link_group_at_once(w->op->key);
 	remember(w, take_fd(&fd), w->master);
 	r = put_alias(batch, w, ~(uint64_t)(1 << LINK_UP));
 	if (r < 0 || (!has_row(w->op->want, LINK_PORT) && !has_row(w->op->want, LINK_VLANS)))
@@ -384,8 +387,9 @@ static int create_by_descriptor(struct netlink_batch *batch, const struct writin
 }
 
 /* The kernel ignores IFLA_IFALIAS in the message that makes a link; so the mark is a second message of the same
- * sendmsg. A bridge takes the MTU in the first message for a passing one, and goes on to follow its ports; so that is
- * set by the second as well, and must be another one before. */
+ * sendmsg, and what must be known of the link from its first instant is its group. A bridge takes the MTU in the first
+ * message for a passing one, and goes on to follow its ports; so that is set by the second as well, and must be another
+ * one before. */
 static int create_by_message(struct netlink_batch *batch, const struct writing *w)
 {
 	struct ifinfomsg *header;
@@ -393,6 +397,7 @@ static int create_by_message(struct netlink_batch *batch, const struct writing *
 	remember(w, -1, w->master);
 	struct nlmsghdr *message = begin_link(batch, w->op, NLM_F_CREATE | NLM_F_EXCL, &header);
 	mnl_attr_put_strz(message, IFLA_IFNAME, w->op->key);
+	mnl_attr_put_u32(message, IFLA_GROUP, LINK_GROUP);
 	if (w->kind->follows_mtu)
 		first.mtu ^= 1;
 	uint64_t later = takes_only_down(joined(w)) ? 1 << LINK_UP : 0; /* its master raises it */
@@ -521,10 +526,10 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	}
 	if (making->fd < 0 && op->verb == OP_CREATE && op->err.code == EEXIST)
 		unmark(batch, op->key);
-	if (op->verb == OP_CREATE && !op->err.code && op->mark)
-		link_tell_udev(op->key);
 	if (making->fd < 0)
 		return;
+	if (!op->err.code && op->mark)
+		link_tell_udev(op->key);
 	bool kept = !op->err.code && making->kind->keep(making->fd, &op->err) == 0;
 	closep(&making->fd);
 	if (kept)

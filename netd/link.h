@@ -173,7 +173,13 @@ struct link_port_change {
 	const struct netlink_link *joins; /* what it becomes a port of just before; NULL: it stays where it is */
 };
 int link_put_port(struct netlink_batch *batch, struct op *op, const struct link_port_change *change);
-/* link-udev.c: a link of this name bears its mark now, and udev's rules may go by that. Any thread. */
+/* The group of every link that weft makes ("weft" in ASCII; ip(8) shows it): other than the mark it stands there from
+ * the link's first instant, when udev's rules look at it (integration/udev/80-weft.rules) and others decide whether it
+ * is theirs. weft itself goes by the mark alone. */
+enum { LINK_GROUP = 0x77656674 };
+/* link-udev.c: for links that a descriptor makes. One of this name has just come to be, without its group; and later:
+ * it has its group and its mark now. Any thread. */
+void link_group_at_once(const char *name);
 void link_tell_udev(const char *name);
 /* Is this file, of integration/, in one of the directories in which programs look for such? */
 bool netd_drop_in_installed(const char *drop_in);

@@ -33,6 +33,7 @@ def test_contract_basic_tap7(host):
     assert bridge["linkinfo"]["info_data"]["stp_state"] == 0
     assert host.addresses("br7") == {"10.7.0.1/24"}
     assert bridge["ifalias"].startswith("weft:") and tap["ifalias"].startswith("weft:")
+    assert bridge["group"] == tap["group"] == "2003134068"  # that of udev/80-weft.rules
 
 
 def test_an_edit_changes_only_what_changed(host):

@@ -41,7 +41,7 @@ def test_a_link_on_another(lower, kind, spec, info):
     assert link["link"] == "eth0" and link["mtu"] == 1500 and "UP" in link["flags"]
     assert {k: link["linkinfo"]["info_data"][k] for k in info} == info
     assert host.addresses("up0") == {"10.20.0.1/24"}
-    assert link["ifalias"].startswith("weft:")
+    assert link["ifalias"].startswith("weft:") and link["group"] == "2003134068"  # that of udev/80-weft.rules
 
 
 @stacked
