@@ -138,8 +138,9 @@ class Host:
     def rename(self, link, name):
         if RENAMES_WHAT_IS_UP:
             self.run("ip", "link", "set", link, "name", name)
-        else:
-            self.run("ip", "-batch", "-", input=f"link set {link} down\nlink set {link} name {name}\nlink set {name} up\n")
+        else:  # weft may have raised it again before it has its new name
+            batch = f"link set {link} down\nlink set {link} name {name}\nlink set {name} up\n"
+            wait_until(lambda: self.run("ip", "-batch", "-", input=batch) is not None)
 
     def json(self, *argv):
         return json.loads(self.run(*argv) or "[]")
