@@ -46,12 +46,13 @@ struct res {
 	bool for_final; /* of its last decision */
 	bool made, released, fresh;
 	uint64_t made_incarnation;
+	char *identity; /* as its class said last while it was wanted */
 	json_t *baseline;
 	void *baseline_spec;
 	struct arena *baseline_arena;
 	struct arena *back_arena; /* of the spec with which rows are given back */
 	uint64_t taken; /* rows of the baseline that we have set, and that go back to it once they are not wanted */
-	bool record_changed; /* made or baseline is to be persisted before the next operation */
+	bool record_changed; /* made, baseline or identity is to be persisted before the next operation */
 
 	enum resource_state state;
 	struct err reason; /* text of the state */

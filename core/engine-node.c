@@ -153,6 +153,7 @@ void res_free(struct engine *e, struct res *res)
 	free(res->dependents.items);
 	free(res->followers.items);
 	free(res->loss);
+	free(res->identity);
 	free(res->key);
 	free(res);
 }

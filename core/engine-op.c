@@ -114,6 +114,7 @@ static size_t collect_records(struct engine *e, struct engine_record **ret)
 						      .key = r->key,
 						      .made = r->made,
 						      .incarnation = r->made_incarnation,
+						      .identity = r->identity,
 						      .fresh = r->fresh,
 						      .baseline = r->baseline};
 	}
@@ -199,12 +200,19 @@ static void count_attempt(struct res *res, const struct op *op, bool bound)
 	res->written = op->rows;
 }
 
+static void forget_identity(struct res *res)
+{
+	free(res->identity);
+	res->identity = NULL;
+}
+
 /* It is history, by our own doing: it is not missed if the thing is wanted again. */
 static void forget_instance(struct engine *e, struct res *res)
 {
-	if (!res->made_incarnation)
+	if (!res->made_incarnation && !res->identity)
 		return;
 	res->made_incarnation = 0;
+	forget_identity(res);
 	res->record_changed = e->records_changed = true;
 }
 
@@ -296,6 +304,17 @@ static void note_health(struct engine *e, struct res *res, const struct observat
 		res_notice(e, res, NOTICE_HEALTH, new ? new : "works again");
 }
 
+/* On disk before anything that relies on it is done. */
+static void keep_identity(struct engine *e, struct res *res)
+{
+	const char *identity = res->obs.identity;
+	if (!res->want || !identity || streq(res->identity, identity))
+		return;
+	forget_identity(res);
+	res->identity = xstrdup(identity);
+	record_change(e, res);
+}
+
 static void take_observation(struct engine *e, struct res *res, struct op *op)
 {
 	struct observation before = res->obs;
@@ -316,6 +335,7 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 		res->made_incarnation = res->obs.incarnation;
 		record_change(e, res);
 	}
+	keep_identity(e, res);
 	if (other)
 		res_instance_changed(e, res, was_there);
 }
@@ -479,6 +499,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->hurry = res->hurry;
 	op->rows = d->rows;
 	op->made = res->made ? res->made_incarnation : 0;
+	op->identity = res->identity;
 	op->incarnation = res->obs.exists ? res->obs.incarnation : 0;
 	bool restoring = d->verb == OP_UPDATE && !res->want;
 	op->mark = w && !restoring ? w->mark : NULL;
@@ -594,9 +615,10 @@ static bool release(struct engine *e, struct res *res, bool again)
 {
 	if (res->want || (again && res->probe))
 		return false;
-	if (res->made || res->baseline || res->record_changed)
+	if (res->made || res->baseline || res->identity || res->record_changed)
 		forget_record(e, res);
 	res->made = res->fresh = res->record_changed = false;
+	forget_identity(res);
 	drop_baseline(res);
 	res->released = true;
 	res_neighbours_queue(e, res);

@@ -159,6 +159,7 @@ static void fill_view(const struct res *r, struct resource_view *view)
 		.reason = r->reason.text[0] ? r->reason.text : NULL,
 		.health = r->obs.exists ? r->obs.health : NULL,
 		.note = r->obs.exists ? r->obs.note : NULL,
+		.identity = r->identity,
 		.retry_ms = r->retry_ms,
 		.n_repairs = r->n_repairs,
 	};

@@ -73,6 +73,7 @@ void engine_load_record(struct engine *e, const struct engine_record *record)
 	r->made = record->made;
 	r->fresh = record->fresh;
 	r->made_incarnation = record->incarnation;
+	r->identity = record->identity ? xstrdup(record->identity) : NULL;
 	if (!record->baseline)
 		return;
 	struct arena *arena = arena_new();
@@ -134,7 +135,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	r->settled = r->repairing = false;
 	r->known = false;
 	r->again = r->op != NULL; /* what comes of it was seen with other eyes */
-	if (r->op) /* which may take its time: until then it is not what is wanted now */
+	if (r->op)                /* which may take its time: until then it is not what is wanted now */
 		r->state = RES_UNKNOWN;
 	r->stubborn = r->futile = r->attempts = 0;
 	r->written = 0;

@@ -35,7 +35,8 @@ struct resource_view {
 	uint64_t incarnation;
 	const char *reason; /* sentence: the error, what it waits for, what keeps undoing it; NULL */
 	const char *health, *note;
-	uint64_t retry_ms; /* of the host's clock */
+	const char *identity; /* which thing it is, see struct observation; NULL if its class does not say */
+	uint64_t retry_ms;    /* of the host's clock */
 	unsigned n_repairs;
 };
 
@@ -65,6 +66,7 @@ struct engine_record {
 	bool made;            /* we are about to create it, or have */
 	uint64_t incarnation; /* which instance we made, 0 while unknown: with it a lost mark is drift, not somebody
 				 else's thing */
+	const char *identity; /* see struct observation; NULL: none */
 	bool fresh; /* made by a revision that is not final: taken back with it even where its class keeps things (a
 		       volume's bytes) */
 	json_t *baseline; /* as it was before us, and which rows are ours to give back; NULL if there was nothing or

@@ -39,7 +39,7 @@ struct lane_async {
 	struct queue *queues;
 	struct job *jobs;
 	struct job *finished, **finished_tail; /* returned by their verbs, not delivered yet */
-	sd_event_source *later; /* pumps on the loop's next turn */
+	sd_event_source *later;                /* pumps on the loop's next turn */
 	bool pumping, again, closed;
 	unsigned refs; /* one for the lane's owner, one a job, one for who is working on it */
 };
@@ -352,6 +352,7 @@ static void async_submit(struct lane *lane, struct op *client)
 		.rows = client->rows,
 		.hurry = client->hurry,
 		.incarnation = client->incarnation,
+		.identity = arena_strdup(arena, client->identity),
 		.mark = arena_strdup(arena, client->mark),
 		.lane = lane,
 		.done = on_verb_done,

@@ -32,6 +32,8 @@ struct observation {
 	const char *health;  /* in `arena`: NULL when it does its work, else a sentence that says what is wrong and what
 				to do (object becomes Degraded) */
 	const char *note;    /* in `arena`: something worth showing ("powered off by the guest"); NULL if none */
+	const char *identity; /* in `arena`: which thing it is, in the class's words, to be known again for as long as
+				 it is wanted (op->identity); NULL: as before */
 };
 void observation_done(struct observation *obs);
 /* Starts one: valid, with an arena and a zeroed spec of the class. Sets exists. Returns the spec. */
@@ -52,6 +54,7 @@ struct op {
 	uint64_t made;        /* the instance that weft made, whatever its name is now; 0 if it made none */
 	uint64_t incarnation; /* of the instance that was seen: UPDATE and REMOVE hit this one or none (then ESTALE, and
 				 it is looked at again) */
+	const char *identity; /* what was said last of which thing it is, by this weftd or one before; NULL: nothing */
 	uint64_t rows;        /* OP_UPDATE: the rows that differ */
 	const char *mark; /* "weft:ID:KIND/NAME" of the first owner, for classes that leave a mark; NULL for OBSERVE of
 			     what nobody wants */

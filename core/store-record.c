@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the engine must know of single resources across a crash: that we make them, and how they were before us. */
+/* What the engine must know of single resources across a crash: that we make them, how they were before us,
+ * and which thing they are. */
 #include "core/store-internal.h"
 
 #include "core/env.h"
@@ -16,6 +17,7 @@ static int put_record(struct store *store, sqlite3_stmt *put, const struct engin
 	store_bind_text(put, 5, env.boot_id);
 	store_bind_u64(put, 6, record->incarnation);
 	store_bind_u64(put, 7, record->fresh);
+	store_bind_text(put, 8, record->identity);
 	int r = store_run(store, put, err);
 	sqlite3_clear_bindings(put);
 	return r;
@@ -37,8 +39,8 @@ int store_put_records(struct store *store, const struct engine_record *records, 
 	if (r < 0)
 		return r;
 	r = store_prepare(store,
-			  "INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id, incarnation, fresh)"
-			  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			  "INSERT OR REPLACE INTO record (class, key, made, baseline, boot_id, incarnation, fresh,"
+			  " identity) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 			  &put, err);
 	if (r == 0)
 		r = store_prepare(store, "DELETE FROM record WHERE class = ?1 AND key = ?2", &drop, err);
@@ -65,7 +67,7 @@ int store_each_record(struct store *store, store_record_fn *fn, void *ctx, struc
 {
 	cleanup_stmt sqlite3_stmt *stmt = NULL;
 	int r = store_prepare(store,
-			      "SELECT class, key, made, baseline, boot_id, incarnation, fresh FROM record"
+			      "SELECT class, key, made, baseline, boot_id, incarnation, fresh, identity FROM record"
 			      " ORDER BY class, key",
 			      &stmt, err);
 	while (r == 0 && (r = store_next(store, stmt, err)) == 1) {
@@ -75,6 +77,7 @@ int store_each_record(struct store *store, store_record_fn *fn, void *ctx, struc
 			.made = store_u64(stmt, 2) != 0,
 			.incarnation = store_u64(stmt, 5),
 			.fresh = store_u64(stmt, 6) != 0,
+			.identity = store_text(stmt, 7),
 			.old_boot = !streq(store_text(stmt, 4), env.boot_id),
 		};
 		record.baseline = read_baseline(store_text(stmt, 3), record.class, record.key);

@@ -36,6 +36,7 @@ static const char *const migrations[] = {
 	"CREATE TABLE value (key TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;",
 	/* base: the revision from which the lines say the difference; 0: they are all. */
 	"ALTER TABLE generation ADD COLUMN base INTEGER NOT NULL DEFAULT 0;",
+	"ALTER TABLE record ADD COLUMN identity TEXT;",
 };
 enum { SCHEMA = ARRAY_SIZE(migrations) };
 

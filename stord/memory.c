@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What was last seen of images and pools. Bounded by what is in the manifests: a path is kept only while it exists. */
-#include "core/engine.h"
 #include "core/lower.h"
 #include "core/strmap.h"
 #include "stord/stord.h"
@@ -10,8 +9,7 @@ struct seen {
 	char *path;
 	bool exists;
 	struct image_stamp stamp;
-	char identity[64]; /* of a pool */
-	bool fault;        /* likewise */
+	bool fault; /* of a pool */
 };
 struct memory {
 	struct arena *arena;
@@ -57,8 +55,7 @@ static void forget_gone(struct memory *memory)
 	struct memory kept = {0};
 	for (size_t i = 0; i < memory->n; i++)
 		if (memory->all[i]->exists)
-			strcpy(add(&kept, memory->all[i]->path, &memory->all[i]->stamp)->identity,
-			       memory->all[i]->identity);
+			add(&kept, memory->all[i]->path, &memory->all[i]->stamp)->fault = memory->all[i]->fault;
 	clear(memory);
 	*memory = kept;
 }
@@ -103,23 +100,6 @@ bool memory_has_pool(const char *source)
 	return find(&pools, source);
 }
 
-void memory_identify_pool(const char *source, const char *identity, bool news)
-{
-	struct seen *seen = find(&pools, source);
-	if (!seen)
-		return;
-	snprintf(seen->identity, sizeof(seen->identity), "%s", identity);
-	cleanup_free char *key = xprintf("pool-identity/%s", source);
-	if (news)
-		fact_changed(key);
-}
-
-const char *memory_pool_identity(const char *source)
-{
-	const struct seen *seen = find(&pools, source);
-	return seen && seen->identity[0] ? seen->identity : NULL;
-}
-
 bool memory_fault_pool(const char *source, bool fault)
 {
 	struct seen *seen = find(&pools, source);
@@ -127,26 +107,6 @@ bool memory_fault_pool(const char *source, bool fault)
 	if (seen)
 		seen->fault = fault;
 	return before;
-}
-
-/* Of one that nobody wanted for a while it may be another by now. */
-static bool is_wanted(struct engine *engine, const char *source)
-{
-	struct resource_view view;
-	for (size_t i = 0; engine_view(engine, i, &view); i++)
-		if (view.class == &stord_pool_class && view.want &&
-		    streq(((const struct pool_state *)view.want->spec)->source, source))
-			return true;
-	return false;
-}
-
-static int answer_identity(void *ctx, const char *key, char **ret)
-{
-	const struct seen *seen = find(&pools, key + strlen("pool-identity/"));
-	if (!seen || !seen->identity[0] || !is_wanted(ctx, seen->path))
-		return -ENOENT;
-	*ret = xstrdup(seen->identity);
-	return 0;
 }
 
 static int answer_image(void *ctx, const char *key, char **ret)
@@ -166,11 +126,10 @@ static int answer_pool(void *ctx, const char *key, char **ret)
 	return 0;
 }
 
-void memory_start(struct engine *engine)
+void memory_start(void)
 {
 	fact_register("image/", answer_image, NULL);
 	fact_register("pool/", answer_pool, NULL);
-	fact_register("pool-identity/", answer_identity, engine);
 }
 
 void memory_stop(void)

@@ -44,7 +44,6 @@ static bool dir_lower(struct lowering *l, const struct object *object, const voi
 	plan->place = plan->source = pool_normal_path(lower_arena(l), spec->path);
 	plan->what = "directory";
 	plan->at = "spec.path";
-	plan->identified = true;
 	return true;
 }
 
@@ -68,7 +67,7 @@ static bool is_pseudo(unsigned long type)
 /* What was mounted on or above it may be missing, and the same path then leads to another directory. */
 static int identify(const struct pool_call *call, struct pool_seen *ret)
 {
-	const char *place = call->state->place, *before = call->state->identity;
+	const char *place = call->state->place, *before = call->identity;
 	struct statfs fs;
 	if (statfs(place, &fs) < 0)
 		return say(errno, "directory '%s' cannot be looked at: %s", place, strerror(errno));

@@ -44,21 +44,12 @@ static bool stays_in_place(struct lowering *l, const struct pool_plan *plan)
 	return false;
 }
 
-/* Known once it was there; no two Pools have the same. */
-static bool is_identified(struct lowering *l, const struct pool_plan *plan, const char **ret)
+/* What an earlier weftd knew it by. Since then it is in the record of the resource (observation.identity). */
+static const char *known_from_before(struct lowering *l, const struct pool_plan *plan)
 {
 	const char *source = alloc_kept(l, "pool-source", "source"), *holder = NULL;
 	const char *kept = streq(source, plan->source) ? alloc_kept(l, "pool-identity", "identity") : NULL;
-	*ret = NULL;
-	if (plan->identified)
-		*ret = kept ? kept : fact(l, "pool-identity/%s", plan->source);
-	if (!*ret || alloc_fixed(l, "pool-identity", "identity", *ret, &holder))
-		return true;
-	lower_refuse_beside(l,
-			    lower_refuse(l, plan->at, "'%s' is the same %s as that of %s, by another name",
-					 plan->source, plan->what, holder),
-			    holder);
-	return false;
+	return kept && alloc_fixed(l, "pool-identity", "identity", kept, &holder) ? kept : NULL;
 }
 
 static void pool_lower(struct lowering *l, const struct object *object)
@@ -66,10 +57,9 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	const struct pool_spec *spec = object->spec;
 	const struct pool_type *type = pool_type_at(spec->type);
 	struct pool_plan plan = {0};
-	const char *identity;
-	if (!type->lower(l, object, spec->own, &plan) || !stays_in_place(l, &plan) ||
-	    !is_identified(l, &plan, &identity))
+	if (!type->lower(l, object, spec->own, &plan) || !stays_in_place(l, &plan))
 		return;
+	const char *identity = known_from_before(l, &plan);
 	struct pool_state state = {
 		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0) | (plan.put_in_use ? POOL_ACTIVE : 0) |
 			   (identity ? POOL_IDENTITY : 0),

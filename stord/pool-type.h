@@ -24,7 +24,6 @@ struct pool_plan {
 	const char *what;   /* what that is, for refusals: "directory", "export" */
 	const char *at;     /* the field of the manifest that says it: "spec.export" */
 	bool put_in_use;    /* it may be there and not in use on this host; activate() then puts it in use */
-	bool identified;    /* what is there once, is known by pool_seen.identity from then on: state->identity */
 	struct want *need;  /* what has to exist first (a mount, a map); NULL: nothing */
 	struct want **also; /* and these */
 	size_t n_also, cap_also;
@@ -43,7 +42,8 @@ struct pool_call {
 	const char *name;               /* of the Pool */
 	const struct pool_state *state; /* as wanted; of what is leaving, as it was wanted last */
 	const char *mark;               /* "weft:ID:Pool/NAME"; "" where nobody knows */
-	bool sweep; /* the first look since the daemon started: what interrupted work left is to go */
+	const char *identity; /* which thing it has been ever since it was there first; NULL: that is not known */
+	bool sweep;           /* the first look since the daemon started: what interrupted work left is to go */
 };
 enum { POOL_IDENTITY_MAX = 64 };
 /* What there is of it. Goes through a pipe: no pointers. */
@@ -51,14 +51,15 @@ struct pool_seen {
 	bool exists;
 	bool inactive; /* it is there, but not in use on this host */
 	bool local;    /* a directory of this host, in which (or, if it is missing, beside which) inotify sees all */
-	uint64_t incarnation;         /* which instance this is; 0 if it has none */
-	uint64_t capacity, available; /* bytes; 0: not known */
-	char mark[IMAGE_MARK_MAX];    /* empty: none */
-	char identity[POOL_IDENTITY_MAX]; /* see pool_plan.identified; empty: it has none that lasts */
-	char devices[4096];           /* block devices that it stands on, a line each; empty: none or not known */
-	char note[IMAGE_TEXT_MAX];    /* something worth showing; empty: nothing */
-	char health[IMAGE_TEXT_MAX];  /* what is wrong although it works; empty: nothing */
-	char fault[IMAGE_TEXT_MAX];   /* why it must not be used although it is there; empty: nothing */
+	uint64_t incarnation;             /* which instance this is; 0 if it has none */
+	uint64_t capacity, available;     /* bytes; 0: not known */
+	char mark[IMAGE_MARK_MAX];        /* empty: none */
+	char identity[POOL_IDENTITY_MAX]; /* which thing it is, by what it is known again if another may come to be
+					     there, without blanks; empty: it has none that lasts */
+	char devices[4096];               /* block devices that it stands on, a line each; empty: none or not known */
+	char note[IMAGE_TEXT_MAX];        /* something worth showing; empty: nothing */
+	char health[IMAGE_TEXT_MAX];      /* what is wrong although it works; empty: nothing */
+	char fault[IMAGE_TEXT_MAX];       /* why it must not be used although it is there; empty: nothing */
 };
 typedef int pool_verb_fn(const struct pool_call *call, struct pool_seen *ret);
 
@@ -70,7 +71,7 @@ struct volume_call {
 	const struct image_stamp *known;  /* of the last look; zeroed if there was none */
 	bool grow;                        /* change(): to state->size; otherwise it is only marked */
 	bool among_many; /* look(): others of the pool follow in the same child, so that reading all at once pays */
-	const char *snapshot; /* what the verbs on snapshots are about */
+	const char *snapshot;      /* what the verbs on snapshots are about */
 	const char *pool_identity; /* make(): which thing the pool has to be; NULL: that is not known */
 };
 typedef int volume_verb_fn(const struct volume_call *call);

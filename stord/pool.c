@@ -44,6 +44,19 @@ static const struct pool_state *spec_of(const struct op *op)
 	return op->want ? op->want : op->was ? op->was : op->seen;
 }
 
+/* A Pool that is told to be elsewhere is not known there. */
+static const char *identity_text(const struct pool_state *spec, const char *identity, struct arena *arena)
+{
+	return *identity ? arena_printf(arena, "%s %s", identity, spec->source) : NULL;
+}
+
+const char *pool_identity(const struct pool_state *spec, const char *kept, struct arena *arena)
+{
+	const char *blank = kept ? strchr(kept, ' ') : NULL;
+	bool here = blank && streq(blank + 1, spec->source);
+	return here ? arena_strndup(arena, kept, (size_t)(blank - kept)) : spec->identity;
+}
+
 /* Runs in the child. */
 static int do_verb(void *ctx, int out_fd)
 {
@@ -52,6 +65,7 @@ static int do_verb(void *ctx, int out_fd)
 		.name = work->op->key,
 		.state = spec_of(work->op),
 		.mark = work->op->mark ? work->op->mark : "",
+		.identity = pool_identity(spec_of(work->op), work->op->identity, work->op->arena),
 		.sweep = work->sweep,
 	};
 	struct pool_seen seen = {0};
@@ -124,15 +138,14 @@ static void ask_from_now_on(const struct op *op)
 		probe_begin(op->lane->engine, op->key, seen);
 }
 
-/* The Pool that has been known by this identity before, or was seen to be. */
+/* The Pool that is known by this identity. */
 static const char *pool_before(const struct op *op, const char *identity)
 {
 	struct resource_view view;
 	for (size_t i = 0; op->lane->engine && engine_view(op->lane->engine, i, &view); i++) {
 		if (view.class != op->class || !view.want || streq(view.key, op->key))
 			continue;
-		const struct pool_state *other = view.want->spec;
-		if (streq(other->identity, identity) || streq(memory_pool_identity(other->source), identity))
+		if (streq(pool_identity(view.want->spec, view.identity, op->arena), identity))
 			return view.key;
 	}
 	return NULL;
@@ -155,7 +168,7 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	}
 	const struct pool_state *spec = spec_of(op);
 	describe(op, output);
-	bool news = op->want && !spec->identity && output->identity[0];
+	bool news = op->want && output->identity[0] && !pool_identity(spec, op->identity, op->arena);
 	const char *before = news ? pool_before(op, output->identity) : NULL;
 	if (before) {
 		op_fail(op, EEXIST, "'%s' is the same directory as that of Pool '%s', by another name: use that Pool",
@@ -164,17 +177,18 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	}
 	memory_put_pool(spec->source, output->exists);
 	if (output->exists) {
-		memory_identify_pool(spec->source, op->want ? output->identity : "", news);
 		note_fault(op, spec->source, output->fault[0]);
 		ask_from_now_on(op);
 		probe_note(op->key, NULL);
 	}
 	if (output->local)
 		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, spec->place);
-	if (op->want && output->fault[0])
+	if (op->want && output->fault[0]) {
 		op_fail(op, EXDEV, "%s", output->fault);
-	else
-		op_complete(op);
+		return;
+	}
+	op->obs.identity = identity_text(spec, output->identity, op->obs.arena);
+	op_complete(op);
 }
 
 /* What stays is given up; its mark lets the same Pool take it up again. */

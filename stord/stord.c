@@ -8,7 +8,7 @@
 
 int stord_start(struct engine *engine, struct err *err)
 {
-	memory_start(engine);
+	memory_start();
 	lun_start();
 	devices_watch(engine);
 	session_watch_start(engine);

@@ -35,7 +35,7 @@ struct pool_state {
 	const char *location;         /* as source, to be shown */
 	struct list devices;          /* observed: block devices that it stands on */
 	bool active;                  /* it is in use on this host */
-	const char *identity;         /* which thing it has been ever since it was there first */
+	const char *identity;         /* which thing it has been; wanted of those that an earlier weftd knew by it */
 };
 /* Its rows, as presence bits. */
 enum {
@@ -48,7 +48,7 @@ enum {
 	POOL_LAST_SEEN = 1 << 6,
 	POOL_LOCATION = 1 << 7,
 	POOL_DEVICES = 1 << 8,
-	POOL_ACTIVE = 1 << 9,                             /* wanted where a pool may be there without being in use */
+	POOL_ACTIVE = 1 << 9, /* wanted where a pool may be there without being in use */
 	POOL_IDENTITY = 1 << 10,
 	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
 };
@@ -103,6 +103,10 @@ enum {
 
 extern const struct resource_class stord_pool_class, stord_volume_class;
 
+/* pool.c: which thing a Pool has been ever since it was there first, out of what is kept of it (op->identity,
+ * resource_view.identity); NULL: that is not known. */
+const char *pool_identity(const struct pool_state *spec, const char *kept, struct arena *arena);
+
 /* volume.c: a running guest that has what is at `place` open for writing hears how large it is by now. */
 void volume_tell_user(const char *place, uint64_t size);
 /* For other operations on volumes. Which queue they are in; */
@@ -111,19 +115,16 @@ const char *volume_slot_of(const char *key);
 struct volume_call;
 int volume_check_use(const struct volume_call *call);
 
-/* memory.c: what was last seen; answers the facts "image/PLACE" (a volume's size in bytes), "pool/SOURCE" ("present")
- * and "pool-identity/SOURCE", so that lowering can refuse what would shrink or lose what is there. */
+/* memory.c: what was last seen; answers the facts "image/PLACE" (a volume's size in bytes) and "pool/SOURCE"
+ * ("present"), so that lowering can refuse what would shrink or lose what is there. */
 void memory_put_image(const char *place, const struct image_state *state);
 /* The stamp of the last look; zeroed if there was none. */
 struct image_stamp memory_image(const char *place);
 void memory_put_pool(const char *source, bool exists);
 bool memory_has_pool(const char *source);
-const char *memory_pool_identity(const char *source); /* NULL: not known */
 /* There is something, but not what the pool is; returns whether that was so before. */
 bool memory_fault_pool(const char *source, bool fault);
-/* `news`: whoever wants the pool does not know it by its identity yet. */
-void memory_identify_pool(const char *source, const char *identity, bool news);
-void memory_start(struct engine *engine);
+void memory_start(void);
 void memory_stop(void);
 
 /* watch.c: inotify on the directories of local pools: an image that appears or vanishes is looked at. Idempotent;

@@ -91,7 +91,7 @@ static const char *identity_of(const struct op *op, const char *pool)
 	struct resource_view view;
 	struct engine *engine = op->lane->engine;
 	bool wanted = op->verb == OP_CREATE && engine && engine_view_find(engine, "pool", pool, &view) && view.want;
-	return wanted ? ((const struct pool_state *)view.want->spec)->identity : NULL;
+	return wanted ? pool_identity(view.want->spec, view.identity, op->arena) : NULL;
 }
 
 /* `pool` gets what call.pool and call.name are parts of. */

@@ -222,18 +222,10 @@ def test_several_are_deleted_in_one_transaction(host):
 
 # ---- printing what can be applied again ----
 
-def rested(host):
-    """The history, once nothing more comes: which directory a new Pool has is a fact, and makes a revision of its own."""
-    rows = history(host)
-    time.sleep(2)
-    return rows if history(host) == rows else None
-
-
 @pytest.mark.parametrize("output", ["yaml", "json"])
 def test_what_is_printed_can_be_applied_again(host, output):
     host.apply(BASIC + "---" + REFERRED + "---" + REFERRING, "--wait=10s")
-    rows = wait_until(lambda: rested(host), what="facts of the host are known")
-    before = host.snapshot()
+    rows, before = history(host), host.snapshot()
     printed = host.weft("get", "all", "-o", output).out
     done = host.apply(printed, "-o", "json", name=f"again.{output}").json()
     assert {o["change"] for o in done["objects"]} == {"unchanged"}

@@ -55,6 +55,7 @@ static void drop_record(struct world *w, const struct engine_record *record)
 			continue;
 		json_decref(r->baseline);
 		free((char *)r->key);
+		free((char *)r->identity);
 		*r = w->records[--w->n_records];
 		return;
 	}
@@ -72,6 +73,7 @@ static int persist(void *ctx, const struct engine_record *records, size_t n, str
 		struct engine_record *r = &w->records[w->n_records++];
 		*r = records[i];
 		r->key = xstrdup(records[i].key);
+		r->identity = r->identity ? xstrdup(r->identity) : NULL;
 		json_incref(r->baseline);
 	}
 	return 0;

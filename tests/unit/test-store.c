@@ -326,7 +326,8 @@ static void test_older_schema_is_kept(void **state)
 	uint64_t rev = put(store, gen, REVISION_FINAL, 0);
 	generation_unref(gen);
 	store_close(store);
-	run_sql("ALTER TABLE generation DROP COLUMN base; PRAGMA user_version = 1;"
+	run_sql("ALTER TABLE generation DROP COLUMN base; ALTER TABLE record DROP COLUMN identity; PRAGMA user_version "
+		"= 1;"
 		"UPDATE generation SET lines = replace(replace(replace(replace(lines, '\"owners\":[\"Thing/one\"]', "
 		"'\"number\":0,\"owners\":[0]'), '\"owners\":[\"Thing/two\"]', '\"number\":1,\"owners\":[1]'), "
 		"'\"needs\":[\"thing/a\"]', '\"needs\":[0]'), '\"reader\":\"Thing/two\"', '\"reader\":1')");
@@ -510,6 +511,7 @@ static void find_record(void *ctx, const struct engine_record *record)
 		return;
 	*found = *record;
 	json_incref(found->baseline);
+	assert_string_equal(record->identity, "the first");
 }
 
 static void test_records(void **state)
@@ -521,6 +523,7 @@ static void test_records(void **state)
 					   .key = "eth0",
 					   .made = true,
 					   .incarnation = UINT64_MAX,
+					   .identity = "the first",
 					   .fresh = true,
 					   .baseline = baseline},
 					  {.class = "a", .key = "b"}};

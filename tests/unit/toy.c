@@ -123,6 +123,10 @@ static void observe(struct toy_host *host, struct op *op)
 	op->obs.owner = !marks || part ? OWNER_UNKNOWN : t->marked ? OWNER_OURS : OWNER_FOREIGN;
 	op->obs.incarnation = t->incarnation;
 	op->obs.bound = class == TOY_ATTACH || class == TOY_HELPER ? t->bound : 0;
+	if (class == TOY_VOLUME)
+		op->obs.identity = op->identity
+					   ? arena_strdup(op->obs.arena, op->identity)
+					   : arena_printf(op->obs.arena, "%llu", (unsigned long long)t->incarnation);
 	*spec = (struct toy_spec){0x1f, t->mtu, t->type, t->size, t->model, arena_strdup(op->obs.arena, t->master),
 				  false};
 }
