@@ -25,7 +25,7 @@ static const struct field volume_spec_rows[] = {
 	       .example = "qcow2"),
 	F_ENUM("preallocation", struct volume_spec, preallocation, image_preallocations, .def = "off",
 	       .doc = "What is allocated when it is made or grows: nothing, the tables (qcow2), all of its space, or "
-		      "all of it and zeroes written."),
+		      "all of it and zeroes written. What grows under a running guest is allocated as that writes."),
 	F_ENUM("reclaim", struct volume_spec, reclaim, reclaims, .def = "keep",
 	       .doc = "What becomes of the bytes when the Volume is deleted."),
 	F_STRUCT("source", struct volume_spec, source, source_table,

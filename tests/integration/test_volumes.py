@@ -391,3 +391,32 @@ exec {real} "$@"
     hold.unlink()
     host.apply(volume("web", "size: 2MiB"), "--wait=60s")
     assert info(image)["virtual-size"] == 2 * MIB
+
+
+def layout(path, format="raw"):
+    """(bytes taken up, bytes with data in the file, bytes of the disk that have a place in it) in MiB."""
+    def mapped(format, key):
+        return sum(e["length"] for e in json.loads(sh(f"qemu-img map -U --output=json -f {format} {path}")) if e[key])
+    os.sync()
+    return tuple(round(n / MIB) for n in (path.stat().st_blocks * 512, mapped("raw", "data"), mapped(format, "present")))
+
+
+# What each is to come to, of a disk of N MiB. The tables of qcow2 are less than one of them, and nothing of a raw image is without a place.
+PREALLOCATIONS = {"raw": {"off": (0, 0, 1), "falloc": (1, 0, 1), "full": (1, 1, 1)},
+                  "qcow2": {"off": (0, 0, 0), "metadata": (0, 0, 1), "falloc": (1, 0, 1), "full": (1, 1, 1)}}
+
+
+def test_preallocation(host):
+    """What stat and qemu-img see allocated, written, and given a place, of a new volume and of one that has grown."""
+    all_of = [(format, how) for format, hows in PREALLOCATIONS.items() for how in hows]
+
+    def text(size):
+        return POOL + "".join(volume(f"{format}-{how}", f"size: {size}MiB, format: {format}, preallocation: {how}") for format, how in all_of)
+    for size in (8, 12):
+        host.apply(text(size), "--wait=60s")
+        wait_until(lambda: {info(images(host) / f"{f}-{h}.{f}", f)["virtual-size"] for f, h in all_of} == {size * MIB}, 30)  # noqa: B023
+        found = {(f, h): layout(images(host) / f"{f}-{h}.{f}", f) for f, h in all_of}
+        assert found == {(f, h): tuple(n * size for n in PREALLOCATIONS[f][h]) for f, h in all_of}
+    assert host.diff() == [], "what it was made with is no difference afterwards"
+    refused = host.apply(POOL + volume("tables", "size: 8MiB, format: raw, preallocation: metadata"), check=False)
+    assert refused.status == 2 and "a raw image has no tables" in refused.err
