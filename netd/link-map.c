@@ -343,6 +343,7 @@ bool link_claim(struct lowering *l, const char *path, const char *what_fmt, ...)
 /* Where the ports of a bridge lead. */
 struct ways {
 	struct lowering *l;
+	const char *bridge;
 	struct strmap objects; /* that lead there, by where */
 };
 
@@ -377,9 +378,39 @@ static const char *bridge_beyond(struct lowering *l, const struct object *object
 	return beyond && !netd_bridge_has_stp(beyond) ? bridge : NULL;
 }
 
+static bool is_among(const char *const *names, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (streq(names[i], name))
+			return true;
+	return false;
+}
+
+enum { BRIDGES_MAX = 64 }; /* one behind the other: longer circles are nobody's intention, and not looked for */
+
+/* The bridge behind a port, those behind that, and so on. */
+static bool refuse_bridges_beyond(struct ways *ways, const struct object *object, const char *beyond)
+{
+	const char *bridges[BRIDGES_MAX] = {beyond}, *port;
+	size_t n = 1;
+	for (size_t i = 0; i < n; i++) {
+		if (refuse_second_way(ways, object, arena_printf(lower_arena(ways->l), "bridge '%s'", bridges[i])))
+			return true;
+		for (size_t k = 0; !streq(bridges[i], ways->bridge) && n < BRIDGES_MAX &&
+				   (port = link_port_at(ways->l, bridges[i], k));
+		     k++) {
+			const struct object *pair = link_object(ways->l, port);
+			const char *next = pair ? bridge_beyond(ways->l, pair, port) : NULL;
+			if (next && !streq(next, ways->bridge) && !is_among(bridges, n, next))
+				bridges[n++] = next;
+		}
+	}
+	return false;
+}
+
 bool link_refuse_loop(struct lowering *l, const char *bridge)
 {
-	struct ways ways = {l, strmap_in(lower_arena(l))};
+	struct ways ways = {l, bridge, strmap_in(lower_arena(l))};
 	const char *port;
 	for (size_t i = 0; (port = link_port_at(l, bridge, i)); i++) {
 		const struct object *object = link_object(l, port);
@@ -387,7 +418,7 @@ bool link_refuse_loop(struct lowering *l, const char *bridge)
 		const char *beyond = object ? bridge_beyond(l, object, port) : NULL;
 		struct ip peer;
 		char text[IP_TEXT];
-		if (beyond && refuse_second_way(&ways, object, arena_printf(lower_arena(l), "bridge '%s'", beyond)))
+		if (beyond && refuse_bridges_beyond(&ways, object, beyond))
 			return true;
 		for (size_t k = 0; kind && kind->peer && kind->peer(object, k, &peer); k++)
 			if (refuse_second_way(&ways, object, ip_text(&peer, text)))

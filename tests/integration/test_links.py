@@ -162,6 +162,21 @@ def test_promise_07_addresses_that_go_with_a_link_are_named(host):
     host.run("ip", "addr", "del", "10.5.0.77/24", "dev", "vx0")
 
 
+def test_bridges_in_a_circle_are_refused(host):
+    """Also when the last pair of it comes later; a spanning tree anywhere opens it."""
+    bridges = "".join(document("Bridge", name, "stp: {enabled: %s}" % ("true" if name == "bry" else "false")) for name in ("bra", "brb", "brc", "bry"))
+    pairs = [document("Veth", a + b, f"bridge: br{a}, peer: {{name: {b}{a}, bridge: br{b}}}") for a, b in ("ab", "bc", "cy", "ya")]
+    host.apply(bridges + "".join(pairs), "--wait=20s")
+    before = host.links()
+    refused = host.apply(document("Veth", "ca", "bridge: brc, peer: {name: ac, bridge: bra}"), check=False)
+    assert refused.status == 2 and "both lead to bridge 'br" in refused.err and "which is a loop" in refused.err, refused
+    assert set(host.links()) == set(before)
+    refused = host.apply(document("Bridge", "bry", "stp: {enabled: false}"), check=False)
+    assert refused.status == 2 and "which is a loop" in refused.err, refused
+    host.weft("delete", "veth", "ab")
+    host.apply(document("Veth", "ca", "bridge: brc, peer: {name: ac, bridge: bra}"), "--wait=20s")
+
+
 @pytest.mark.needs("link:macvlan")
 def test_a_link_that_is_not_there_is_named(host):
     done = host.apply(document("Macvlan", "m0", "link: eth0"), check=False)
