@@ -257,6 +257,7 @@ const struct link_kind link_bond = {
 	.name = "bond",
 	.object = &netd_bond_kind,
 	.kernel_name = "bond",
+	.module = "bonding",
 	.fixed = &fixed_table,
 	.paused = &paused_table,
 	.info = &info_table,

@@ -35,6 +35,7 @@ const struct link_kind link_gre = {
 	.name = "gre",
 	.object = &netd_gre_kind,
 	.kernel_name = "gre",
+	.module = "ip_gre",
 	.info = &ip_tunnel_gre_info,
 	.underlay = IFLA_GRE_LINK,
 	.whole = true,

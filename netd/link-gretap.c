@@ -38,6 +38,7 @@ const struct link_kind link_gretap = {
 	.name = "gretap",
 	.object = &netd_gretap_kind,
 	.kernel_name = "gretap",
+	.module = "ip_gre",
 	.info = &ip_tunnel_gre_info,
 	.underlay = IFLA_GRE_LINK,
 	.whole = true,

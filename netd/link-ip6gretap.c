@@ -38,6 +38,7 @@ const struct link_kind link_ip6gretap = {
 	.name = "ip6gretap",
 	.object = &netd_ip6gretap_kind,
 	.kernel_name = "ip6gretap",
+	.module = "ip6_gre",
 	.info = &ip_tunnel_gre6_info,
 	.underlay = IFLA_GRE_LINK,
 	.whole = true,

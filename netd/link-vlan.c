@@ -76,6 +76,7 @@ const struct link_kind link_vlan = {
 	.name = "vlan",
 	.object = &netd_vlan_kind,
 	.kernel_name = "vlan",
+	.module = "8021q",
 	.fixed = &fixed_table,
 	.room = vlan_room,
 };

@@ -175,16 +175,6 @@ void link_observe(const struct netlink_cache *cache, const struct netlink_link *
 	observe_variants(cache, link, want, seen, arena);
 }
 
-/* The kernel's word for a master that went while the message was under way is EINVAL, which says nothing. */
-static void explain_master(const struct netlink_cache *cache, struct op *op)
-{
-	int master = (int)(intptr_t)op->lane_data;
-	op->lane_data = NULL;
-	if (op->err.code == EINVAL && master && !netlink_link_by_index(cache, master))
-		err_set(&op->err, ENODEV, "link '%s', which it is to be a port of, has just gone",
-			((const struct link_spec *)op->want)->master);
-}
-
 /* The link that weft made for this key, if somebody has given it another name. It is left alone where the other name is
  * one that weft looks after as well. */
 static const struct netlink_link *find_renamed(const struct netlink_cache *cache, const struct op *op)
@@ -210,7 +200,10 @@ static const struct netlink_link *find_swapped(const struct netlink_cache *cache
 
 static void observe(struct netlink_cache *cache, struct op *op)
 {
-	explain_master(cache, op);
+	int master = (int)(intptr_t)op->lane_data; /* of the message just answered */
+	op->lane_data = NULL;
+	if (op->err.code)
+		link_explain(cache, op, master);
 	const struct netlink_link *swapped = find_swapped(cache, op),
 				  *renamed = swapped ? swapped : find_renamed(cache, op);
 	struct netlink_link *link = swapped ? NULL : netlink_link_by_name(cache, op->key);
@@ -518,7 +511,7 @@ static void settle(struct netlink_batch *batch, struct op *op)
 	op->lane_data = NULL;
 	if (!making)
 		return;
-	op->lane_data = (void *)(intptr_t)making->master; /* for explain_master() */
+	op->lane_data = (void *)(intptr_t)making->master; /* for observe() */
 	if (making->renamed) {
 		if (op->err.code == EBUSY)
 			rename_while_down(batch, op, making);

@@ -85,6 +85,7 @@ struct link_kind {
 	const char *name;          /* "tap" */
 	const struct kind *object; /* the kind whose objects are such links; NULL: none */
 	const char *kernel_name;   /* IFLA_INFO_KIND: "tun" */
+	const char *module;        /* of the kernel, that has it; NULL: called as that */
 	const struct table *fixed; /* NULL: none */
 	const struct table *paused;
 	const struct table *info;
@@ -163,6 +164,9 @@ int link_refuse_upper(const struct netlink_cache *cache, const struct netlink_li
 /* What its removal would mean for others: "takes along 10.7.0.9/24, which weft did not put there"; NULL: nothing. On
  * the main thread. */
 const char *link_loss(const char *key, struct arena *arena);
+/* link-refusal.c: makes the kernel's answer to an operation a sentence; `master` is what the message named, 0: nothing.
+ */
+void link_explain(const struct netlink_cache *cache, struct op *op, int master);
 /* link-port.c: the rows `port` and `vlans`. */
 void link_observe_port(const struct netlink_link *link, struct link_spec *seen, struct arena *arena);
 /* Puts the messages that set those rows of the operation, at most two. */

@@ -2,7 +2,7 @@
 """Links that stand on others (Vlan, Macvlan, Ipvlan), that are two (Veth), or hold addresses (Dummy)."""
 import pytest
 
-from harness import wait_until
+from harness import machine_lacks, wait_until
 
 
 def document(kind, name, spec):
@@ -160,6 +160,43 @@ def test_promise_07_addresses_that_go_with_a_link_are_named(host):
     for plan in (host.apply(spec.replace("5001", "5002"), "--dry-run"), host.weft("delete", "vxlan", "vx0", "--dry-run")):
         assert "takes along 10.5.0.77/24, which weft did not put there" in plan.out, plan
     host.run("ip", "addr", "del", "10.5.0.77/24", "dev", "vx0")
+
+
+MODULES = {"bond": ("Bond", "", "bonding"), "vlan": ("Vlan", "link: eth0, id: 7", "8021q"), "geneve": ("Geneve", "vni: 5001, remote: 192.0.2.1", "geneve"),
+           "gretap": ("Gretap", "remote: 192.0.2.1", "ip_gre"), "vrf": ("Vrf", "table: 7", "vrf"), "dummy": ("Dummy", "", "dummy")}
+
+
+@pytest.mark.parametrize("kernel", MODULES)
+def test_a_missing_module_is_named(lower, kernel):
+    if not machine_lacks(f"link:{kernel}"):
+        pytest.skip(f"the kernel has {kernel} links")
+    kind, spec, module = MODULES[kernel]
+    refused = lower.apply(document(kind, "new0", spec), check=False)
+    assert refused.status == 1 and f"makes no links of kind {kernel}" in refused.err and f"modprobe {module};" in refused.err, refused
+    assert "new0" not in lower.links()
+
+
+@pytest.mark.needs("link:macvlan")
+def test_who_has_taken_a_link_is_named(lower):
+    host = lower
+    host.run("ip", "link", "add", "link", "eth0", "name", "theirs", "type", "macvlan")
+    refused = host.apply(document("Bridge", "br7", "ports: [eth0]"), check=False)
+    assert refused.status == 1 and "'theirs' (macvlan) stands on link 'eth0' and takes its frames, so that 'br7' cannot have them" in refused.err, refused
+    host.run("ip", "link", "del", "theirs")
+    host.run("ip", "link", "add", "theirs", "type", "bridge")
+    host.run("ip", "link", "set", "eth0", "master", "theirs")
+    refused = host.apply(document("Macvlan", "m0", "link: eth0"), check=False)
+    assert refused.status == 1 and "link 'eth0' is a port of 'theirs' already, which takes its frames" in refused.err, refused
+    host.run("ip", "link", "set", "eth0", "nomaster")
+    host.run("ip", "link", "del", "theirs")
+
+
+def test_what_takes_no_ports_is_named(lower):
+    nic = document("Ethernet", "eth0", "")
+    for port in (document("Tap", "t0", "bridge: eth0"), document("Veth", "t0", "bridge: eth0, peer: {name: t1}")):
+        refused = lower.apply(port + nic, check=False)
+        assert refused.status == 1 and "'eth0' (veth) takes no ports" in refused.err and "t0" not in lower.links(), refused
+    lower.apply(nic, "--wait=20s")
 
 
 def test_bridges_in_a_circle_are_refused(host):
