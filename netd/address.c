@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The class "address": an address of a link, key LINK/ADDRESS/LENGTH. What we made carries a protocol number of ours
- * where the kernel keeps one; elsewhere the engine's records have to do. */
+ * where the kernel keeps one; elsewhere the engine's records have to do.
+ *
+ * Of the IPv4 addresses of one subnet the kernel takes the first that came for the main one, from which the host
+ * speaks, and calls the others secondary. Once it is gone the next takes its place (where promote_secondaries is on, as
+ * systemd has it), and it comes back as the last. So that is a row; address-order.c puts it right. */
 #include "netd/address.h"
 
 #include <fcntl.h>
@@ -8,10 +12,10 @@
 
 #include "netd/netlink-rows.h"
 
-enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_SCOPE, ADDRESS_METRIC, ADDRESS_TENTATIVE };
+enum { ADDRESS_DAD, ADDRESS_NO_PREFIX_ROUTE, ADDRESS_SECONDARY, ADDRESS_SCOPE, ADDRESS_METRIC, ADDRESS_TENTATIVE };
 struct address_spec {
 	uint64_t present;
-	bool dad, no_prefix_route, tentative;
+	bool dad, no_prefix_route, secondary, tentative;
 	uint32_t scope, metric;
 };
 
@@ -22,6 +26,8 @@ static const struct field address_rows[] = {
 			       .doc = "Whether an IPv6 address is used only when no other host has answered for it."),
 	[ADDRESS_NO_PREFIX_ROUTE] = F_BOOL("noPrefixRoute", struct address_spec, no_prefix_route,
 					   .doc = "Whether the route to its subnet is left out."),
+	[ADDRESS_SECONDARY] = F_BOOL("secondary", struct address_spec, secondary,
+				     .doc = "Whether it stands behind another of weft's in its IPv4 subnet."),
 	[ADDRESS_SCOPE] = F_U32("scope", struct address_spec, scope, .max = 255, .flags = FIELD_WEAK,
 				.doc = "How far it may be seen; 0 is everywhere, 253 the link."),
 	[ADDRESS_METRIC] = F_U32("metric", struct address_spec, metric, .flags = FIELD_WEAK,
@@ -70,7 +76,9 @@ static void observe(struct netlink_cache *cache, struct op *op)
 	op->obs.incarnation = (uint64_t)link->index;
 	seen->no_prefix_route = address->flags & IFA_F_NOPREFIXROUTE;
 	seen->tentative = address->flags & IFA_F_TENTATIVE;
+	seen->secondary = address->flags & IFA_F_SECONDARY && address_is_behind(link, &key.prefix);
 	set_present(seen, ADDRESS_NO_PREFIX_ROUTE);
+	set_present(seen, ADDRESS_SECONDARY);
 	set_present(seen, ADDRESS_TENTATIVE);
 	if (address->flags & IFA_F_DADFAILED)
 		op->obs.health = "another host on the link has this address; give one of them another";
@@ -90,9 +98,11 @@ struct nlmsghdr *address_message(struct netlink_batch *batch, struct op *op, uin
 	return message;
 }
 
-static void put_broadcast(struct nlmsghdr *message, const struct ip_prefix *prefix)
+void address_put_broadcast(struct nlmsghdr *message, const struct ip_prefix *prefix)
 {
 	uint8_t b[4];
+	if (prefix->ip.family != 4 || prefix->len > 30)
+		return;
 	memcpy(b, prefix->ip.b, sizeof(b));
 	for (unsigned bit = prefix->len; bit < 32; bit++)
 		b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
@@ -114,8 +124,7 @@ static void put_address(struct netlink_batch *batch, struct op *op, uint16_t fla
 	if (has_row(want, ADDRESS_SCOPE))
 		((struct ifaddrmsg *)mnl_nlmsg_get_payload(message))->ifa_scope = (uint8_t)want->scope;
 	mnl_attr_put_u32(message, IFA_FLAGS, address_flags);
-	if (prefix->ip.family == 4 && prefix->len < 31)
-		put_broadcast(message, prefix);
+	address_put_broadcast(message, prefix);
 	if (op->mark)
 		mnl_attr_put_u8(message, ADDRESS_ATTR_PROTO, ADDRESS_PROTO_OF_WEFT);
 	netlink_batch_end(batch, message);
@@ -124,7 +133,7 @@ static void put_address(struct netlink_batch *batch, struct op *op, uint16_t fla
 /* What is kept from encode() to settle(). */
 struct pending {
 	struct address_target target; /* CREATE: to be looked at */
-	char promote[96];             /* REMOVE: a setting that is changed meanwhile; "" if none */
+	char promote[96];             /* a setting that is changed meanwhile; "" if none */
 	char promote_before;
 };
 
@@ -149,21 +158,31 @@ static bool swap_setting(const char *path, char value, char *ret_before)
 	return *ret_before != value && write(fd, &value, 1) == 1;
 }
 
+/* False if the link cannot be made to. */
+static bool promote_meanwhile(struct op *op, const struct netlink_link *link)
+{
+	cleanup_free struct pending *pending = xcalloc(1, sizeof(*pending));
+	snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries",
+		 link->name);
+	if (!swap_setting(pending->promote, '1', &pending->promote_before))
+		return pending->promote_before == '1';
+	op->lane_data = take_ptr(pending);
+	return true;
+}
+
 void address_put_removal(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
 			 const struct ip_prefix *prefix)
 {
 	const struct netlink_address *address = address_find(link, prefix);
 	if (!address)
 		return;
-	if (has_secondaries(link, address)) {
-		cleanup_free struct pending *pending = xcalloc(1, sizeof(*pending));
-		snprintf(pending->promote, sizeof(pending->promote), "/proc/sys/net/ipv4/conf/%s/promote_secondaries",
-			 link->name);
-		if (swap_setting(pending->promote, '1', &pending->promote_before))
-			op->lane_data = take_ptr(pending);
-	}
+	if (has_secondaries(link, address))
+		(void)promote_meanwhile(op, link);
 	const struct address_target target = {link->index, *prefix};
 	struct nlmsghdr *message = address_message(batch, op, RTM_DELADDR, 0, &target);
+	/* Without it the kernel would not look at the length. */
+	if (prefix->ip.family == 4)
+		mnl_attr_put(message, IFA_ADDRESS, 4, address->peer.family ? address->peer.b : prefix->ip.b);
 	/* The addresses that the kernel derived from it for the sake of privacy go with it. */
 	mnl_attr_put_u32(message, IFA_FLAGS, address->flags & IFA_F_MANAGETEMPADDR);
 	netlink_batch_end(batch, message);
@@ -218,8 +237,12 @@ static int encode(struct netlink_batch *batch, struct netlink_cache *cache, stru
 	if (!link)
 		return err_set(&op->err, ENODEV, "link '%s' does not exist", key.link);
 	const struct address_target target = {link->index, key.prefix};
+	const struct address_spec *want = op->want;
 	put_address(batch, op, op->verb == OP_CREATE ? NLM_F_CREATE | NLM_F_EXCL : NLM_F_REPLACE, &target);
 	address_ask_later(op, &target);
+	bool first = has_row(want, ADDRESS_SECONDARY) && !want->secondary;
+	if (first && address_is_behind(link, &key.prefix) && promote_meanwhile(op, link))
+		address_put_first(batch, op, link, &key.prefix);
 	return 0;
 }
 

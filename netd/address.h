@@ -4,6 +4,7 @@
 #ifndef WEFT_NETD_ADDRESS_H
 #define WEFT_NETD_ADDRESS_H
 
+#include "core/lower.h"
 #include "netd/netlink-lane.h"
 
 /* Attributes that are not in every kernel's headers. */
@@ -37,7 +38,19 @@ void address_put_removal(struct netlink_batch *batch, struct op *op, const struc
 void address_ask_later(struct op *op, const struct address_target *target);
 /* That which was put, if it is an IPv6 one; else NULL. */
 const struct address_target *address_asked_for(const struct op *op);
+/* For an IPv4 address that has a broadcast address. */
+void address_put_broadcast(struct nlmsghdr *message, const struct ip_prefix *prefix);
 bool address_has_come(const struct netlink_cache *cache, const struct op *op);
 void address_settle(struct netlink_batch *batch, struct op *op);
+
+/* address-order.c: which address of an IPv4 subnet is the main one. Does another one of weft's stand before it, on a
+ * link on which the subnet has none of others? */
+bool address_is_behind(const struct netlink_link *link, const struct ip_prefix *prefix);
+/* Puts the messages that move those of its subnet behind it; it is there, or is put before. promote_secondaries is on.
+ */
+void address_put_first(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
+		       const struct ip_prefix *prefix);
+/* Has the first address of each subnet of a list stand before the others; of the i-th one. */
+void address_want_order(struct lowering *l, struct want *address, const struct list *addresses, size_t i);
 
 #endif

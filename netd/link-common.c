@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See link-common.h. */
+#include "netd/address.h"
 #include "netd/link-common.h"
 
 #include "netd/dhcp-client.h"
@@ -216,6 +217,7 @@ static void want_addresses(struct lowering *l, const struct object *object, stru
 		struct want *address = want(l, class_find("address"), NULL, "%s/%s", object->name,
 					    prefix_text(&list_at(&common->addresses, struct ip_prefix, i), text));
 		address->adopt = common->adopt;
+		address_want_order(l, address, &common->addresses, i);
 		needs(l, address, link);
 	}
 	lower_at(l, NULL);

@@ -40,7 +40,8 @@ struct link_common {
 	      .doc = "Its MTU; else that of what it joins or stands on, less what its own headers take.", \
 	      .example = "1400"), \
 	F_LIST("addresses", S, common.addresses, scalar_prefix, .singular = "address", \
-	       .doc = "The host's addresses on it.", .example = "10.7.0.1/24"), \
+	       .doc = "The host's addresses on it; it speaks from the first of each subnet.", \
+	       .example = "10.7.0.1/24"), \
 	F_STRUCTS("routes", S, common.routes, route_row_table, .singular = "route", .doc = "Routes over it."), \
 	F_BOOL("up", S, common.up, .def = "true", .doc = "Whether it is up."), \
 	F_BOOL("adopt", S, common.adopt, .def = "false", \

@@ -3,6 +3,7 @@
  * and go together. An end that somebody moves to another namespace is missed here; it is not fetched back. */
 #include <linux/veth.h>
 
+#include "netd/address.h"
 #include "netd/import.h"
 #include "netd/link-common.h"
 #include "netd/link-map.h"
@@ -119,6 +120,7 @@ static void want_peer(struct lowering *l, const struct object *object, struct wa
 		struct want *address = want(l, class_find("address"), NULL, "%s/%s", peer->name,
 					    prefix_text(&list_at(&peer->addresses, struct ip_prefix, i), text));
 		address->adopt = link->adopt;
+		address_want_order(l, address, &peer->addresses, i);
 		needs(l, address, end);
 	}
 	lower_at(l, NULL);

@@ -2,6 +2,7 @@
 /* The kind Network: a bridge of its own with the host as its router, DHCP and DNS server. This file holds what a person
  * may write and turns it into a link, addresses, sysctls and firewall rules; network-services.c adds dnsmasq,
  * network-check.c has the rules across rows, network-port.c attaches guests. */
+#include "netd/address.h"
 #include "netd/dnsmasq.h"
 #include "netd/firewall.h"
 #include "netd/link-common.h"
@@ -292,6 +293,7 @@ static void network_lower(struct lowering *l, const struct object *object)
 		char text[IP_TEXT];
 		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
 		struct want *address = want(l, class_find("address"), NULL, "%s/%s", bridge, prefix_text(prefix, text));
+		address_want_order(l, address, &spec->addresses, i);
 		needs(l, address, link);
 		if (prefix->ip.family == 6)
 			needs(l, address, ipv6_on);

@@ -125,6 +125,8 @@ static struct want *want_address(const struct moving *m, const struct held_addre
 	struct want *w = want(m->l, class_find("address"), NULL, "%s", key);
 	if (held->flags & IFA_F_NOPREFIXROUTE)
 		want_set(m->l, w, "noPrefixRoute", "true");
+	if (held->address.ip.family == 4 && !(held->flags & IFA_F_SECONDARY))
+		want_set(m->l, w, "secondary", "false");
 	if (held->scope)
 		want_set(m->l, w, "scope", "%u", held->scope);
 	if (held->metric)

@@ -234,3 +234,35 @@ def test_a_dummy_holds_addresses(host):
 def test_a_team_is_refused(host):
     done = host.apply(document("Team", "team0", "ports: [eth0]"), check=False)
     assert done.status == 2 and "Bond" in done.err
+
+
+def main_addresses(host, link):
+    return {a["local"] for a in host.json("ip", "-4", "-j", "addr", "show", "dev", link)[0]["addr_info"] if not a.get("secondary")}
+
+
+@pytest.mark.parametrize("promotes", [0, 1])
+def test_the_first_address_of_a_subnet_stays_the_main_one(host, promotes):
+    """It is the one from which the host speaks. Where the kernel has promoted another one meanwhile (as it does on hosts with systemd), that
+    steps back, and loses nothing by it."""
+    addresses = ["10.7.0.20/24", "10.7.0.3/24", "10.7.0.9/24", "10.8.0.1/24", "10.8.0.2/24"]
+    host.apply(document("Bridge", "br7", f"addresses: [{', '.join(addresses)}]"), "--wait=20s")
+    assert main_addresses(host, "br7") == {"10.7.0.20", "10.8.0.1"}
+    host.run("sysctl", "-w", f"net.ipv4.conf.br7.promote_secondaries={promotes}")
+    others = ["ip", "route", "add", "198.51.100.0/24", "dev", "br7", "src", "10.7.0.3"]
+    host.run(*others)
+    host.run("ip", "addr", "del", addresses[0], "dev", "br7")
+    wait_until(lambda: main_addresses(host, "br7") == {"10.7.0.20", "10.8.0.1"} and host.addresses("br7") == set(addresses))
+    assert not promotes or host.run("ip", "route", "show", "198.51.100.0/24", "src", "10.7.0.3")
+    assert host.run("sysctl", "-n", "net.ipv4.conf.br7.promote_secondaries").strip() == str(promotes)
+    host.apply(document("Bridge", "br7", f"addresses: [{', '.join(reversed(addresses))}]"), "--wait=20s", name="turned.yaml")
+    assert main_addresses(host, "br7") == {"10.7.0.9", "10.8.0.2"} and host.addresses("br7") == set(addresses)
+
+
+def test_the_order_of_addresses_among_others_is_left_alone(host):
+    host.apply(document("Bridge", "br7", "addresses: [10.7.0.20/24, 10.7.0.3/24]"), "--wait=20s")
+    host.run("sysctl", "-w", "net.ipv4.conf.br7.promote_secondaries=1")
+    host.run("ip", "addr", "add", "10.7.0.77/24", "dev", "br7")
+    host.run("ip", "addr", "del", "10.7.0.20/24", "dev", "br7")
+    wait_until(lambda: host.addresses("br7") == {"10.7.0.20/24", "10.7.0.3/24", "10.7.0.77/24"})
+    host.wait_quiet(1)
+    assert main_addresses(host, "br7") == {"10.7.0.3"} and host.ready("bridge", "br7")
