@@ -496,6 +496,8 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 		op->want = spec_over_baseline(res, d->rows);
 	op->was = !op->want && res_want(res) ? res_want(res)->spec : NULL;
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
+	op->anew =
+		d->verb == OP_REMOVE && res->want && (!res->class->creatable || res->class->creatable(res->want->spec));
 	op->hurry = res->hurry;
 	op->rows = d->rows;
 	op->made = res->made ? res->made_incarnation : 0;

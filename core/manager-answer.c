@@ -51,7 +51,7 @@ static json_t *changes_json(const struct plan_step *step)
 static const char *note_of(const struct plan_step *step, struct arena *arena)
 {
 	bool anew = step->disruptive && !step->note, goes = anew || step->verb == OP_REMOVE;
-	const char *loss = goes && step->class->loss ? step->class->loss(step->key, arena) : NULL;
+	const char *loss = goes && step->class->loss ? step->class->loss(step->key, anew, arena) : NULL;
 	if (anew && loss)
 		return arena_printf(arena, "has to be made anew, which %s", loss);
 	if (loss)

@@ -49,6 +49,7 @@ struct op {
 	const char *key;
 	const void *want;     /* desired spec; NULL when it is to go */
 	const void *was;      /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
+	bool anew;            /* OP_REMOVE: on the way to being made anew */
 	bool hurry;           /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
 	const void *seen;     /* spec of the last observation; NULL if there is none or it does not exist */
 	uint64_t made;        /* the instance that weft made, whatever its name is now; 0 if it made none */
@@ -131,7 +132,7 @@ struct resource_class {
 	const char *(*progress)(const char *key);
 	/* What of others goes if it is removed, or made anew: "takes along ...", for plans; NULL if nothing. In
 	 * `arena`. May be NULL. */
-	const char *(*loss)(const char *key, struct arena *arena);
+	const char *(*loss)(const char *key, bool anew, struct arena *arena);
 };
 
 const struct resource_class *class_find(const char *name);

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "netd/link.h"
+#include "netd/netlink-kept.h"
 
 enum { GROUP_WORTH = 4 }; /* fewer are removed one by one */
 
@@ -59,8 +60,11 @@ void link_remove_many(struct netlink_batch *batch, struct netlink_cache *cache, 
 	struct op probe = {0};
 	for (size_t i = 0; i < n; i++) {
 		const struct netlink_link *link = link_to_remove(cache, ops[i]);
-		if (link && link_refuse_upper(cache, link, uppers, n_uppers, &ops[i]->err) == 0)
-			put_group(batch, ops[i], link->index, group);
+		if (!link || link_refuse_upper(cache, link, uppers, n_uppers, &ops[i]->err) < 0)
+			continue;
+		if (ops[i]->anew)
+			netlink_kept_take(cache, batch, link);
+		put_group(batch, ops[i], link->index, group);
 	}
 	free(uppers);
 	netlink_batch_send(batch);

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What others have put on a link, and what would go with it: with a link the kernel removes those that stand on it,
- * whoever made them. */
-#include <linux/if_addr.h>
-
-#include "netd/address.h"
+/* The links of others that would go with a link: with one the kernel removes those that stand on it, whoever made them.
+ */
 #include "netd/link.h"
 
 enum { TOWER_MAX = 8 }; /* links upon links */
@@ -87,52 +84,4 @@ int link_refuse_foreign(const struct netlink_cache *cache, const struct netlink_
 	int r = link_refuse_upper(cache, link, uppers, n, err);
 	free(uppers);
 	return r;
-}
-
-/* Is it somebody's who would miss it: not the kernel's, nor a lease? */
-static bool is_foreign_address(const struct netlink_address *address)
-{
-	enum { PROTO_OTHERS = 4 }; /* those below are the kernel's, but for 0 */
-	bool kernels = address->proto && address->proto < PROTO_OTHERS;
-	return address->proto != ADDRESS_PROTO_OF_WEFT && !kernels && !address->valid_until_s;
-}
-
-static const char *foreign_addresses(const struct netlink_link *link, struct arena *arena)
-{
-	const char *list = NULL;
-	char text[IP_TEXT];
-	for (const struct netlink_address *a = link->addresses; a; a = a->next)
-		if (is_foreign_address(a))
-			list = arena_printf(arena, "%s%s%s", list ? list : "", list ? ", " : "",
-					    prefix_text(&a->prefix, text));
-	return list;
-}
-
-struct loss {
-	const char *key;
-	struct arena *arena;
-	const char *text;
-};
-
-static void find_loss(const struct netlink_cache *cache, void *ctx)
-{
-	struct loss *loss = ctx;
-	const struct netlink_link *link = netlink_link_by_name(cache, loss->key);
-	struct err err = {0};
-	if (!link || !link_is_ours(link))
-		return;
-	if (link_refuse_foreign(cache, link, &err) < 0) {
-		loss->text = arena_printf(loss->arena, "is refused: %s", err.text);
-		return;
-	}
-	const char *list = cache->knows_proto ? foreign_addresses(link, loss->arena) : NULL;
-	if (list)
-		loss->text = arena_printf(loss->arena, "takes along %s, which weft did not put there", list);
-}
-
-const char *link_loss(const char *key, struct arena *arena)
-{
-	struct loss loss = {key, arena, NULL};
-	netlink_facts_look(find_loss, &loss);
-	return loss.text;
 }

@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 
 #include "core/env.h"
+#include "netd/netlink-kept.h"
 
 static const struct table *choose_fixed(const void *around)
 {
@@ -637,6 +638,8 @@ int link_encode_remove(struct netlink_batch *batch, struct netlink_cache *cache,
 	int r = link_refuse_foreign(cache, link, &op->err);
 	if (r < 0)
 		return r;
+	if (op->anew)
+		netlink_kept_take(cache, batch, link);
 	struct nlmsghdr *message = netlink_batch_begin(batch, op, RTM_DELLINK, 0);
 	header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
 	header->ifi_index = link->index;

@@ -161,9 +161,12 @@ int link_refuse_foreign(const struct netlink_cache *cache, const struct netlink_
 size_t link_foreign_uppers(const struct netlink_cache *cache, const struct netlink_link ***ret);
 int link_refuse_upper(const struct netlink_cache *cache, const struct netlink_link *link,
 		      const struct netlink_link *const *uppers, size_t n, struct err *err);
-/* What its removal would mean for others: "takes along 10.7.0.9/24, which weft did not put there"; NULL: nothing. On
- * the main thread. */
-const char *link_loss(const char *key, struct arena *arena);
+/* link-loss.c: what its removal, or its being made anew, would mean for others: "takes along 10.7.0.9/24, which weft
+ * did not put there"; NULL: nothing. On the main thread. */
+const char *link_loss(const char *key, bool anew, struct arena *arena);
+/* Who knows which forwarding entries (LINK/MAC/ADDRESS) are weft's. */
+typedef bool link_entry_fn(const char *key);
+void link_loss_start(link_entry_fn *fn);
 /* link-refusal.c: makes the kernel's answer to an operation a sentence; `master` is what the message named, 0: nothing.
  */
 void link_explain(const struct netlink_cache *cache, struct op *op, int master);

@@ -126,8 +126,18 @@ static int sysctl_fact(void *ctx, const char *key, char **ret)
 	return r == -ENOTDIR || r == -EINVAL ? -ENOENT : r;
 }
 
+static struct engine *engine_of_entries;
+
+static bool has_entry(const char *key)
+{
+	struct resource_view view;
+	return engine_view_find(engine_of_entries, "fdb", key, &view);
+}
+
 int netd_links_start(struct engine *engine, struct err *err)
 {
+	engine_of_entries = engine;
+	link_loss_start(engine ? has_entry : NULL);
 	fact_register("link/", link_fact, NULL);
 	fact_register("link-with/", link_with_fact, NULL);
 	netd_towards_start();

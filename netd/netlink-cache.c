@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "netd/netlink-fdb.h"
+#include "netd/netlink-kept.h"
 #include "netd/route-cache.h"
 
 enum { EVENT_BUFFER = 16 * 1024 * 1024, RESYNC_TRIES = 8 };
@@ -240,6 +241,7 @@ void netlink_cache_close(struct netlink_cache *cache)
 		}
 	}
 	route_cache_close(cache);
+	netlink_kept_free(cache);
 	netlink_dirty_clear(cache);
 	free(cache->dirty);
 	if (cache->events)

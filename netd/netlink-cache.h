@@ -70,6 +70,7 @@ enum { NETLINK_BUCKETS = 1024, NETLINK_DIRTY_MAX = 8192 };
 struct netlink_fdb;     /* netlink-fdb.h */
 struct netlink_watched; /* a name that operations asked for */
 struct route_cache;     /* see route-cache.h */
+struct netlink_kept;    /* see netlink-kept.h */
 
 struct netlink_cache {
 	struct mnl_socket *events;
@@ -77,6 +78,7 @@ struct netlink_cache {
 	struct netlink_address *by_ip[NETLINK_BUCKETS];
 	struct netlink_watched *watched[NETLINK_BUCKETS];
 	struct route_cache *routes; /* NULL until a route is asked for */
+	struct netlink_kept *kept;  /* of links that are made anew */
 	struct netlink_dirty *dirty;
 	size_t n_dirty, cap_dirty;
 	uint32_t sweep;

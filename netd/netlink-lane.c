@@ -12,6 +12,7 @@
 
 #include "core/engine.h"
 #include "core/env.h"
+#include "netd/netlink-kept.h"
 #include "netd/route-cache.h"
 
 enum { FAILURE_PAUSE_MS = 1000, LATE_MS = 250, ROUND_MS = 1000 };
@@ -238,6 +239,8 @@ static void run_round(struct netlink_lane *lane, struct op_queue *queue, size_t 
 		n = done;
 	}
 	int r = look(lane, ops, n, &err);
+	if (r == 0 && lane->cache.kept)
+		netlink_kept_give(&lane->cache, &lane->batch);
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
 			verbs_of(ops[i])->observe(&lane->cache, ops[i]);

@@ -157,9 +157,45 @@ def test_promise_07_addresses_that_go_with_a_link_are_named(host):
     spec = document("Vxlan", "vx0", "vni: 5001, local: 127.0.0.1, remote: 127.0.0.2, address: 10.5.0.1/24")
     host.apply(spec, "--wait=20s")
     host.run("ip", "addr", "add", "10.5.0.77/24", "dev", "vx0")
-    for plan in (host.apply(spec.replace("5001", "5002"), "--dry-run"), host.weft("delete", "vxlan", "vx0", "--dry-run")):
-        assert "takes along 10.5.0.77/24, which weft did not put there" in plan.out, plan
+    plan = host.weft("delete", "vxlan", "vx0", "--dry-run")
+    assert "takes along 10.5.0.77/24, which weft did not put there" in plan.out, plan
     host.run("ip", "addr", "del", "10.5.0.77/24", "dev", "vx0")
+
+
+@pytest.mark.needs("link:vxlan")
+def test_promise_07_what_others_put_on_a_link_that_is_made_anew_comes_back(host):
+    """Addresses, neighbours, routes (one by way of an address of weft's, which comes later) and the bridge's forwarding; what cannot is named."""
+    spec = document("Vxlan", "vx0", "vni: 5001, local: 127.0.0.1, remote: 127.0.0.2, address: 10.5.0.1/24, bridge: br7")
+    spec = document("Bridge", "br7", "") + spec.replace(", address: 10.5.0.1/24", "") + spec.replace("vx0", "vx1").replace("5001", "5003").replace(", bridge: br7", "")
+    host.apply(spec, "--wait=20s")
+    for line in ("addr add 10.6.0.77/24 dev vx1", "addr add fd06::77/64 dev vx1 nodad", "neigh add 10.5.0.9 lladdr 02:00:00:00:00:09 dev vx1 nud permanent",
+                 "neigh add fd06::9 lladdr 02:00:00:00:00:0a dev vx1 nud permanent", "route add 10.7.0.0/16 via 10.5.0.9 dev vx1 metric 7 mtu 1300",
+                 "route add 10.8.0.0/16 via 10.6.0.9 table 77", "route add fd08::/64 via fd06::9 proto static"):
+        host.run("ip", *line.split())
+    host.run("bridge", "fdb", "add", "02:00:00:00:00:0b", "dev", "vx0", "master", "static")
+    host.run("bridge", "fdb", "append", "02:00:00:00:00:0c", "dev", "vx1", "dst", "127.0.0.3")
+
+    def theirs():
+        vx1 = {a for a in host.addresses("vx1")}
+        neighbours = sorted((n["dst"], n["lladdr"]) for n in host.json("ip", "-j", "neigh", "show", "dev", "vx1", "nud", "permanent"))
+        routes = [host.run("ip", *line.split()) for line in ("route show 10.7.0.0/16", "route show table 77", "-6 route show fd08::/64")]
+        fdb = [e for e in host.json("bridge", "-j", "fdb", "show", "dev", "vx0") if e["mac"] == "02:00:00:00:00:0b"]
+        return vx1, neighbours, routes, fdb
+    before, indexes = theirs(), {name: host.links()[name]["ifindex"] for name in ("vx0", "vx1")}
+    assert len(before[0]) == 3 and len(before[1]) == 2 and all(before[2]) and before[3], before
+    other = spec.replace("5001", "5002").replace("5003", "5004")
+    notes = {s["resource"]: s["note"] for s in host.apply(other, "--dry-run", "-o", "json").json()["plan"] if s["disruptive"]}
+    assert "the forwarding of 02:00:00:00:00:0b" in notes["link/vx0"] and "takes along" not in notes["link/vx0"], notes
+    lost, _, back = notes["link/vx1"].partition("interrupts for a moment")
+    assert "takes along the forwarding of 02:00:00:00:00:0c to 127.0.0.3, which weft did not put there" in lost, notes
+    for what in ("10.6.0.77/24", "fd06::77/64", "neighbour 10.5.0.9", "neighbour fd06::9", "the route to 10.7.0.0/16", "the route to 10.8.0.0/16",
+                 "the route to fd08::/64"):
+        assert what in back, notes
+    assert "10.5.0.1" not in back and "127.0.0.2" not in lost, "that is weft's"
+    host.apply(other, "--allow-disruption", "--wait=20s")
+    assert all(host.links()[name]["ifindex"] != index for name, index in indexes.items())
+    wait_until(lambda: theirs() == before, 20, "all is back")
+    assert host.links()["vx0"]["master"] == "br7" and host.diff() == []
 
 
 MODULES = {"bond": ("Bond", "", "bonding"), "vlan": ("Vlan", "link: eth0, id: 7", "8021q"), "geneve": ("Geneve", "vni: 5001, remote: 192.0.2.1", "geneve"),
