@@ -65,7 +65,7 @@ static void print_answer(const json_t *answer, const struct outcome *outcome, co
 		json_array_foreach(json_at(answer, "objects"), i, object)
 			print_change(object);
 	if (outcome->plan)
-		plan_print(json_at(answer, "plan"), false);
+		plan_print(answer, false);
 	diagnostics_print(json_text(answer, "rendered"));
 	if (streq(outcome->result, "pending"))
 		print_pending(answer);

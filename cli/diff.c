@@ -36,7 +36,7 @@ static int print_diff(const json_t *answer, enum output output)
 	else if (output == OUTPUT_YAML)
 		print_yaml(answer);
 	else
-		plan_print(plan, true);
+		plan_print(answer, true);
 	if (compared)
 		return json_array_size(plan) ? CLI_NOT_READY : CLI_DONE;
 	if (output == OUTPUT_TEXT)

@@ -70,9 +70,9 @@ static bool seen_before(const json_t *plan, size_t n, const char *object)
 	return false;
 }
 
-void plan_print(const json_t *plan, bool fields)
+void plan_print(const json_t *answer, bool fields)
 {
-	const json_t *step, *other;
+	const json_t *plan = json_at(answer, "plan"), *notes = json_at(answer, "notes"), *step, *other;
 	size_t i, k;
 	json_array_foreach(plan, i, step) {
 		const char *object = json_text(step, "object");
@@ -84,4 +84,6 @@ void plan_print(const json_t *plan, bool fields)
 				print_step(other, fields);
 		}
 	}
+	json_array_foreach(notes, i, step)
+		print_styled(stderr, STYLE_FAINT, "# %s: %s\n", json_text(step, "resource"), json_text(step, "note"));
 }

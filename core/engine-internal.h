@@ -6,6 +6,7 @@
  *   engine-node.c   nodes, their index, their edges
  *   engine-decide.c what is to be done about a node: a pure function of what is known
  *   engine-op.c     carrying it out: records first, then lanes; what came of it
+ *   engine-patience.c how long who asks waits for what is under way
  *   engine-view.c   outcome, views, plans, probes, the check of itself
  */
 #ifndef WEFT_CORE_ENGINE_INTERNAL_H
@@ -42,6 +43,9 @@ struct res {
 
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
 	struct observation obs;
+	uint64_t seen_ms; /* when obs was */
+	unsigned look_ms; /* how long the last look took that came to something */
+	bool needs_asked; /* the look under way takes long, so that what it needs is looked at as well */
 
 	bool for_final; /* of its last decision */
 	bool made, released, fresh;
@@ -158,6 +162,9 @@ struct decision {
 	char reason[sizeof(((struct err *)0)->text)];
 };
 
+/* engine.c */
+bool same_want(const struct want *a, const struct want *b);
+
 /* engine-node.c */
 struct res *res_find(const struct engine *e, const char *class, const char *key);
 struct res *res_obtain(struct engine *e, const struct resource_class *class, const char *key);
@@ -193,9 +200,19 @@ void res_notice(struct engine *e, struct res *res, enum engine_notice_type type,
 /* Does the generation carry over wants of the current one? Then only the others can make a difference. */
 bool differs_little(const struct engine *e, const struct generation *gen);
 void probe_check(struct engine *e);
-/* When the next operation that is under way will have taken so long that nobody waits for it; UINT64_MAX: none. */
-uint64_t engine_next_long(const struct engine *e);
 /* The same of those that probes wait for. */
 uint64_t probe_next_late(const struct engine *e);
+
+/* engine-patience.c */
+/* Does nobody wait any longer for what is under way? Else it says nothing. */
+bool is_long(const struct engine *e, const struct res *r);
+/* When the next operation that is under way will have taken so long; UINT64_MAX: none. */
+uint64_t engine_next_long(const struct engine *e);
+/* Until when a probe waits for what is under way; UINT64_MAX: to its end, or nothing is. */
+uint64_t look_awaited_until(const struct engine *e, const struct res *r);
+/* The look that is under way may well come to something yet. */
+bool is_given_time(const struct engine *e, const struct res *r);
+/* What looks that take long need is looked at as well. Returns when there is more to do; UINT64_MAX: nothing. */
+uint64_t looks_ask_needs(struct engine *e);
 
 #endif

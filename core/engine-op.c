@@ -321,6 +321,7 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 	res->obs = op->obs;
 	op->obs = (struct observation){0};
 	res->known = true;
+	res->seen_ms = e->host.now_ms(e->host.ctx);
 	bool other = !before.valid || before.exists != res->obs.exists || before.incarnation != res->obs.incarnation;
 	bool was_there = before.exists;
 	note_health(e, res, &before);
@@ -381,6 +382,8 @@ static void op_done(struct op *op)
 	bool fresh_look = op->obs.valid && (!op->err.code || op->verb != OP_OBSERVE);
 	if (op->verb != OP_OBSERVE || op->err.code)
 		res->tried = true;
+	if (fresh_look && op->verb == OP_OBSERVE)
+		res->look_ms = (unsigned)(e->host.now_ms(e->host.ctx) - op->started_ms);
 	if (fresh_look)
 		take_observation(e, res, op);
 	else
@@ -507,6 +510,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->mark = w && !restoring ? w->mark : NULL;
 	op->done = op_done;
 	op->node = res;
+	res->needs_asked = false;
 	/* It may outlast whoever wants it now. */
 	op->gen = generation_ref(generation_of(e, w ? w : res_want(res)));
 	op->started_ms = e->host.now_ms(e->host.ctx);

@@ -3,6 +3,8 @@
  * the engine's check of itself. */
 #include "core/engine-internal.h"
 
+enum { STALE_TEXT = sizeof(((struct err *)0)->text) + 64 };
+
 static bool undecided(const struct res *r)
 {
 	return r->op || r->queued || (!r->known && !r->observe_failed);
@@ -13,40 +15,6 @@ static bool undecided(const struct res *r)
 static bool is_older_end(const struct res *r)
 {
 	return r->op && r->op->verb == OP_REMOVE && (r->class->flags & CLASS_REMOVE_IRREVERSIBLE);
-}
-
-enum { LONG_MS = 10 * 1000, LATE_MS = 3 * 1000 };
-
-/* When an operation that is under way takes longer than anybody should wait for who wants something else; UINT64_MAX if
- * there is none, or it is one whose outcome decides what becomes of an apply. */
-static uint64_t late_from(const struct res *r)
-{
-	return r->op && !(r->class->flags & CLASS_TRANSACTIONAL) ? r->op->started_ms + LATE_MS : UINT64_MAX;
-}
-
-/* Copying an image may take an hour: that it has been begun is enough for an apply to stand. When it is. An apply waits
- * less for what it did not begin, and for a look at what goes. */
-static uint64_t long_from(const struct engine *e, const struct res *r)
-{
-	uint64_t late = late_from(r);
-	bool others = r->op && (r->op->started_ms < e->switched_ms || (r->op->verb == OP_OBSERVE && !r->want));
-	return late == UINT64_MAX || others ? late : late + (LONG_MS - LATE_MS);
-}
-
-static bool is_long(const struct engine *e, const struct res *r)
-{
-	return e->host.now_ms(e->host.ctx) >= long_from(e, r);
-}
-
-uint64_t engine_next_long(const struct engine *e)
-{
-	uint64_t now = e->host.now_ms(e->host.ctx), next = UINT64_MAX;
-	for (size_t i = 0; i < e->n_nodes; i++) {
-		uint64_t from = long_from(e, e->nodes[i]);
-		if (from > now && from < next)
-			next = from;
-	}
-	return next;
 }
 
 /* What this revision has made is looked at once more when the host tells of it. Of thousands there is always one that
@@ -184,43 +152,75 @@ bool engine_view_find(struct engine *e, const char *class, const char *key, stru
 
 /* ---- plans ---- */
 
-static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void *ctx)
+/* What is to be done about it as it was seen; false if nothing. */
+static bool plan_seen(const struct res *r, const struct want *w, struct plan_step *step)
 {
-	const struct res *r = res_find(e, w->class->name, w->key);
-	struct plan_step step = {
-		.class = w->class, .key = w->key, .want = w->spec, .owner = w->n_owners ? w->owners[0] : NULL};
-	if (!r || !r->known) {
-		step.verb = OP_OBSERVE;
-		fn(ctx, &step);
-		return;
-	}
 	if (!r->obs.exists) {
 		bool creatable =
 			!(w->class->flags & CLASS_INHERENT) && (!w->class->creatable || w->class->creatable(w->spec));
-		step.verb = OP_CREATE;
-		step.note = creatable || w->n_needs ? NULL : "does not exist, and is not weft's to make";
+		step->verb = OP_CREATE;
+		step->note = creatable || w->n_needs ? NULL : "does not exist, and is not weft's to make";
+		return true;
+	}
+	step->seen = r->obs.spec;
+	step->verb = OP_UPDATE;
+	bool foreign = r->obs.owner == OWNER_FOREIGN && !r->made && !w->adopt;
+	if (foreign)
+		step->note = "exists and is not weft's; it would be refused";
+	step->rows = table_diff(w->class->table, w->spec, r->obs.spec);
+	unsigned flags = table_flags(w->class->table, step->rows);
+	bool costs = w->cost && (step->rows & w->costly);
+	if (costs && !step->note)
+		step->note = w->cost;
+	step->guards_gateway = w->guards_gateway;
+	step->disruptive = !foreign && (costs || (flags & FIELD_RECREATE));
+	step->restart_needed = flags & FIELD_RESTART;
+	step->irreversible = flags & FIELD_IRREVERSIBLE;
+	return step->rows || step->note;
+}
+
+/* It is not as just seen: why, and how old it is what is known. */
+static void say_stale(const struct engine *e, const struct res *r, struct plan_step *step, char text[static STALE_TEXT])
+{
+	uint64_t ago_s = r->obs.valid ? (e->host.now_ms(e->host.ctx) - r->seen_ms) / 1000 : 0;
+	char ago[48] = "a moment ago";
+	if (ago_s)
+		snprintf(ago, sizeof(ago), "%llu s ago", (unsigned long long)ago_s);
+	const char *why = r->observe_failed && r->reason.text[0] ? r->reason.text
+			  : is_given_time(e, r)                  ? "it is being looked at"
+								 : "it does not answer";
+	snprintf(text, STALE_TEXT, "%s%s: %s", r->obs.valid ? "last seen " : "not seen yet", r->obs.valid ? ago : "",
+		 why);
+	step->stale = text;
+}
+
+static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void *ctx)
+{
+	const struct res *r = res_find(e, w->class->name, w->key);
+	char text[STALE_TEXT];
+	struct plan_step step = {
+		.class = w->class,
+		.key = w->key,
+		.verb = OP_OBSERVE,
+		.want = w->spec,
+		.owner = w->n_owners ? w->owners[0] : NULL,
+	};
+	if (!r) {
 		fn(ctx, &step);
 		return;
 	}
-	step.seen = r->obs.spec;
-	step.verb = OP_UPDATE;
-	bool foreign = r->obs.owner == OWNER_FOREIGN && !r->made && !w->adopt;
-	if (foreign)
-		step.note = "exists and is not weft's; it would be refused";
-	step.rows = table_diff(w->class->table, w->spec, r->obs.spec);
-	unsigned flags = table_flags(w->class->table, step.rows);
-	bool costs = w->cost && (step.rows & w->costly);
-	if (costs && !step.note)
-		step.note = w->cost;
-	step.guards_gateway = w->guards_gateway;
-	step.disruptive = !foreign && (costs || (flags & FIELD_RECREATE));
-	step.restart_needed = flags & FIELD_RESTART;
-	step.irreversible = flags & FIELD_IRREVERSIBLE;
-	if (step.rows || step.note)
+	if (!r->known)
+		say_stale(e, r, &step, text);
+	bool differs = r->obs.valid && plan_seen(r, w, &step);
+	if (!differs && !r->known) { /* it may be as wanted still */
+		step.verb = OP_OBSERVE;
+		step.aside = r->obs.valid && is_given_time(e, r);
+	}
+	if (differs || !r->known)
 		fn(ctx, &step);
 }
 
-static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
+static void plan_leaving(const struct engine *e, const struct res *r, plan_fn *fn, void *ctx)
 {
 	const struct want *w = r->want ? r->want : r->old;
 	bool keeps = r->class->flags & (CLASS_INHERENT | CLASS_KEEP);
@@ -236,6 +236,9 @@ static void plan_leaving(const struct res *r, plan_fn *fn, void *ctx)
 		.irreversible = r->class->flags & CLASS_REMOVE_IRREVERSIBLE,
 		.guards_gateway = w && w->guards_gateway,
 	};
+	char text[STALE_TEXT];
+	if (!r->known)
+		say_stale(e, r, &step, text);
 	if (r->baseline) {
 		step.verb = OP_UPDATE;
 		step.want = r->baseline_spec;
@@ -256,7 +259,7 @@ bool differs_little(const struct engine *e, const struct generation *gen)
 
 static bool plans_to_leave(const struct res *r)
 {
-	return r && (r->want || r->old) && r->known && r->obs.exists;
+	return r && (r->want || r->old) && r->obs.exists;
 }
 
 void engine_plan_change(struct engine *e, struct generation *gen, plan_fn *fn, void *ctx)
@@ -271,7 +274,7 @@ void engine_plan_change(struct engine *e, struct generation *gen, plan_fn *fn, v
 		const struct want *w = gen->gone[i];
 		const struct res *r = res_find(e, w->class->name, w->key);
 		if (plans_to_leave(r) && !generation_find(gen, w->class->name, w->key))
-			plan_leaving(r, fn, ctx);
+			plan_leaving(e, r, fn, ctx);
 	}
 }
 
@@ -282,18 +285,22 @@ void engine_plan(struct engine *e, struct generation *gen, plan_fn *fn, void *ct
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		const struct res *r = e->nodes[i];
 		if (plans_to_leave(r) && !generation_find(gen, r->class->name, r->key))
-			plan_leaving(r, fn, ctx);
+			plan_leaving(e, r, fn, ctx);
 	}
 }
 
 /* ---- probes ---- */
 
-static void probe_from(struct engine *e, struct generation *gen, size_t first, engine_done_fn *done, void *ctx)
+/* Those from `first` on, or of them only those that are wanted otherwise by now. */
+static void probe_from(struct engine *e, const struct probe *probe, bool others)
 {
+	struct generation *gen = generation_ref(probe->gen);
 	grow(e->probes, e->n_probes, e->cap_probes);
-	e->probes[e->n_probes++] = (struct probe){generation_ref(gen), first, done, ctx, UINT64_MAX};
-	for (size_t i = first; i < gen->n_wants; i++) {
+	e->probes[e->n_probes++] = *probe;
+	for (size_t i = probe->first; i < gen->n_wants; i++) {
 		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
+		if (others && r->want && same_want(r->want, gen->wants[i]))
+			continue;
 		r->probe = gen->wants[i];
 		res_queue(e, r);
 	}
@@ -302,12 +309,13 @@ static void probe_from(struct engine *e, struct generation *gen, size_t first, e
 
 void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
 {
-	probe_from(e, gen, 0, done, ctx);
+	probe_from(e, &(struct probe){gen, 0, done, ctx, UINT64_MAX}, false);
 }
 
 void engine_probe_change(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
 {
-	probe_from(e, gen, differs_little(e, gen) ? gen->n_carried : 0, done, ctx);
+	size_t first = differs_little(e, gen) ? gen->n_carried : 0;
+	probe_from(e, &(struct probe){gen, first, done, ctx, UINT64_MAX}, true);
 }
 
 /* What cannot be seen in good time is left unknown. */
@@ -315,9 +323,9 @@ static bool probe_is_done(const struct engine *e, struct probe *probe)
 {
 	for (size_t i = probe->first; i < probe->gen->n_wants; i++) {
 		const struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
-		if (!r || r->known || r->observe_failed)
+		if (!r || !r->probe || r->known || r->observe_failed)
 			continue;
-		probe->late_ms = late_from(r);
+		probe->late_ms = look_awaited_until(e, r);
 		if (probe->late_ms > e->host.now_ms(e->host.ctx))
 			return false;
 	}

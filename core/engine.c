@@ -104,7 +104,7 @@ static void add_generation(struct engine *e, struct generation *gen)
 	e->gens[e->n_gens++] = generation_ref(gen);
 }
 
-static bool same_want(const struct want *a, const struct want *b)
+bool same_want(const struct want *a, const struct want *b)
 {
 	const struct table *table = a->class->table;
 	return *present_of(a->spec) == *present_of(b->spec) && a->adopt == b->adopt &&
@@ -392,7 +392,7 @@ static void run_timers(struct engine *e)
 	}
 }
 
-static uint64_t next_timer(const struct engine *e)
+static uint64_t next_timer(const struct engine *e, uint64_t needs_ms)
 {
 	uint64_t next = e->next_retry_ms, by_long = e->pending ? engine_next_long(e) : UINT64_MAX;
 	for (size_t i = 0; i < e->n_polls; i++)
@@ -401,6 +401,8 @@ static uint64_t next_timer(const struct engine *e)
 	uint64_t by_late = probe_next_late(e);
 	if (by_late < next)
 		next = by_late;
+	if (needs_ms < next)
+		next = needs_ms;
 	return by_long < next ? by_long : next;
 }
 
@@ -418,12 +420,14 @@ static struct res *queue_pop(struct engine *e)
 
 uint64_t engine_run(struct engine *e)
 {
+	uint64_t needs_ms;
 	e->running = true;
 	run_timers(e);
 	do {
 		for (struct res *r = queue_pop(e); r; r = queue_pop(e))
 			res_step(e, r);
 		ops_start(e);
+		needs_ms = e->n_busy && (e->n_probes || e->pending) ? looks_ask_needs(e) : UINT64_MAX;
 	} while (e->queue);
 	e->running = false;
 	if (e->records_changed && !e->n_busy) /* what is under way is not to wait for the disk */
@@ -433,7 +437,7 @@ uint64_t engine_run(struct engine *e)
 #ifdef WEFT_CHECKS
 	engine_check(e);
 #endif
-	return next_timer(e);
+	return next_timer(e, needs_ms);
 }
 
 static void mark_dirty(struct engine *e, struct res *res)

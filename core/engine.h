@@ -130,6 +130,9 @@ void engine_retry(struct engine *engine, const struct object *object);
 typedef void engine_changed_fn(void *ctx, const struct want *want);
 void engine_each_changed(struct engine *engine, engine_changed_fn *fn, void *ctx);
 
+/* Does a look at it that is under way take so long that nothing seems to answer there? */
+bool engine_is_silent(struct engine *engine, const char *class, const char *key);
+
 /* Every resource in turn; i from 0; false ends. */
 bool engine_view(struct engine *engine, size_t i, struct resource_view *view);
 bool engine_view_find(struct engine *engine, const char *class, const char *key, struct resource_view *view);
@@ -147,6 +150,8 @@ struct plan_step {
 	bool disruptive, restart_needed, irreversible;
 	bool guards_gateway; /* the way to the default gateway leads over it */
 	const char *note;    /* "exists and is not weft's", what a disruption costs; NULL if none */
+	const char *stale;   /* of what was not just seen: when it was, and why it is not now; NULL */
+	bool aside; /* OBSERVE: as wanted when it was last seen, not long ago, and being looked at: hardly a change */
 };
 typedef void plan_fn(void *ctx, const struct plan_step *step);
 void engine_plan(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);

@@ -48,7 +48,7 @@ static json_t *changes_json(const struct plan_step *step)
 }
 
 /* The step's own note first. */
-static const char *note_of(const struct plan_step *step, struct arena *arena)
+static const char *own_note(const struct plan_step *step, struct arena *arena)
 {
 	bool anew = step->disruptive && !step->note, goes = anew || step->verb == OP_REMOVE;
 	const char *loss = goes && step->class->loss ? step->class->loss(step->key, anew, arena) : NULL;
@@ -62,25 +62,44 @@ static const char *note_of(const struct plan_step *step, struct arena *arena)
 				      : NULL;
 }
 
+static const char *note_of(const struct plan_step *step, struct arena *arena)
+{
+	const char *own = own_note(step, arena);
+	return own && step->stale ? arena_printf(arena, "%s; %s", own, step->stale) : own ? own : step->stale;
+}
+
+struct plan_answer {
+	json_t *steps, *notes;
+};
+
 static void add_step(void *ctx, const struct plan_step *step)
 {
 	static const char *const verbs[] = {"unknown", "create", "update", "remove"};
-	json_t *steps = ctx;
+	struct plan_answer *answer = ctx;
 	cleanup_free char *id = xprintf("%s/%s", step->class->name, step->key);
 	cleanup_free char *owner = step->owner ? object_id(step->owner) : NULL;
 	cleanup_arena struct arena *arena = arena_new();
 	const char *note = note_of(step, arena);
-	json_array_append_new(steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
-					       "resource", id, "object", text_json(owner), "changes",
-					       changes_json(step), "disruptive", step->disruptive, "restartNeeded",
-					       step->restart_needed, "note", text_json(note)));
+	if (step->aside) {
+		json_array_append_new(answer->notes, json_pack("{s:s, s:o}", "resource", id, "note", text_json(note)));
+		return;
+	}
+	json_array_append_new(answer->steps, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o}", "verb", verbs[step->verb],
+						       "resource", id, "object", text_json(owner), "changes",
+						       changes_json(step), "disruptive", step->disruptive,
+						       "restartNeeded", step->restart_needed, "note", text_json(note)));
 }
 
-json_t *plan_to_json(struct manager *m, struct generation *gen)
+size_t plan_add(struct manager *m, struct generation *gen, json_t *answer)
 {
-	json_t *steps = json_array();
-	engine_plan(m->engine, gen, add_step, steps);
-	return steps;
+	struct plan_answer plan = {json_array(), json_array()};
+	engine_plan(m->engine, gen, add_step, &plan);
+	size_t n = json_array_size(plan.steps);
+	json_object_set_new(answer, "plan", plan.steps);
+	if (json_array_size(plan.notes))
+		json_object_set(answer, "notes", plan.notes);
+	json_decref(plan.notes);
+	return n;
 }
 
 static void find_disruptive(void *ctx, const struct plan_step *step)

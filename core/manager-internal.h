@@ -154,7 +154,8 @@ bool statuses_ready(struct manager *m, const char *const *ids, size_t n, bool bu
 		    const struct status **ret_not);
 
 /* manager-answer.c */
-json_t *plan_to_json(struct manager *m, struct generation *gen);
+/* Adds the plan to an answer, and what is to be said beside it; returns how many steps it has. */
+size_t plan_add(struct manager *m, struct generation *gen, json_t *answer);
 bool plan_is_disruptive(struct manager *m, struct generation *gen);
 const char *time_text(uint64_t wall, char buf[static 32]);
 char *object_id(const struct object *object);

@@ -334,13 +334,6 @@ static void answer_unchanged(struct manager *m, struct job *job)
 	job_end(m, job);
 }
 
-static json_t *add_plan(struct manager *m, struct job *job)
-{
-	json_t *plan = plan_to_json(m, job->gen);
-	json_object_set_new(job->answer, "plan", plan);
-	return plan;
-}
-
 static void probed(void *ctx)
 {
 	struct job_ref *ref = ctx;
@@ -349,14 +342,14 @@ static void probed(void *ctx)
 	if (!job)
 		return;
 	if (job->dry_run || job->type == JOB_DIFF) {
-		size_t n = json_array_size(add_plan(m, job));
+		size_t n = plan_add(m, job->gen, job->answer);
 		job_answer(job, "dryRun", n ? "%zu resource%s would change" : "nothing would change", n,
 			   n == 1 ? "" : "s");
 		job_end(m, job);
 	} else if (!job->changes && same_wants(job->gen, m->final) && job->type != JOB_OVERRIDE) {
 		answer_unchanged(m, job);
 	} else if (!job->confirm_ms && !job->allow_disruption && plan_is_disruptive(m, job->gen)) {
-		add_plan(m, job);
+		plan_add(m, job->gen, job->answer);
 		job_answer(
 			job, "disruptive",
 			"this interrupts what runs (see the plan); apply it with --confirm TIME, so that it can undo "

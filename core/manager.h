@@ -10,7 +10,8 @@
  *    "objects": [{"kind","name","change": "created|changed|unchanged|deleted"}]}
  *   STEP: {"verb": "create|update|remove|unknown", "resource": "link/lan", "object": "Network/lan",
  *          "changes": [{"field","from","to"}], "disruptive": bool, "note": "sentence"}
- * The plan is in an answer "dryRun" or "disruptive".
+ * The plan is in an answer "dryRun" or "disruptive", and with it "notes": [{"resource", "note"}] of what was as wanted
+ * when it was last seen, and is being looked at: nothing waits for what does not answer.
  * "refused": the manifests have errors, nothing was touched (exit status 2).
  * "disruptive": asks for --confirm or --allow-disruption (1).
  * "failed": the host refused it and the old generation is back (1). "notReady": final, but not Ready in time (3).

@@ -11,10 +11,12 @@
  *
  *     {"leases": [{"pool", "volume", "host", "guest", "since", "mode", "alive": "yes|no|unknown", "instance"}],
  *      (guest and since are null where the storage does not know them)
- *      "problems": [{"pool", "message"}]}
+ *      "problems": [{"pool", "message", "readAt"}]}
+ *      (a pool that does not answer now; its leases are those that were read then, or none if that is null)
  */
 typedef void lease_list_fn(void *ctx, json_t *answer);
-/* Asks the storage of all volumes that this host's manifests name; a pool that does not answer is a problem. */
+/* Asks the storage of all volumes that this host's manifests name; a pool that does not answer is a problem, and not
+ * waited for (lease-list.c). */
 void stord_lease_list(struct engine *engine, lease_list_fn *done, void *ctx);
 
 struct lease_break {

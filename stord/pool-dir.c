@@ -3,6 +3,7 @@
  * made here is removed when the pool is given up and nothing is left in it. */
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 #include "core/env.h"
@@ -134,6 +135,15 @@ static int dir_deactivate(const struct pool_call *call, struct pool_seen *ret)
 	return 0;
 }
 
+/* It may be on a server that somebody else has mounted. */
+static int dir_probe(const struct pool_call *call)
+{
+	struct statvfs fs;
+	return statvfs(call->state->place, &fs) < 0
+		       ? say(errno, "directory '%s' cannot be looked at: %s", call->state->place, strerror(errno))
+		       : 0;
+}
+
 const struct pool_type stord_dir_pool = {
 	.name = "dir",
 	.doc = "a directory of this host",
@@ -143,5 +153,7 @@ const struct pool_type stord_dir_pool = {
 	.observe = dir_look,
 	.activate = dir_activate,
 	.deactivate = dir_deactivate,
+	.probe = dir_probe,
+	.look_ms = 8 * 1000, /* most are on disks, which may be slow to wake up */
 	.volumes = &volume_files,
 };

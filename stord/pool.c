@@ -178,7 +178,10 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	memory_put_pool(spec->source, output->exists);
 	if (output->exists) {
 		note_fault(op, spec->source, output->fault[0]);
-		ask_from_now_on(op);
+		if (output->local) /* nothing that it stands on falls silent */
+			probe_end(op->key);
+		else
+			ask_from_now_on(op);
 		probe_note(op->key, NULL);
 	}
 	if (output->local)

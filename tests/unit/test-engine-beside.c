@@ -170,6 +170,44 @@ static void test_changes_beside_a_copy(void **state)
 	generation_unref(gen);
 }
 
+struct planned {
+	size_t n;
+	struct plan_step step;
+	char stale[300];
+};
+
+static void plan_volume(void *ctx, const struct plan_step *step)
+{
+	struct planned *planned = ctx;
+	if (step->class != toy_classes[TOY_VOLUME])
+		return;
+	planned->n++;
+	planned->step = *step;
+	snprintf(planned->stale, sizeof(planned->stale), "%s", step->stale ? step->stale : "");
+}
+
+static struct planned plan_of(struct world *w, struct generation *gen)
+{
+	struct planned planned = {0};
+	engine_plan(w->engine, gen, plan_volume, &planned);
+	assert_int_equal(planned.n, 1);
+	return planned;
+}
+
+/* By what was last seen of the volume, which is told: a larger one differs; the same one does not, or nobody knows. */
+static void plans_are(struct world *w, enum op_verb same, bool aside)
+{
+	struct generation *larger = with_link_and_volume(2), *gen = with_link_and_volume(1);
+	struct planned planned = plan_of(w, larger);
+	assert_int_equal(planned.step.verb, OP_UPDATE);
+	assert_non_null(strstr(planned.stale, "last seen "));
+	planned = plan_of(w, gen);
+	assert_int_equal(planned.step.verb, same);
+	assert_int_equal(planned.step.aside, aside);
+	generation_unref(larger);
+	generation_unref(gen);
+}
+
 static void test_changes_beside_a_hung_look(void **state)
 {
 	struct world *w = *state;
@@ -185,10 +223,13 @@ static void test_changes_beside_a_hung_look(void **state)
 	generation_unref(gen);
 	uint64_t next = engine_run(w->engine);
 	assert_false(done);
-	assert_in_range(next, w->host.clock_ms + 1, w->host.clock_ms + 5000);
+	assert_in_range(next, w->host.clock_ms + 1, w->host.clock_ms + 100);
 	w->host.clock_ms = next;
 	run_beside(w, OP_OBSERVE);
 	assert_true(done);
+	plans_are(w, OP_OBSERVE, true);
+	w->host.clock_ms += 5000;
+	plans_are(w, OP_OBSERVE, false);
 	for (uint32_t i = 1; i < 10; i++)
 		change_setting(w, i, i % 2, OP_OBSERVE);
 	/* It is to be larger, then to go. */
@@ -239,6 +280,68 @@ static void test_a_copy_is_called_off(void **state)
 	generation_unref(without);
 }
 
+/* ---- what was never seen ---- */
+
+enum { WHILE_MS = 1000 };
+
+/* A volume that needs a helper, of which only that was ever there. Somebody wants to know of the volume, which is being
+ * looked at since; until when he waits at first. */
+static uint64_t ask_for_new_volume(struct world *w, bool *done)
+{
+	struct generation *before = generation_new(NULL), *gen = generation_new(NULL);
+	for (size_t i = 0; i < 2; i++) {
+		world_add(i ? gen : before, TOY_HELPER, &(struct toy_spec){.present = 1});
+		world_add(i ? gen : before, TOY_LINK, &(struct toy_spec){.present = 3});
+	}
+	world_switch(w, before, false);
+	world_run_for(w, WHILE_MS);
+	world_add(gen, TOY_VOLUME, &(struct toy_spec){.present = 0x24, .size = 1});
+	struct want *volume = gen->wants[2];
+	arena_grow(gen->arena, volume->needs, volume->n_needs, volume->cap_needs);
+	volume->needs[volume->n_needs++] = gen->wants[0];
+	engine_probe(w->engine, gen, probed, done);
+	generation_unref(gen);
+	uint64_t next = engine_run(w->engine);
+	assert_int_equal(w->host.n_ops, 1);
+	assert_ptr_equal(w->host.ops[0]->class, toy_classes[TOY_VOLUME]);
+	return next;
+}
+
+/* What it needs does not answer either: nobody waits for it. */
+static void test_nothing_answers(void **state)
+{
+	struct world *w = *state;
+	bool done = false;
+	uint64_t begin = w->host.clock_ms + WHILE_MS, next = ask_for_new_volume(w, &done);
+	for (unsigned i = 0; i < 5 && !done; i++) {
+		w->host.clock_ms = next;
+		next = engine_run(w->engine);
+	}
+	assert_true(done);
+	assert_in_range(w->host.clock_ms, begin, begin + 100);
+	assert_int_equal(w->host.n_ops, 2);
+	world_run(w, 1000);
+}
+
+/* What it needs does: the look takes its time. */
+static void test_it_takes_its_time(void **state)
+{
+	struct world *w = *state;
+	bool done = false;
+	uint64_t begin = w->host.clock_ms + WHILE_MS;
+	w->host.clock_ms = ask_for_new_volume(w, &done);
+	engine_run(w->engine);
+	assert_int_equal(w->host.n_ops, 2);
+	toy_do(&w->host, 1);
+	for (uint64_t next = engine_run(w->engine); !done; next = engine_run(w->engine)) {
+		assert_in_range(next, w->host.clock_ms + 1, w->host.clock_ms + 5000);
+		w->host.clock_ms = next;
+	}
+	assert_in_range(w->host.clock_ms, begin + 2000, begin + 5000);
+	assert_int_equal(w->host.n_ops, 1);
+	world_run(w, 1000);
+}
+
 /* ---- what is only looked at ---- */
 
 static void test_probe_of_what_cannot_be_seen(void **state)
@@ -268,6 +371,8 @@ int main(void)
 						world_tear_down),
 		cmocka_unit_test_setup_teardown(test_changes_beside_a_copy, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_changes_beside_a_hung_look, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_nothing_answers, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_it_takes_its_time, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, world_set_up, world_tear_down),
 	};
