@@ -44,7 +44,7 @@ struct res {
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
 	struct observation obs;
 	uint64_t seen_ms; /* when obs was */
-	unsigned look_ms; /* how long the last look took that came to something */
+	unsigned look_ms; /* how long looks took of late that came to something, at most */
 	bool needs_asked; /* the look under way takes long, so that what it needs is looked at as well */
 
 	bool for_final; /* of its last decision */
@@ -204,7 +204,7 @@ void probe_check(struct engine *e);
 uint64_t probe_next_late(const struct engine *e);
 
 /* engine-patience.c */
-/* Does nobody wait any longer for what is under way? Else it says nothing. */
+/* Does an apply wait no longer for what is under way there? */
 bool is_long(const struct engine *e, const struct res *r);
 /* When the next operation that is under way will have taken so long; UINT64_MAX: none. */
 uint64_t engine_next_long(const struct engine *e);

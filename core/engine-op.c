@@ -372,6 +372,13 @@ void op_free(struct op *op)
 	free(op);
 }
 
+/* One that was quick by chance is not what is to be expected. */
+static void note_duration(struct res *res, unsigned ms)
+{
+	unsigned before = res->look_ms / 4 * 3;
+	res->look_ms = ms > before ? ms : before;
+}
+
 static void op_done(struct op *op)
 {
 	struct res *res = op->node;
@@ -383,7 +390,7 @@ static void op_done(struct op *op)
 	if (op->verb != OP_OBSERVE || op->err.code)
 		res->tried = true;
 	if (fresh_look && op->verb == OP_OBSERVE)
-		res->look_ms = (unsigned)(e->host.now_ms(e->host.ctx) - op->started_ms);
+		note_duration(res, (unsigned)(e->host.now_ms(e->host.ctx) - op->started_ms));
 	if (fresh_look)
 		take_observation(e, res, op);
 	else

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who holds which volume; see lease-admin.h. Other hosts change it, so the storage is asked each time: a child a pool,
- * and one only, since one that hangs is not helped by another. Who asks waits for a pool that answers, however slow it
- * has always been. Of one that does not he is told so at once, with what was read there last, while the child goes on
- * asking. */
+ * and one only, since one that hangs is not helped by another. Who asks waits for a pool that answers, if not for ever.
+ * Of one that does not (silence.h) he is told so at once, with what was read there last, while the child goes on
+ * asking.
+ */
 #include <systemd/sd-event.h>
 
 #include "core/env.h"
@@ -10,23 +11,20 @@
 #include "stord/lease-admin.h"
 #include "stord/lease-target.h"
 #include "stord/probe.h"
+#include "stord/silence.h"
 
-enum {
-	READ_MS = 60 * 1000,
-	PATIENCE_MS = 5 * 1000, /* with a pool that was not read before, as long as it answers otherwise */
-	GLANCE_MS = 60,         /* of the tenth of a second in which every command answers */
-	TIMES = 4,              /* so much longer than the last time it takes only where something is wrong */
-	CHECK_MS = 10,          /* how often who waits is thought of, while he does */
-};
+enum { READ_MS = 60 * 1000, PATIENCE_MS = 5 * 1000 };
 
 /* What is known of one pool. */
 struct reader {
 	char *pool;
-	json_t *leases;   /* as read last; NULL: never */
-	uint64_t read_at; /* when, by the clock on the wall */
-	uint64_t took_ms;
+	json_t *leases;      /* as read last; NULL: never */
+	uint64_t read_at;    /* when, by the clock on the wall */
+	uint64_t took_ms;    /* of late, at most */
 	char *fault;         /* of the last reading; NULL: it went well */
 	struct arena *arena; /* of a reading that is under way; NULL: none is */
+	struct silence *watch;
+	bool silent; /* it seems to come to nothing */
 	struct lease_target *targets;
 	size_t n, cap;
 	uint64_t began_ms;
@@ -45,8 +43,8 @@ struct listing {
 	struct arena *arena;
 	struct awaited *pools;
 	size_t n, cap;
-	bool looked; /* at the pools themselves */
 	sd_event_source *timer;
+	bool late;
 	lease_list_fn *done;
 	void *ctx;
 	struct listing *next;
@@ -79,14 +77,23 @@ static void on_read(void *ctx, const struct child_result *result)
 	struct reader *reader = ctx;
 	reader->n_done = reader->n_begun;
 	reader->arena = arena_free(reader->arena);
+	reader->watch = silence_unwatch(reader->watch);
 	free(reader->fault);
 	reader->fault = result->status == 0 ? NULL : xstrdup(result->err.text);
 	if (!result->timed_out) {
-		reader->took_ms = now_ms() - reader->began_ms;
+		uint64_t took_ms = now_ms() - reader->began_ms + 1, before_ms = reader->took_ms * 3 / 4;
+		reader->took_ms = took_ms > before_ms ? took_ms : before_ms;
 		reader->read_at = wall_ms();
 		json_decref(reader->leases);
 		reader->leases = lease_told(result);
 	}
+	check_listings();
+}
+
+static void on_silence(void *ctx)
+{
+	struct reader *reader = ctx;
+	reader->silent = true;
 	check_listings();
 }
 
@@ -105,6 +112,8 @@ static void begin(struct reader *reader, struct engine *engine)
 	}
 	reader->n_begun++;
 	reader->began_ms = now_ms();
+	reader->silent = false;
+	reader->watch = silence_watch(engine, reader->pool, reader->took_ms, on_silence, reader);
 	child_call(do_read, reader, READ_MS, on_read, reader);
 }
 
@@ -152,16 +161,9 @@ static bool is_read(const struct awaited *pool)
 	return pool->reader->n_done >= pool->reading;
 }
 
-/* A pool that was never read is measured by how looking at the pool itself goes. */
 static bool is_given_up(const struct listing *listing, const struct reader *reader)
 {
-	uint64_t taken = now_ms() - reader->began_ms, patience = reader->leases ? reader->took_ms * TIMES : PATIENCE_MS;
-	if (probe_silence(reader->pool))
-		return true;
-	if (!reader->arena || taken < GLANCE_MS)
-		return false;
-	return taken >= patience || taken >= PATIENCE_MS ||
-	       (!reader->leases && engine_is_silent(listing->engine, "pool", reader->pool));
+	return listing->late || probe_silence(reader->pool) || (reader->arena && reader->silent);
 }
 
 static char *silence_text(const struct reader *reader)
@@ -232,29 +234,13 @@ static void check_listings(void)
 	}
 }
 
-static void arm(struct listing *listing, uint64_t ms);
-
-/* A pool that was never read, and takes long, is looked at as well. */
+/* Or patience is at an end. */
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct listing *listing = ctx;
-	for (size_t i = 0; i < listing->n && !listing->looked; i++)
-		if (!listing->pools[i].reader->leases && !is_read(&listing->pools[i]))
-			engine_dirty(listing->engine, "pool", listing->pools[i].reader->pool);
-	listing->looked = true;
-	if (is_over(listing))
-		finish(listing);
-	else
-		arm(listing, CHECK_MS);
+	listing->late = true;
+	finish(listing);
 	return 0;
-}
-
-static void arm(struct listing *listing, uint64_t ms)
-{
-	listing->timer = sd_event_source_disable_unref(listing->timer);
-	if (sd_event_add_time_relative(env.loop, &listing->timer, CLOCK_MONOTONIC, ms * 1000, 1000, on_timer, listing) <
-	    0)
-		abort(); /* out of memory */
 }
 
 /* ---- who asks ---- */
@@ -294,5 +280,8 @@ void stord_lease_list(struct engine *engine, lease_list_fn *done, void *ctx)
 			add_pool(listing, target.pool);
 	forget_others();
 	/* The answer comes later, also where there is nothing to wait for. */
-	arm(listing, is_over(listing) ? 0 : CHECK_MS);
+	uint64_t wait_ms = is_over(listing) ? 0 : PATIENCE_MS;
+	if (sd_event_add_time_relative(env.loop, &listing->timer, CLOCK_MONOTONIC, wait_ms * 1000, 1000, on_timer,
+				       listing) < 0)
+		abort(); /* out of memory */
 }

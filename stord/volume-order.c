@@ -8,6 +8,7 @@
 #include "core/lane-async.h"
 #include "stord/pool-type.h"
 #include "stord/probe.h"
+#include "stord/silence.h"
 #include "stord/volume-spec.h"
 
 /* Going back may mean to read all of it. */
@@ -167,6 +168,8 @@ struct order {
 	struct op op;
 	struct order_state want;
 	char *key;
+	struct silence *watch; /* of a look: whether its pool answers */
+	bool silent;
 	stord_order_fn *done;
 	void *ctx;
 };
@@ -175,6 +178,10 @@ static void on_done(struct op *op)
 {
 	struct order *order = container_of(op, struct order, op);
 	json_t *found = NULL;
+	silence_unwatch(order->watch);
+	if (order->silent)
+		err_set(&op->err, ETIMEDOUT, "pool '%.*s' does not answer; ask again once it does",
+			(int)strcspn(order->key, "/"), order->key);
 	if (!op->err.code && op->obs.valid)
 		found = table_to_json(&order_table, op->obs.spec, 0);
 	if (order->op.lane->engine && op->verb != OP_OBSERVE)
@@ -185,6 +192,22 @@ static void on_done(struct op *op)
 	free(order->key);
 	free((char *)order->want.snapshot);
 	free(order);
+}
+
+/* Who only looks does not wait for what does not answer. */
+static void on_silence(void *ctx)
+{
+	struct order *order = ctx;
+	struct lane *lane = order->op.lane;
+	order->silent = true;
+	if (lane->ops->cancel)
+		lane->ops->cancel(lane, &order->op);
+}
+
+static struct silence *watch_pool_of(struct engine *engine, struct order *order)
+{
+	cleanup_free char *pool = xstrndup(order->key, strcspn(order->key, "/"));
+	return silence_watch(engine, pool, 0, on_silence, order);
 }
 
 void stord_volume_order(struct engine *engine, const struct stord_order *what, stord_order_fn *done, void *ctx)
@@ -209,6 +232,8 @@ void stord_volume_order(struct engine *engine, const struct stord_order *what, s
 		.lane = lane,
 		.done = on_done,
 	};
+	if (what->order == STORD_SNAPSHOT_LIST)
+		order->watch = watch_pool_of(engine, order);
 	lane->ops->submit(lane, &order->op);
 	if (lane->ops->flush)
 		lane->ops->flush(lane);

@@ -203,6 +203,7 @@ def test_a_start_during_a_stop(host):
     pid = up(host)
     os.kill(pid, signal.SIGSTOP)
     host.weft("guest", "stop", "web")
+    wait_until(lambda: [r["state"] for r in host.ask("/v1/resources") if r["id"] == "qemu/web"] == ["Busy"], 30, "it is told to")
     host.weft("guest", "start", "web")
     os.kill(pid, signal.SIGCONT)
     wait_until(lambda: detail(host).get("pid") not in (None, pid) and run_state(host) == "running", 30)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See silence.h. Where it takes longer than a moment the pool itself is looked at as well. */
+#include "stord/silence.h"
+
+#include <systemd/sd-event.h>
+
+#include "core/child.h"
+#include "core/env.h"
+#include "stord/probe.h"
+
+enum { CHECK_MS = 10, GLANCE_MS = 60, TIMES = 4, CONTROL_MS = 60 * 1000 };
+
+struct silence {
+	struct engine *engine;
+	char *pool;
+	uint64_t began_ms, usual_ms;
+	silence_fn *fn;
+	void *ctx;
+	sd_event_source *timer;
+	bool looked;                  /* at the pool */
+	bool controlling, controlled; /* a child that does nothing is under way, or has ended */
+	bool ended;                   /* freed with that child */
+};
+
+static void silence_free(struct silence *s)
+{
+	sd_event_source_disable_unref(s->timer);
+	free(s->pool);
+	free(s);
+}
+
+static bool is_silent(const struct silence *s)
+{
+	uint64_t longest = s->usual_ms * TIMES > GLANCE_MS ? s->usual_ms * TIMES : GLANCE_MS;
+	return (s->usual_ms && now_ms() - s->began_ms >= longest) || engine_is_silent(s->engine, "pool", s->pool);
+}
+
+static int do_nothing(void *ctx, int out_fd)
+{
+	return 0;
+}
+
+static void on_control(void *ctx, const struct child_result *result)
+{
+	struct silence *s = ctx;
+	s->controlling = false;
+	s->controlled = true;
+	if (s->ended)
+		silence_free(s);
+}
+
+static void check_later(struct silence *s);
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	struct silence *s = ctx;
+	bool silent = s->looked && is_silent(s);
+	if (probe_silence(s->pool) || (silent && s->controlled)) {
+		s->fn(s->ctx);
+		return 0;
+	}
+	if (silent && !s->controlling) {
+		s->controlling = true;
+		child_call(do_nothing, NULL, CONTROL_MS, on_control, s);
+	}
+	if (!s->looked)
+		engine_dirty(s->engine, "pool", s->pool);
+	s->looked = true;
+	check_later(s);
+	return 0;
+}
+
+static void check_later(struct silence *s)
+{
+	s->timer = sd_event_source_disable_unref(s->timer);
+	if (sd_event_add_time_relative(env.loop, &s->timer, CLOCK_MONOTONIC, CHECK_MS * 1000, 1000, on_timer, s) < 0)
+		abort(); /* out of memory */
+}
+
+struct silence *silence_watch(struct engine *engine, const char *pool, uint64_t usual_ms, silence_fn *fn, void *ctx)
+{
+	struct silence *s = xcalloc(1, sizeof(*s));
+	*s = (struct silence){
+		.engine = engine,
+		.pool = xstrdup(pool),
+		.began_ms = now_ms(),
+		.usual_ms = usual_ms,
+		.fn = fn,
+		.ctx = ctx,
+	};
+	check_later(s);
+	return s;
+}
+
+struct silence *silence_unwatch(struct silence *s)
+{
+	if (!s)
+		return NULL;
+	s->timer = sd_event_source_disable_unref(s->timer);
+	s->ended = true;
+	if (!s->controlling)
+		silence_free(s);
+	return NULL;
+}
