@@ -69,7 +69,7 @@ def degraded(host):
 
 
 @pytest.mark.parametrize("noticed", [False, True], ids=["just-hung", "known-to-hang"])
-def test_every_command_answers(host, files, tiny, noticed):  # noqa: F811
+def test_promise_12_every_command_answers(host, files, tiny, noticed):  # noqa: F811
     host.apply(base(files) + bootable(tiny) + guest() + volume("size: 8MiB", "other", "san"), "--wait=60s")
     held = quick(host, "lease", "list", "-o", "json").json()
     assert [(one["volume"], one["guest"], one["alive"]) for one in held] == [("data", "web", "yes")]
