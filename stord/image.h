@@ -115,6 +115,7 @@ struct program {
 	int in_fd;          /* standard input; 0: as it is */
 	char **out, **errs; /* as above */
 	bool whole;         /* it must not be killed in the middle: it goes on when its caller has to end */
+	int number_fd;      /* its process's number (pid_t) is written here before it begins; 0: nowhere */
 	/* Called every now and then while it runs, with what it has written so far in out_fd (pread); NULL: not. */
 	void (*tick)(void *ctx, pid_t pid, int out_fd);
 	void *ctx;

@@ -13,6 +13,25 @@ bool lvm_is_leased(const char *volume)
 	return access(path, F_OK) == 0;
 }
 
+/* lvm lvchange -an vg0/web. udev may have it open for a moment yet, as it does whenever it was written to. */
+int lvm_put_out_of_use(const struct lvm *lvm, const char *place)
+{
+	enum { ATTEMPTS = 10, PAUSE_US = 500 * 1000 };
+	const char *name = place + strlen("/dev/"), *volume = strrchr(place, '/') + 1;
+	cleanup_free char *what = xprintf("volume '%s' stays in use", volume);
+	for (int attempt = 1; access(place, F_OK) == 0; attempt++) {
+		cleanup_free char *errs = NULL;
+		int status = lvm_attempt_unless(lvm, lvm_is_leased, volume,
+						(const char *[]){"lvchange", "-an", name, NULL}, &errs);
+		if (status == 0)
+			break;
+		if (attempt == ATTEMPTS || !strstr(errs, "in use"))
+			return lvm_explain(status, errs, what);
+		usleep(PAUSE_US);
+	}
+	return 0;
+}
+
 /* "vg0/web" */
 static const char *full_name(const struct lease_call *call)
 {
@@ -70,8 +89,11 @@ static int lock_look(const struct lease_call *call, struct lease_seen *ret)
 {
 	const struct lvm lvm = lvm_of(call->own);
 	enum lvm_lock lock;
-	int code = lvm_lock_of(&lvm, call->place, &lock);
+	bool last;
+	int code = lvm_lock_of(&lvm, call->place, !call->self.guest[0], &lock);
 	*ret = (struct lease_seen){0};
+	if (!code && call->self.guest[0] && access(call->place, F_OK) < 0) /* since the host booted again */
+		lease_local_drop(call, local, &last);
 	if (!code && lock != LOCK_NONE)
 		lease_local_list(call, local, ret);
 	if (!code && lock != LOCK_ALONE && !call->self.guest[0])
@@ -94,38 +116,51 @@ static int refuse(const struct lease_call *call, const struct lvm *lvm)
 		   seen->holders[0].mode == LEASE_ALONE ? "" : ", as one of many");
 }
 
+/* Each host that writes beneath a snapshot would keep the old blocks where no other one knows of them. Asked while the
+ * lock is held, which nobody can make a snapshot beside. */
+static int check_sharable(const struct lease_call *call, const struct lvm *lvm)
+{
+	cleanup_json json_t *rows = NULL;
+	cleanup_free char *of_it = xprintf("origin=\"%s\"", strrchr(call->place, '/') + 1);
+	if (call->self.mode != LEASE_SHARED)
+		return 0;
+	int code = lvm_report(lvm, (const char *[]){"lvs", "-o", "lv_name", "-S", of_it, lvm->group, NULL}, &rows);
+	if (!code && json_array_size(rows))
+		code = say(EBUSY,
+			   "volume '%s' has snapshots, which a logical volume that several hosts write to cannot keep: "
+			   "delete them first (`weft volume snapshot list %s`)",
+			   call->volume, call->volume);
+	return code;
+}
+
+/* After a refusal, which is the sentence to be read. What was done to the volume meanwhile may have left it in use for
+ * the guest. */
+static void let_go(const struct lease_call *call, const struct lvm *lvm)
+{
+	cleanup_free char *errs = NULL;
+	const char *argv[] = {"lvchange", "-an", full_name(call), NULL};
+	bool last;
+	if (lease_local_drop(call, local, &last) == 0 && access(call->place, F_OK) == 0)
+		lvm_attempt_unless(lvm, lvm_is_leased, strrchr(call->place, '/') + 1, argv, &errs);
+}
+
 /* lvm lvchange -aey vg0/web, or -asy for many */
 static int lock_take(const struct lease_call *call, struct lease_seen *ret)
 {
 	const struct lvm lvm = lvm_of(call->own);
 	const char *how = call->self.mode == LEASE_ALONE ? "-aey" : "-asy";
 	cleanup_free char *errs = NULL, *what = xprintf("volume '%s' cannot be put in use", call->volume);
-	bool last;
 	int code = lease_local_write(call, local);
 	if (code)
 		return code;
 	int status = lvm_attempt(&lvm, (const char *[]){"lvchange", how, "-K", full_name(call), NULL}, &errs);
 	if (status == 0)
-		return lock_look(call, ret);
-	lease_local_drop(call, local, &last);
-	return strstr(errs, "locked by other host") ? refuse(call, &lvm) : lvm_explain(status, errs, what);
-}
-
-/* lvm lvchange -an vg0/web, once no guest of this host has it. udev may have it open for a moment yet. */
-static int put_out_of_use(const struct lease_call *call, const struct lvm *lvm)
-{
-	enum { ATTEMPTS = 10, PAUSE_US = 500 * 1000 };
-	cleanup_free char *what = xprintf("volume '%s' stays in use", call->volume);
-	for (int attempt = 1; access(call->place, F_OK) == 0; attempt++) {
-		cleanup_free char *errs = NULL;
-		int status = lvm_attempt(lvm, (const char *[]){"lvchange", "-an", full_name(call), NULL}, &errs);
-		if (status == 0)
-			break;
-		if (attempt == ATTEMPTS || !strstr(errs, "in use"))
-			return lvm_explain(status, errs, what);
-		usleep(PAUSE_US);
-	}
-	return 0;
+		code = check_sharable(call, &lvm);
+	else
+		code = strstr(errs, "locked by other host") ? refuse(call, &lvm) : lvm_explain(status, errs, what);
+	if (code)
+		let_go(call, &lvm);
+	return code ? code : lock_look(call, ret);
 }
 
 static int lock_release(const struct lease_call *call, struct lease_seen *ret)
@@ -134,7 +169,7 @@ static int lock_release(const struct lease_call *call, struct lease_seen *ret)
 	bool last;
 	int code = lease_local_drop(call, local, &last);
 	if (!code && last)
-		code = put_out_of_use(call, &lvm);
+		code = lvm_put_out_of_use(&lvm, call->place);
 	*ret = (struct lease_seen){0};
 	return code;
 }

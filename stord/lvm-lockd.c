@@ -152,16 +152,19 @@ int lvm_locks_stop(const struct lvm *lvm)
 	return missing ? 0 : lvm_change(lvm, what, (const char *[]){"vgchange", "--lock-stop", lvm->group, NULL});
 }
 
-int lvm_lock_of(const struct lvm *lvm, const char *place, enum lvm_lock *ret)
+int lvm_lock_of(const struct lvm *lvm, const char *place, bool listed, enum lvm_lock *ret)
 {
+	static char *kept; /* goes with the child */
 	char uuid[LVM_UUID_MAX], kind[8], of[LVM_UUID_MAX];
 	cleanup_free char *fault = NULL, *told = NULL;
 	*ret = LOCK_NONE;
 	if (!lvm_uuid_of_device(place, uuid))
 		return 0;
-	told = ask_lockd(&fault);
+	told = listed && kept ? xstrdup(kept) : ask_lockd(&fault);
 	if (fault)
 		return say(ENOLCK, "nobody knows whether volume '%s' is this host's: %s", place, fault);
+	if (listed && !kept)
+		kept = xstrdup(told);
 	char *rest = told;
 	bool inside = false;
 	for (char *line; (line = line_of_group(lvm->group, &rest, &inside));)

@@ -261,7 +261,15 @@ static int snapshot_remove(const struct volume_call *call)
 	int code = read_both(call, &rows, &volume, &snapshot);
 	if (code)
 		return code;
-	return snapshot ? remove_lv(call, lvm_text(snapshot, "lv_name")) : none_such(call);
+	if (!snapshot)
+		return none_such(call);
+	/* It has no lock of its own, and a host that has the volume in use writes to it. */
+	code = lvm_use(call, call->state->place, true);
+	if (code)
+		return code;
+	code = remove_lv(call, lvm_text(snapshot, "lv_name"));
+	lvm_disuse(call, call->state->place);
+	return code;
 }
 
 /* lvm lvcreate -s -kn -n web+new --addtag ... vg0/web.before: with all that the volume is known by. */
@@ -372,15 +380,15 @@ static int copy_back(const struct volume_call *call)
 static int revert_ordinary(const struct volume_call *call)
 {
 	cleanup_free char *tag = xprintf("%s%s", reverting_tag, call->snapshot);
-	bool used = false;
-	int code = lvm_use(call, call->state->place, &used);
-	if (!code)
-		code = tag_volume(call, "--addtag", tag);
+	int code = lvm_use(call, call->state->place, true);
+	if (code)
+		return code;
+	code = tag_volume(call, "--addtag", tag);
 	if (!code)
 		code = copy_back(call);
 	if (!code)
 		code = tag_volume(call, "--deltag", tag);
-	lvm_disuse(call, call->state->place, used);
+	lvm_disuse(call, call->state->place);
 	return code;
 }
 

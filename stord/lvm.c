@@ -3,6 +3,8 @@
 #include "stord/lvm.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
 
 #include "core/env.h"
 #include "core/lower.h"
@@ -38,8 +40,9 @@ static bool has_no_device(const struct lvm *lvm)
 	return lvm->devices && lvm->devices->n && !*devices;
 }
 
-/* arguments[0] is the command; options of ours come after it. */
-static int run(const struct lvm *lvm, const char *const *arguments, bool whole, char **out, char **errs)
+/* arguments[0] is the command; options of ours come after it. What changes something has its turn, or -1 where that
+ * cannot be had; what asks has 0. */
+static int run(const struct lvm *lvm, const char *const *arguments, int turn, char **out, char **errs)
 {
 	cleanup_free char *devices = devices_text(lvm->devices), *host = lvm_host_settings(lvm);
 	cleanup_free char *settings = xprintf("%s%s", host, config);
@@ -55,7 +58,8 @@ static int run(const struct lvm *lvm, const char *const *arguments, bool whole, 
 	}
 	for (size_t i = 1; arguments[i] && i < LVM_ARGUMENTS_MAX; i++)
 		argv[n++] = arguments[i];
-	return run_it(&(struct program){.argv = argv, .out = out, .errs = errs, .whole = whole});
+	return run_it(&(struct program){
+		.argv = argv, .out = out, .errs = errs, .whole = turn != 0, .number_fd = turn > 0 ? turn : 0});
 }
 
 /* Takes the next line of what lvm wrote, without its indentation; NULL at the end. */
@@ -130,19 +134,44 @@ int lvm_explain(int status, char *errs, const char *what)
 	return say(EIO, "%s: %.*s", what, (int)len, reason);
 }
 
+/* The command whose child is gone may be under way yet: what it was told to do is done before anything else is. */
+static void wait_for_last(int turn)
+{
+	enum { NAME = 32 };
+	pid_t last = 0;
+	if (pread(turn, &last, sizeof(last), 0) != sizeof(last) || last <= 0)
+		return;
+	cleanup_close int fd = (int)syscall(SYS_pidfd_open, last, 0);
+	cleanup_free char *path = xprintf("/proc/%d/comm", (int)last), *text = NULL;
+	if (fd < 0 || file_read(path, NAME, &text, NULL) < 0 || !str_starts(text, "lvm\n"))
+		return; /* somebody else has its number by now */
+	struct pollfd ended = {.fd = fd, .events = POLLIN};
+	while (poll(&ended, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
 /* Commands on one group wait for one another here: lvm would have them wait as well, but what waits there has to read
- * everything once more when its turn comes. Without the lock they do just that. */
+ * everything once more when its turn comes, and goes on waiting when its child is gone. Without the lock they do. */
 static int wait_for_turn(const struct lvm *lvm)
 {
 	cleanup_free char *dir = xprintf("%s/lvm", env.run_dir), *path = xprintf("%s/%s.lock", dir, lvm->group);
 	mkdir_all(dir, 0700);
-	return lock_wait(path, O_RDWR | O_CREAT);
+	int turn = lock_wait(path, O_RDWR | O_CREAT);
+	if (turn > 0)
+		wait_for_last(turn);
+	return turn;
+}
+
+int lvm_attempt_unless(const struct lvm *lvm, bool (*kept)(const char *name), const char *name,
+		       const char *const *arguments, char **ret_errs)
+{
+	cleanup_close int turn = wait_for_turn(lvm);
+	return kept && kept(name) ? 0 : run(lvm, arguments, turn, NULL, ret_errs);
 }
 
 int lvm_attempt(const struct lvm *lvm, const char *const *arguments, char **ret_errs)
 {
-	cleanup_close int turn = wait_for_turn(lvm);
-	return run(lvm, arguments, true, NULL, ret_errs);
+	return lvm_attempt_unless(lvm, NULL, NULL, arguments, ret_errs);
 }
 
 int lvm_change(const struct lvm *lvm, const char *what, const char *const *arguments)
@@ -182,7 +211,7 @@ int lvm_report(const struct lvm *lvm, const char *const *arguments, json_t **ret
 	}
 	for (size_t i = 1; arguments[i] && n + 1 < ARRAY_SIZE(argv); i++)
 		argv[n++] = arguments[i];
-	int status = run(lvm, argv, false, &out, &errs);
+	int status = run(lvm, argv, 0, &out, &errs);
 	what = xprintf("volume group '%s' cannot be looked at", lvm->group);
 	if (status != 0 && (status != 5 || !only_absent(errs)))
 		return lvm_explain(status, errs, what);

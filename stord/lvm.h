@@ -31,6 +31,10 @@ int lvm_change(const struct lvm *lvm, const char *what, const char *const *argum
  * what there is to say of it. */
 int lvm_attempt(const struct lvm *lvm, const char *const *arguments, char **ret_errs);
 int lvm_explain(int status, char *errs, const char *what);
+/* As lvm_attempt(), but nothing is done, with success, if `kept` says so of `name` once it is this command's turn,
+ * which may take a while. */
+int lvm_attempt_unless(const struct lvm *lvm, bool (*kept)(const char *name), const char *name,
+		       const char *const *arguments, char **ret_errs);
 /* Asks: lvm lvs|vgs|pvs ... -o COLUMNS ARGUMENTS. `ret` are the rows, to be let go with json_decref(); names that are
  * not there have none. Sizes are bytes. The same results. */
 int lvm_report(const struct lvm *lvm, const char *const *arguments, json_t **ret);
@@ -100,8 +104,9 @@ bool lvm_has_watchdog(void);
 
 enum lvm_lock { LOCK_NONE, LOCK_SHARED, LOCK_ALONE };
 /* How this host has the volume whose device is at `place` locked, which it has for as long as that is there. An errno
- * after a sentence where lvmlockd does not tell. */
-int lvm_lock_of(const struct lvm *lvm, const char *place, enum lvm_lock *ret);
+ * after a sentence where lvmlockd does not tell. `listed`: others are asked after in the same child, for all of which
+ * it is asked once. */
+int lvm_lock_of(const struct lvm *lvm, const char *place, bool listed, enum lvm_lock *ret);
 
 /* Other hosts that have a volume locked, and are not known to be dead. */
 struct lvm_locker {

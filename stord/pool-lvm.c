@@ -307,19 +307,18 @@ static int look_at_thin_pool(const struct work *work, struct pool_seen *ret)
 
 static void sweep_one(const struct work *work, const json_t *row)
 {
-	cleanup_free char *half_made = lvm_new_tag(), *ours = xprintf("weft:%s:", env.instance);
+	cleanup_free char *half_made = lvm_new_tag();
 	const char *lv = lvm_text(row, "lv_name"), *attributes = lvm_text(row, "lv_attr");
-	cleanup_free char *name = xprintf("%s/%s", work->spec->group, lv);
+	cleanup_free char *place = xprintf("/dev/%s/%s", work->spec->group, lv);
 	char made[IMAGE_MARK_MAX], mark[IMAGE_MARK_MAX];
 	lvm_tag(row, "lv_tags", half_made, made, sizeof(made));
-	lvm_tag(row, "lv_tags", ours, mark, sizeof(mark));
+	lvm_tag(row, "lv_tags", "weft:", mark, sizeof(mark));
 	bool active = strlen(attributes) > 4 && attributes[4] == 'a';
 	if (*made && atoi(made + strlen(half_made)) != getppid())
 		lvm_change(&work->lvm, "what was left half-made cannot be removed",
-			   (const char *[]){"lvremove", "-y", name, NULL});
-	else if (work->spec->shared && *mark && active && !lvm_is_open(row) && !lvm_is_leased(lv))
-		lvm_change(&work->lvm, "what was left in use stays so",
-			   (const char *[]){"lvchange", "-an", name, NULL});
+			   (const char *[]){"lvremove", "-y", place + strlen("/dev/"), NULL});
+	else if (work->spec->shared && *mark && active && !lvm_is_open(row))
+		lvm_put_out_of_use(&work->lvm, place);
 }
 
 /* What an earlier daemon has left half-made, or locked for itself; what carries our own number is in the making. */

@@ -42,12 +42,15 @@ extern const struct volume_verbs lvm_volumes;
 struct lvm lvm_of(const struct lvm_volume *own);
 struct lvm lvm_of_volume(const struct volume_call *call);
 /* A volume of a group that hosts share is in use on none of them, but while a guest has it or something is done to it.
- * For the latter: the device at `place`, of the volume's group, is there from lvm_use() to lvm_disuse(). Elsewhere
- * nothing happens. */
-int lvm_use(const struct volume_call *call, const char *place, bool *ret_used);
-void lvm_disuse(const struct volume_call *call, const char *place, bool used);
+ * For the latter: the device at `place`, of the volume's group, is there from lvm_use() to lvm_disuse(), which leaves
+ * what a guest has, or another child is reading. `alone`: and on no other host. Elsewhere nothing happens. */
+int lvm_use(const struct volume_call *call, const char *place, bool alone);
+void lvm_disuse(const struct volume_call *call, const char *place);
 /* lease-lvmlockd.c: a guest of this host has the volume, or is about to get it. */
 bool lvm_is_leased(const char *volume);
+/* Unless that is so: puts it out of use as soon as nobody has it open. Gives up after some seconds, with an errno after
+ * a sentence. */
+int lvm_put_out_of_use(const struct lvm *lvm, const char *place);
 /* Rows of the volume, if there is one, and of its snapshots. */
 int lvm_read_volume(const struct volume_call *call, json_t **ret);
 

@@ -45,7 +45,10 @@ static char *read_back(int fd)
 /* In the parent's memory, as vfork() has it: nothing of that is changed. */
 static void be_program(const struct program *program, int out_fd, int errs_fd)
 {
+	pid_t own = getpid();
 	if ((program->in_fd > 0 && dup2(program->in_fd, 0) < 0) || dup2(out_fd, 1) < 0 || dup2(errs_fd, 2) < 0)
+		_exit(127);
+	if (program->number_fd > 0 && pwrite(program->number_fd, &own, sizeof(own), 0) != sizeof(own))
 		_exit(127);
 	execvp(program->argv[0], (char *const *)program->argv);
 	dprintf(2, "%s cannot be executed: %s\n", program->argv[0], strerror(errno));

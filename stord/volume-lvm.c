@@ -112,20 +112,21 @@ struct lvm lvm_of_volume(const struct volume_call *call)
 }
 
 /* lvm lvchange -aey vg0/web */
-int lvm_use(const struct volume_call *call, const char *place, bool *ret_used)
+int lvm_use(const struct volume_call *call, const char *place, bool alone)
 {
 	const struct lvm lvm = lvm_of_volume(call);
 	const char *name = place + strlen("/dev/");
 	cleanup_free char *what = xprintf("volume '%s' cannot be put in use", name);
-	*ret_used = lvm.shared && access(place, F_OK) < 0;
-	return *ret_used ? lvm_change(&lvm, what, (const char *[]){"lvchange", "-aey", name, NULL}) : 0;
+	if (!lvm.shared || (!alone && access(place, F_OK) == 0))
+		return 0;
+	return lvm_change(&lvm, what, (const char *[]){"lvchange", "-aey", name, NULL});
 }
 
-void lvm_disuse(const struct volume_call *call, const char *place, bool used)
+void lvm_disuse(const struct volume_call *call, const char *place)
 {
 	const struct lvm lvm = lvm_of_volume(call);
-	if (used && !lvm_is_leased(strrchr(place, '/') + 1))
-		lvm_change(&lvm, "it stays in use", (const char *[]){"lvchange", "-an", place + strlen("/dev/"), NULL});
+	if (lvm.shared)
+		lvm_put_out_of_use(&lvm, place);
 }
 
 /* "vg0/web" */
@@ -151,6 +152,20 @@ static uint64_t allocated_of(uint64_t size, double percent)
 {
 	enum { CHUNK = 64 << 10 };
 	return ((uint64_t)((double)size * percent / 100) + CHUNK / 2) / CHUNK * CHUNK;
+}
+
+/* What another weft is at, or was when it died, is no volume yet. */
+static int check_whole(const struct volume_call *call, const json_t *row)
+{
+	cleanup_free char *ours = lvm_new_tag(), *by_hand = lvm_by_hand();
+	char tag[IMAGE_MARK_MAX];
+	lvm_tag(row, "lv_tags", "weft-new:", tag, sizeof(tag));
+	if (!*tag || str_starts(tag, ours))
+		return 0;
+	return say(EBUSY,
+		   "'%s' is being made by the weft of another host, or is what that one left when it died: then "
+		   "remove it with lvremove %s%s",
+		   call->state->place, full_name(call), by_hand);
 }
 
 static void describe(const struct volume_call *call, const json_t *row, struct image_state *ret)
@@ -306,7 +321,9 @@ static int lvm_look(const struct volume_call *call, struct image_state *ret)
 		code = lvm_read_volume(&anew, &mended);
 	}
 	const json_t *all = changed ? mended : rows, *row = code ? NULL : lvm_row(all, call->name);
-	if (row) {
+	if (row)
+		code = check_whole(call, row);
+	if (row && !code) {
 		describe(call, row, ret);
 		ret->stamp.n_snapshots = ret->exists ? lvm_count_snapshots(call, all) : 0;
 	} else if (!code && call->known->inode) {
@@ -395,9 +412,17 @@ static int discard(const struct volume_call *call)
 		if (row != volume)
 			argv[n++] = arena_printf(arena, "%s/%s", lvm.group, lvm_text(row, "lv_name"));
 	}
+	bool has_snapshots = n > 2; /* which have no locks of their own: the volume's must be had first */
 	if (volume)
 		argv[n++] = full_name(call);
-	return n > 2 ? lvm_change(&lvm, what, argv) : 0;
+	if (volume && has_snapshots)
+		code = lvm_use(call, call->state->place, true);
+	if (code || n == 2)
+		return code;
+	code = lvm_change(&lvm, what, argv);
+	if (code && has_snapshots)
+		lvm_disuse(call, call->state->place);
+	return code;
 }
 
 /* What was left half-made under this name; anything else stays, and is in the way. */
@@ -439,21 +464,7 @@ static int grow_clone(const struct volume_call *call)
 	return code || lvm_bytes(row, "lv_size") >= call->state->size ? code : lvm_grow(call);
 }
 
-/* Of a file, or of another volume, which may have to be put in use first. */
-static int fill(const struct volume_call *call, const struct image *image)
-{
-	const char *origin = call->state->clone;
-	cleanup_free char *group = xprintf("/dev/%s/", lvm_of_volume(call).group);
-	bool used = false;
-	int code = origin && str_starts(origin, group) ? lvm_use(call, origin, &used) : 0;
-	if (!code)
-		code = image_fill(image);
-	if (origin)
-		lvm_disuse(call, origin, used);
-	return code;
-}
-
-static int make_in_steps(const struct volume_call *call)
+static int make_and_fill(const struct volume_call *call)
 {
 	const struct lvm lvm = lvm_of_volume(call);
 	const struct image image = volume_device(call->state);
@@ -468,7 +479,7 @@ static int make_in_steps(const struct volume_call *call)
 	if (code)
 		return code;
 	if (image.source)
-		code = fill(call, &image);
+		code = image_fill(&image);
 	else if (call->state->base && call->state->size)
 		code = grow_clone(call);
 	if (!code)
@@ -478,7 +489,22 @@ static int make_in_steps(const struct volume_call *call)
 	if (code)
 		discard(call);
 	else
-		lvm_disuse(call, call->state->place, lvm.shared);
+		lvm_disuse(call, call->state->place);
+	return code;
+}
+
+/* What it is a copy of may have to be put in use first, if that is in the same group. */
+static int make_in_steps(const struct volume_call *call)
+{
+	const char *origin = call->state->clone;
+	cleanup_free char *group = xprintf("/dev/%s/", lvm_of_volume(call).group);
+	bool beside = origin && str_starts(origin, group);
+	int code = beside ? lvm_use(call, origin, false) : 0;
+	if (code)
+		return code;
+	code = make_and_fill(call);
+	if (beside)
+		lvm_disuse(call, origin);
 	return code;
 }
 
