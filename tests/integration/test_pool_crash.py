@@ -42,13 +42,15 @@ exit $status
 
 
 class Trap:
+    wrapper = WRAPPER
+
     def __init__(self, directory, programs=PROGRAMS):
         self.dir = directory
         (directory / "bin").mkdir(parents=True)
         self.set(0, WAYS[0])
         for program in programs:
             path = directory / "bin" / program
-            path.write_text(WRAPPER.format(dir=directory, program=program, real=shutil.which(program)))
+            path.write_text(self.wrapper.format(dir=directory, program=program, real=shutil.which(program)))
             path.chmod(0o755)
         self.environment = {**os.environ, "PATH": f"{directory}/bin:{os.environ['PATH']}"}
 
@@ -61,9 +63,9 @@ class Trap:
         return (self.dir / "calls").read_text().splitlines()
 
 
-def try_all(host, text):
+def try_all(host, text, attempts=3):
     """Applies it until it is Ready, however often weftd is killed meanwhile."""
-    for _ in range(3):
+    for _ in range(attempts):
         (host.dir_of_trap / "weftd").write_text(str(host.weftd_pid()))
         done = host.apply(text, "--wait=60s", check=False)
         if host.daemon.poll() is not None:
