@@ -85,7 +85,8 @@ class Namespace:
 
 
 class Weft:
-    def __init__(self, namespace):
+    def __init__(self, namespace=None):
+        """Without one: in the host's own network, where udev and what else the host has speak to it."""
         self.dir = tempfile.TemporaryDirectory(prefix="weft-bench-")
         self.root, self.namespace = Path(self.dir.name), namespace
         self.root.chmod(0o755)
@@ -96,7 +97,7 @@ class Weft:
         begin = time.monotonic()
         log = open(self.root / "log", "a")
         self.daemon = subprocess.Popen([BUILD / "weftd", "--root", self.root], stdout=log, stderr=log,
-                                       preexec_fn=lambda: enter(self.namespace.name))
+                                       preexec_fn=(lambda: enter(self.namespace.name)) if self.namespace else None)
         while subprocess.run([*self.cli(), "status"], capture_output=True).returncode:
             if self.daemon.poll() is not None:
                 sys.exit((self.root / "log").read_text())
