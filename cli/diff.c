@@ -72,7 +72,9 @@ const struct verb verb_diff = {
 	.arguments = "[-f FILE|DIR|-]",
 	.summary = "Show what differs between manifests and the host",
 	.text = "Without -f, the stored manifests are compared with the host as it is observed. Exit status 3: there "
-		"are differences, 0: there are none.",
+		"are differences, or nobody knows; 0: there are none. What does not answer is compared as it was last "
+		"seen, "
+		"which is then said.",
 	.options = rows,
 	.n_options = ARRAY_SIZE(rows),
 	.options_size = sizeof(struct options),

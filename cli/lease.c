@@ -118,8 +118,9 @@ const struct verb verb_lease_list = {
 	.name = "lease list",
 	.summary = "List who holds addresses of networks and volumes of pools",
 	.text = "Volumes are those that this host's manifests name; who uses them is asked of their storage. ALIVE is "
-		"unknown where\n"
-		"nothing shows whether the guest still runs: its host may be dead, or only cut off.",
+		"unknown where nothing shows whether the guest still runs: its host may be dead, or only cut off. Of a "
+		"pool "
+		"that does not answer is shown what was read there last, and the exit status is 1.",
 	.options = list_rows,
 	.n_options = ARRAY_SIZE(list_rows),
 	.options_size = sizeof(struct list_options),
