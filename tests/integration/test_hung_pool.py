@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pool on a server of files that somebody else has mounted, and that stops answering: commands answer by what was last seen, nothing is lost by it, and all
 goes on when the server does. The server is tests/integration/hungfs.py, stopped; what is behind it is read in the directory that it shows."""
+import statistics
 import threading
 import time
 
@@ -14,7 +15,6 @@ from test_pools import pool, volume
 
 pytestmark = pytest.mark.needs("/dev/fuse", "qemu-img", "qemu-system-x86_64", "as", "ld")
 BRIDGE = "apiVersion: weft/v1\nkind: Bridge\nmetadata: {name: br7}\nspec: {}\n"
-IN_S = 2  # generous: a tenth of a second is promised; and one of all that are asked may have met a busy machine
 
 
 @pytest.fixture
@@ -44,18 +44,21 @@ def quick(host, *words, status=0):
     took = time.monotonic() - begin
     print(f"{took * 1000:.0f} ms: weft {' '.join(map(str, words))}")
     assert done.status == status, (words, done)
-    slow.extend([words] * (took > IN_S))
+    took_s.append((took, words))
     return done
 
 
-slow = []
+took_s = []
 
 
 @pytest.fixture(autouse=True)
 def in_good_time():
-    slow.clear()
+    """Generous, where a tenth of a second is promised: more on a machine that is slow with all of them, and two may have met a busy moment."""
+    took_s.clear()
     yield
-    assert len(slow) < 2, slow
+    usual = statistics.median(took for took, _ in took_s)
+    slow = [one for one in took_s if one[0] > 2 + 5 * usual]
+    assert len(slow) < 3, slow
 
 
 def manifest(host, name, text):
