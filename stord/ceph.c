@@ -214,14 +214,14 @@ static int open_pool(const struct ceph_spec *spec, struct ceph_pool *pool)
 
 int ceph_open(const struct ceph_spec *spec, unsigned seconds, struct ceph_pool *ret)
 {
-	const char *missing = ceph_missing();
 	cleanup_free char *monitors = monitors_text(spec);
 	*ret = (struct ceph_pool){.spec = spec};
-	if (missing)
-		return say(ENOPKG, "%s", missing);
 	snprintf(late_text, sizeof(late_text), "no monitor of the cluster answers at %s\n", monitors);
 	if (seconds)
-		end_by_itself(seconds);
+		end_by_itself(seconds); /* from here on: the library is large, and loading it counts as well */
+	const char *missing = ceph_missing();
+	if (missing)
+		return say(ENOPKG, "%s", missing);
 	int code = connect_as(spec, seconds, ret);
 	snprintf(late_text, sizeof(late_text), "the monitors answer, but the OSDs of pool '%s' do not\n", spec->pool);
 	if (!code)

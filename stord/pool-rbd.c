@@ -29,7 +29,8 @@ const struct table ceph_table = CHOICE_TABLE(
 	"says "
 	"when it was last seen to work; guests wait for it and go on.");
 
-enum { PROBE_S = 2, LOOK_S = 3 };
+/* A cluster that is busy answers late, and so does a host that has to load Ceph's library first. */
+enum { LOOK_S = 8 };
 
 static bool is_plain(const char *name)
 {
@@ -115,7 +116,7 @@ static int rbd_observe(const struct pool_call *call, struct pool_seen *ret)
 static int rbd_probe(const struct pool_call *call)
 {
 	struct ceph_pool pool;
-	int code = ceph_open(call->state->own, PROBE_S, &pool);
+	int code = ceph_open(call->state->own, PROBE_ANSWER_S, &pool);
 	if (!code && pool.missing[0])
 		return say(ENOENT, "%s", pool.missing);
 	return code ? code : ceph_ask(&pool);
@@ -174,5 +175,6 @@ const struct pool_type stord_rbd_pool = {
 	.lower = rbd_lower,
 	.observe = rbd_observe,
 	.probe = rbd_probe,
+	.look_ms = LOOK_S * 1000,
 	.volumes = &rbd_volumes,
 };

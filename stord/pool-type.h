@@ -157,6 +157,8 @@ struct volume_verbs {
 	const struct snapshot_verbs *snapshots; /* NULL: such pools have none */
 };
 
+enum { PROBE_ANSWER_S = 5 };
+
 struct pool_type {
 	const char *name;          /* as it is written: "nfs" */
 	const char *doc;           /* what it is, after its name: "an export of an NFS server" */
@@ -172,7 +174,7 @@ struct pool_type {
 	/* Gives it up; ret->exists if something of it stays, with a note that says why. NULL: nothing was made. */
 	pool_verb_fn *deactivate;
 	bool on_device; /* looked at anew whenever block devices come, go or change */
-	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets two seconds.
+	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets PROBE_ANSWER_S.
 	 * Without an answer the pool is Degraded and says when there was one last, and nothing is begun on it until
 	 * there is one again. NULL: it cannot fall silent. */
 	int (*probe)(const struct pool_call *call);

@@ -13,7 +13,7 @@
 #include "core/env.h"
 
 /* A server that is away is told within 10 s: at most one pause, then one question. */
-enum { PAUSE_MS = 4 * 1000, ANSWER_MS = 2 * 1000, PATIENCE = 5 };
+enum { PAUSE_MS = 4 * 1000, ANSWER_MS = PROBE_ANSWER_S * 1000, PATIENCE = 5 };
 
 struct probe {
 	char *pool;
