@@ -100,10 +100,10 @@ static void on_alarm(int signal)
 	_exit(n < 0 ? EIO : ETIMEDOUT);
 }
 
-/* A little before the daemon would kill the child without a word. */
+/* A second before the daemon would kill the child without a word: starting it took a while as well. */
 static void end_by_itself(unsigned seconds)
 {
-	const struct itimerval timer = {.it_value = {.tv_sec = seconds - 1, .tv_usec = 800 * 1000}};
+	const struct itimerval timer = {.it_value = {.tv_sec = seconds - 1}};
 	signal(SIGALRM, on_alarm);
 	setitimer(ITIMER_REAL, &timer, NULL);
 }

@@ -174,6 +174,12 @@ class Cluster:
     def let_through(self):
         self.run("iptables", "-F", "INPUT")
 
+    def show(self):
+        """What its daemons said last, for whoever reads why a test failed."""
+        for log in sorted((self.dir / "log").iterdir()):
+            print(f"---- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-60:]))
+        print({name: daemon.poll() for name, daemon in self.daemons.items()})
+
     def close(self):
         for name in list(self.daemons):
             self.stop(name)

@@ -34,9 +34,13 @@ def cluster(tmp_path_factory):
 def emptied(cluster):
     """The cluster has no images again afterwards, when the test's hosts are gone."""
     yield
-    for name in cluster.images():
-        cluster.rbd("snap", "purge", "--no-progress", f"vms/{name}", check=False)
-        wait_until(lambda: cluster.rbd("rm", "--no-progress", f"vms/{name}") or True, 60, "nobody uses it any more")
+    try:
+        for name in cluster.images():
+            cluster.rbd("snap", "purge", "--no-progress", f"vms/{name}", check=False)
+            wait_until(lambda: cluster.rbd("rm", "--no-progress", f"vms/{name}") or True, 60, "nobody uses it any more")
+    except BaseException:
+        cluster.show()
+        raise
 
 
 @pytest.fixture
