@@ -174,9 +174,9 @@ struct pool_type {
 	/* Gives it up; ret->exists if something of it stays, with a note that says why. NULL: nothing was made. */
 	pool_verb_fn *deactivate;
 	bool on_device; /* looked at anew whenever block devices come, go or change */
-	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets PROBE_ANSWER_S.
-	 * Without an answer the pool is Degraded and says when there was one last, and nothing is begun on it until
-	 * there is one again. NULL: it cannot fall silent. */
+	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets
+	 * PROBE_ANSWER_S. Without an answer the pool is Degraded and says when there was one last, and nothing is begun
+	 * on it until there is one again. NULL: it cannot fall silent. */
 	int (*probe)(const struct pool_call *call);
 	/* How long looking at it, and making it, may take, where that waits for others; 0: as long as for all. */
 	unsigned look_ms, change_ms;
