@@ -27,8 +27,8 @@ struct bond_spec {
 	struct link_common common;
 	int mode, lacp_rate, ad_select, xmit_hash_policy, primary_reselect, fail_over_mac, arp_validate,
 		arp_all_targets;
-	struct list ports;       /* struct bond_port */
-	struct list arp_targets; /* struct ip */
+	struct list ports;                   /* struct bond_port */
+	struct list arp_targets, ns_targets; /* struct ip */
 	uint64_t miimon_ms, updelay_ms, downdelay_ms, arp_interval_ms, peer_notify_delay_ms;
 	const char *primary;
 	uint32_t min_links, packets_per_port, arp_missed_max, lp_interval, peer_notify, resend_igmp,
@@ -84,9 +84,14 @@ static const struct field bond_rows[] = {
 	F_ENUM("failOverMac", struct bond_spec, fail_over_mac, bond_fail_over_macs, .def = "none",
 	       .doc = "active-backup: whether ports keep MACs of their own. To change it the bond is made anew."),
 	F_DURATION("arpInterval", struct bond_spec, arp_interval_ms, .def = "0", .max = INT32_MAX,
-		   .doc = "How often arpTargets are asked for, instead of looking at carriers.", .example = "1s"),
+		   .doc = "How often arpTargets and nsTargets are asked for, instead of looking at carriers.",
+		   .example = "1s"),
 	F_LIST("arpTargets", struct bond_spec, arp_targets, scalar_ip4, .singular = "arpTarget",
 	       .list_max = BOND_TARGETS_MAX, .doc = "Who is asked.", .example = "192.0.2.1"),
+	F_LIST("nsTargets", struct bond_spec, ns_targets, scalar_ip6, .singular = "nsTarget",
+	       .list_max = BOND_TARGETS_MAX,
+	       .doc = "Who is asked by IPv6 (neighbour solicitation); for kernels from 5.18 on.",
+	       .example = "2001:db8::1"),
 	F_ENUM("arpValidate", struct bond_spec, arp_validate, bond_validates, .def = "none",
 	       .doc = "Of which ports only the targets' own answers count."),
 	F_ENUM("arpAllTargets", struct bond_spec, arp_all_targets, bond_all_targets, .def = "any",
@@ -140,6 +145,7 @@ static const struct {
 	{"failOverMac", MODE(BOND_MODE_ACTIVEBACKUP), "active-backup"},
 	{"arpInterval", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpTargets", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
+	{"nsTargets", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpValidate", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpAllTargets", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
 	{"arpMissedMax", WITHOUT_PARTNER, "balance-rr, active-backup, balance-xor and broadcast"},
@@ -233,9 +239,15 @@ static void check_monitors(const struct check *check, const struct bond_spec *sp
 		check_fault(check, "spec.arpInterval",
 			    "a bond looks at carriers or asks neighbours, not both: leave "
 			    "out miimon or arpInterval");
-	if (spec->arp_interval_ms && spec->arp_targets.n == 0)
-		check_fault(check, "spec.arpInterval", "nobody is there to be asked; write arpTargets");
-	static const char *const details[] = {"arpTargets", "arpValidate", "arpAllTargets", "arpMissedMax"};
+	if (spec->arp_interval_ms && spec->arp_targets.n == 0 && spec->ns_targets.n == 0)
+		check_fault(check, "spec.arpInterval", "nobody is there to be asked; write arpTargets or nsTargets");
+	for (size_t i = 0; i < spec->ns_targets.n; i++)
+		if (ip_is_link_local(&list_at(&spec->ns_targets, struct ip, i)))
+			check_fault(
+				check, arena_printf(check->diags->arena, "spec.nsTargets[%zu]", i),
+				"the kernel asks for no link-local address; write one with a prefix of the network");
+	static const char *const details[] = {"arpTargets", "nsTargets", "arpValidate", "arpAllTargets",
+					      "arpMissedMax"};
 	for (size_t i = 0; !spec->arp_interval_ms && i < ARRAY_SIZE(details); i++)
 		if (written(spec, details[i]))
 			check_fault(check, arena_printf(check->diags->arena, "spec.%s", details[i]),
@@ -287,15 +299,15 @@ static void want_options(struct lowering *l, struct want *link, const struct bon
 	lower_at(l, NULL);
 }
 
-static void want_targets(struct lowering *l, struct want *link, const struct bond_spec *spec)
+static void want_targets(struct lowering *l, struct want *link, const char *row, const struct list *targets)
 {
 	const char *text = "";
 	char buf[IP_TEXT];
-	for (size_t i = 0; i < spec->arp_targets.n; i++)
+	for (size_t i = 0; i < targets->n; i++)
 		text = arena_printf(lower_arena(l), "%s%s%s", text, *text ? " " : "",
-				    ip_text(&list_at(&spec->arp_targets, struct ip, i), buf));
-	lower_at(l, "spec.arpTargets");
-	want_set(l, link, "info.arpTargets", "%s", text);
+				    ip_text(&list_at(targets, struct ip, i), buf));
+	lower_at(l, arena_printf(lower_arena(l), "spec.%s", row));
+	want_set(l, link, arena_printf(lower_arena(l), "info.%s", row), "%s", text);
 	lower_at(l, NULL);
 }
 
@@ -309,8 +321,10 @@ static void want_monitors(struct lowering *l, struct want *link, const struct bo
 		want_set(l, link, "info.downdelay", "%llums", (unsigned long long)spec->downdelay_ms);
 		want_set(l, link, "info.peerNotifyDelay", "%llums", (unsigned long long)spec->peer_notify_delay_ms);
 	}
-	if (has_option(spec, "arpTargets"))
-		want_targets(l, link, spec);
+	if (has_option(spec, "arpTargets")) {
+		want_targets(l, link, "arpTargets", &spec->arp_targets);
+		want_targets(l, link, "nsTargets", &spec->ns_targets);
+	}
 	if (has_option(spec, "primary")) {
 		lower_at(l, "spec.primary");
 		want_set(l, link, "info.primary", "%s", spec->primary ? spec->primary : "");

@@ -61,15 +61,17 @@ struct bond_info {
 		ad_actor_system_priority;
 	struct mac ad_actor_system;
 	bool all_ports_active;
-	const char *primary;     /* "" for none */
-	const char *arp_targets; /* with blanks between them */
+	const char *primary;                  /* "" for none */
+	const char *arp_targets, *ns_targets; /* with blanks between them */
 };
-enum { INFO_PRIMARY, INFO_ARP_TARGETS };
+enum { INFO_PRIMARY, INFO_ARP_TARGETS, INFO_NS_TARGETS };
 static const struct field info_rows[] = {
 	[INFO_PRIMARY] = F_STRING("primary", struct bond_info, primary, .max = 15,
 				  .doc = "The port that is used whenever it works; empty for none."),
 	[INFO_ARP_TARGETS] = F_STRING("arpTargets", struct bond_info, arp_targets, .max = 512,
 				      .doc = "Who is asked whether a port works."),
+	[INFO_NS_TARGETS] =
+		F_STRING("nsTargets", struct bond_info, ns_targets, .max = 1024, .doc = "Who is asked that by IPv6."),
 	F_DURATION("miimon", struct bond_info, miimon_ms, .nl = IFLA_BOND_MIIMON, .nl_form = NL_U32,
 		   .doc = "How often carriers are looked at; 0 for never."),
 	F_DURATION("updelay", struct bond_info, updelay_ms, .nl = IFLA_BOND_UPDELAY, .nl_form = NL_U32,
@@ -112,15 +114,16 @@ static const struct table info_table = TABLE("link.bond", struct bond_info, info
 
 /* ---- what is no plain attribute ---- */
 
-static void put_targets(struct nlmsghdr *message, const char *text)
+static void put_targets(struct nlmsghdr *message, uint16_t type, const char *text)
 {
-	struct nlattr *nest = mnl_attr_nest_start(message, IFLA_BOND_ARP_IP_TARGET);
+	struct nlattr *nest = mnl_attr_nest_start(message, type);
+	uint8_t family = type == IFLA_BOND_ARP_IP_TARGET ? 4 : 6;
 	char word[IP_TEXT];
 	struct ip ip;
 	uint16_t n = 0;
 	for (int used; n < BOND_TARGETS_MAX && sscanf(text, " %63s%n", word, &used) == 1; text += used)
-		if (ip_parse(word, &ip) == 0 && ip.family == 4)
-			mnl_attr_put(message, n++, 4, ip.b);
+		if (ip_parse(word, &ip) == 0 && ip.family == family)
+			mnl_attr_put(message, n++, family == 4 ? 4 : 16, ip.b);
 	mnl_attr_nest_end(message, nest);
 }
 
@@ -137,7 +140,9 @@ static void put_more(struct nlmsghdr *message, const struct netlink_cache *cache
 {
 	const struct bond_info *info = has_row(want, LINK_INFO) ? want->info : NULL;
 	if (info && rows & 1 << INFO_ARP_TARGETS && has_row(info, INFO_ARP_TARGETS))
-		put_targets(message, info->arp_targets);
+		put_targets(message, IFLA_BOND_ARP_IP_TARGET, info->arp_targets);
+	if (info && rows & 1 << INFO_NS_TARGETS && has_row(info, INFO_NS_TARGETS))
+		put_targets(message, IFLA_BOND_NS_IP6_TARGET, info->ns_targets);
 	if (info && rows & 1 << INFO_PRIMARY && has_row(info, INFO_PRIMARY))
 		put_primary(message, cache, info->primary);
 }
@@ -149,10 +154,11 @@ static const char *targets_of(const struct nlattr *nest, struct arena *arena)
 	mnl_attr_for_each_nested(attr, nest)
 	{
 		char buf[IP_TEXT];
-		struct ip ip = {.family = 4};
-		if (mnl_attr_get_payload_len(attr) != 4)
+		size_t size = mnl_attr_get_payload_len(attr);
+		struct ip ip = {.family = size == 4 ? 4 : 6};
+		if (size != 4 && size != 16)
 			continue;
-		memcpy(ip.b, mnl_attr_get_payload(attr), 4);
+		memcpy(ip.b, mnl_attr_get_payload(attr), size);
 		text = arena_printf(arena, "%s%s%s", text, *text ? " " : "", ip_text(&ip, buf));
 	}
 	return text;
@@ -178,17 +184,20 @@ static void decode(const struct netlink_cache *cache, const struct netlink_link 
 	struct bond_info *info = seen->info;
 	const struct nlattr *attr;
 	int primary = 0;
-	info->arp_targets = "";
+	info->arp_targets = info->ns_targets = "";
 	mnl_attr_for_each_payload(link->info.data, link->info.size)
 	{
 		if (mnl_attr_get_type(attr) == IFLA_BOND_ARP_IP_TARGET)
 			info->arp_targets = targets_of(attr, arena);
+		else if (mnl_attr_get_type(attr) == IFLA_BOND_NS_IP6_TARGET)
+			info->ns_targets = targets_of(attr, arena);
 		else if (mnl_attr_get_type(attr) == IFLA_BOND_PRIMARY &&
 			 mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
 			primary = (int)mnl_attr_get_u32(attr);
 	}
 	info->primary = primary_of(cache, link, primary, wanted, arena);
 	set_present(info, INFO_ARP_TARGETS);
+	set_present(info, INFO_NS_TARGETS);
 	set_present(info, INFO_PRIMARY);
 }
 

@@ -127,12 +127,23 @@ PAUSED = ("lacpRate: fast", "lacpActive: false", "adSelect: bandwidth", "adUserP
 
 @pytest.mark.parametrize("options, row, value", [
     ("mode: active-backup, arpInterval: 1s, arpTargets: [10.80.0.2], arpMissedMax: 5", "arp_missed_max", 5),
+    ('mode: active-backup, arpInterval: 1s, nsTargets: ["fd80::2", "fd80::3"]', "ns_ip6_target", ["fd80::2", "fd80::3"]),
     ("mode: balance-alb, lpInterval: 3", "lp_interval", 3),
     ("mode: active-backup, peerNotifyDelay: 500ms", "peer_notify_delay", 500),
 ])
 def test_options_of_a_mode(host, options, row, value):
     host.apply(BOND % options, "--wait=20s", check=False)
     assert info(host)[row] == value and host.diff() == []
+
+
+def test_neighbours_that_are_asked_can_be_others(host):
+    host.apply(BOND % 'mode: active-backup, arpInterval: 1s, nsTargets: ["fd80::2"]', "--wait=20s", check=False)
+    before = indexes(host)
+    host.apply(BOND % 'mode: active-backup, arpInterval: 1s, arpTargets: [10.80.0.2], nsTargets: ["fd80::3"]', "--wait=20s", check=False)
+    assert (info(host)["ns_ip6_target"], info(host)["arp_ip_target"]) == (["fd80::3"], ["10.80.0.2"])
+    host.apply(BOND % "mode: active-backup", "--wait=20s", check=False)
+    assert not info(host).get("ns_ip6_target") and not info(host).get("arp_ip_target") and info(host)["miimon"] == 100
+    assert host.diff() == [] and indexes(host) == before
 
 
 def test_promise_03_options_of_a_bond_change_in_place(host):
