@@ -284,6 +284,31 @@ static void host_keeps(const struct res *res, uint64_t rows, const void *spec, s
 	d->fails = true;
 }
 
+struct change res_weigh(const struct res *res, const void *to)
+{
+	struct change change = {0};
+	if (res->class->weigh)
+		res->class->weigh(res->obs.spec, to, &change);
+	return change;
+}
+
+/* May these rows become what they are to be now? Not while somebody uses what would go, nor, where they cannot go back,
+ * before the revision is final. */
+static bool is_untimely(const struct engine *e, const struct res *res, uint64_t rows, const void *to,
+			struct decision *d)
+{
+	const struct change change = res_weigh(res, to);
+	if (change.refused) {
+		wait_for(d, RES_FAILED, "%s", change.refused);
+		d->refused = is_transactional(res);
+		return true;
+	}
+	if (!e->pending || change.gentle || !(table_flags(res->class->table, rows) & FIELD_IRREVERSIBLE))
+		return false;
+	wait_for_final(d);
+	return true;
+}
+
 static void decide_change(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
 {
 	const struct table *table = res->class->table;
@@ -313,10 +338,8 @@ static void decide_change(const struct engine *e, const struct res *res, uint64_
 		decide_recreate(e, res, d);
 		return;
 	}
-	if (e->pending && (flags & FIELD_IRREVERSIBLE)) {
-		wait_for_final(d);
+	if (is_untimely(e, res, rows, res->want->spec, d))
 		return;
-	}
 	const struct res *need = unmet_need(res);
 	if (need) {
 		wait_for(d, RES_WAITING, "waits for %s/%s", need->class->name, need->key);
@@ -362,11 +385,7 @@ static uint64_t rows_to_give_back(const struct res *res)
 /* It stays wanted, but with fewer rows. */
 static void decide_give_back(const struct engine *e, const struct res *res, uint64_t rows, struct decision *d)
 {
-	if (e->pending && (table_flags(res->class->table, rows) & FIELD_IRREVERSIBLE)) {
-		wait_for_final(d);
-		return;
-	}
-	if (held(e, res, d))
+	if (is_untimely(e, res, rows, res->baseline_spec, d) || held(e, res, d))
 		return;
 	if (is_stubborn(res, rows)) /* the host keeps it, and what is wanted is there */
 		d->state = RES_PRESENT;
@@ -444,6 +463,8 @@ static void decide_unwanted(const struct engine *e, const struct res *res, struc
 		wait_for(d, RES_REMOVING, "is removed once the revision is final");
 		return;
 	}
+	if (rows && is_untimely(e, res, rows, res->baseline_spec, d))
+		return;
 	if (held(e, res, d) || (!rows && is_futile(res, will_not_go, d)))
 		return;
 	if (!rows)

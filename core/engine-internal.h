@@ -183,6 +183,7 @@ const struct want *res_want(const struct res *res);
 struct res *res_old_need(struct engine *e, const struct res *res, size_t i);
 
 /* engine-decide.c */
+struct change res_weigh(const struct res *res, const void *to); /* it exists */
 void decide(const struct engine *e, const struct res *res, struct decision *d);
 /* All that it waits for, directly or by what it needs, is that the revision is final. */
 bool waits_for_final(const struct res *res);

@@ -169,13 +169,16 @@ static bool plan_seen(const struct res *r, const struct want *w, struct plan_ste
 		step->note = "exists and is not weft's; it would be refused";
 	step->rows = table_diff(w->class->table, w->spec, r->obs.spec);
 	unsigned flags = table_flags(w->class->table, step->rows);
-	bool costs = w->cost && (step->rows & w->costly);
+	const struct change change = res_weigh(r, w->spec);
+	bool costs = w->cost && (step->rows & w->costly) && !change.gentle;
+	if (step->rows && !step->note)
+		step->note = change.refused;
 	if (costs && !step->note)
 		step->note = w->cost;
 	step->guards_gateway = w->guards_gateway;
 	step->disruptive = !foreign && (costs || (flags & FIELD_RECREATE));
 	step->restart_needed = flags & FIELD_RESTART;
-	step->irreversible = flags & FIELD_IRREVERSIBLE;
+	step->irreversible = (flags & FIELD_IRREVERSIBLE) && !change.gentle;
 	return step->rows || step->note;
 }
 
@@ -243,7 +246,8 @@ static void plan_leaving(const struct engine *e, const struct res *r, plan_fn *f
 		step.verb = OP_UPDATE;
 		step.want = r->baseline_spec;
 		step.rows = table_diff(r->class->table, r->baseline_spec, r->obs.spec) & r->taken;
-		step.note = "goes back to what it was";
+		const char *refused = res_weigh(r, r->baseline_spec).refused;
+		step.note = refused ? refused : "goes back to what it was";
 		if (step.rows)
 			fn(ctx, &step);
 	} else if (ours && !keeps) {

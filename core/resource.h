@@ -95,6 +95,12 @@ enum rebind {
 	REBIND_RECREATE,
 };
 
+/* What a change would be this time, where that hangs on what is there. */
+struct change {
+	bool gentle;         /* it interrupts nothing and can go back, whatever its rows say */
+	const char *refused; /* as things are it is not to be made, and this sentence says why; NULL: it may be */
+};
+
 enum class_flag {
 	CLASS_TRANSACTIONAL = 1 << 0, /* links, addresses, routes, rules, sysctls: a refusal rolls the apply back */
 	CLASS_INHERENT =
@@ -130,6 +136,9 @@ struct resource_class {
 	/* How far the operation on it is that is under way, for status: "copying: 43 %", valid until the next call;
 	 * NULL if there is nothing to say. May be NULL. */
 	const char *(*progress)(const char *key);
+	/* What it would be to change what is seen into this; `ret` is zeroed, and what it points to lives as long as
+	 * `seen`. Pure. NULL: what the flags of the rows say. */
+	void (*weigh)(const void *seen, const void *to, struct change *ret);
 	/* What of others goes if it is removed, or made anew: "takes along ...", for plans; NULL if nothing. In
 	 * `arena`. May be NULL. */
 	const char *(*loss)(const char *key, bool anew, struct arena *arena);

@@ -7,6 +7,7 @@
 
 #include "netd/address.h"
 #include "netd/link-common.h"
+#include "netd/vfs.h"
 
 enum { PROTO_KERNEL_LINK_LOCAL = 3 /* IFAPROT_KERNEL_LL */ };
 
@@ -304,6 +305,14 @@ static void put_leases(const struct netlink_link *link, json_t *spec)
 			json_object_set_new(spec, a->prefix.ip.family == 4 ? "dhcp4" : "dhcp6", json_true());
 }
 
+/* As many as somebody has given it. */
+static void put_vfs(const struct netlink_link *link, const struct table *table, json_t *spec)
+{
+	struct vfs_seen seen;
+	if (table_field(table, "vfs") && vfs_read(link->name, &seen) == 0 && seen.count)
+		json_object_set_new(spec, "vfs", json_integer(seen.count));
+}
+
 json_t *import_spec(const struct link_import *import, const struct kind *kind)
 {
 	const struct link_kind *link_kind = link_kind_of(import->link);
@@ -314,6 +323,7 @@ json_t *import_spec(const struct link_import *import, const struct kind *kind)
 	if (asks)
 		put_leases(import->link, spec);
 	put_list(spec, "routes", import_routes(import->host, import->link));
+	put_vfs(import->link, kind->table, spec);
 	bool idle = json_object_size(spec) == 0 && (*import->link->kind || !is_part(import->host, import->link));
 	if (!made && idle) {
 		json_decref(spec);

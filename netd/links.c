@@ -11,6 +11,7 @@
 #include "netd/netd.h"
 #include "netd/netlink-cache.h"
 #include "netd/sysctl.h"
+#include "netd/vfs.h"
 
 /* The MTU of a link; -ENOENT if there is no such link. */
 static int link_mtu(const char *name, int *ret)
@@ -38,7 +39,16 @@ static int vlan_filtering(const char *name, char **ret)
 	return r;
 }
 
-/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering", "link/NAME/foreignMaster". */
+static int vfs_fact(const char *name, char **ret)
+{
+	uint32_t most;
+	int r = vfs_most(name, &most);
+	if (r == 0)
+		*ret = xprintf("%u", most);
+	return r;
+}
+
+/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering", "link/NAME/foreignMaster", "link/NAME/vfs". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
 	char name[IFNAMSIZ];
@@ -53,6 +63,8 @@ static int link_fact(void *ctx, const char *key, char **ret)
 		return vlan_filtering(name, ret);
 	if (streq(what, "/foreignMaster"))
 		return netd_link_foreign_master(name, ret);
+	if (streq(what, "/vfs"))
+		return vfs_fact(name, ret);
 	if (streq(what, "/mtu"))
 		*ret = xprintf("%d", mtu);
 	else if (streq(what, "/exists"))

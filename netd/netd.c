@@ -10,6 +10,7 @@ int netd_start(struct engine *engine, struct err *err)
 	netd_holdings_start(engine);
 	netd_gateway_start();
 	netd_leased_start();
+	netd_vfs_start(engine);
 	if (r == 0)
 		r = netd_firewall_start(engine, err);
 	if (r == 0)
@@ -21,5 +22,6 @@ void netd_stop(void)
 {
 	netd_dhcp_stop();
 	netd_firewall_stop();
+	netd_vfs_stop();
 	netd_towards_stop();
 }

@@ -12,7 +12,8 @@
 int netd_start(struct engine *engine, struct err *err);
 void netd_stop(void);
 
-/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link-with/ADDRESS" (the link that has it),
+/* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link/NAME/vfs" (how many virtual functions
+ * it can have), "link-with/ADDRESS" (the link that has it),
  * "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys). */
 int netd_links_start(struct engine *engine, struct err *err);
 /* The last of them, which follow the host's routes. */
@@ -26,6 +27,10 @@ void netd_holdings_start(struct engine *engine);
 void netd_gateway_start(void);
 /* Registers the facts "leased/LINK/ipv4" and "leased/LINK/ipv6". */
 void netd_leased_start(void);
+
+/* What others do to virtual functions is told to this engine, once the first are wanted. */
+void netd_vfs_start(struct engine *engine);
+void netd_vfs_stop(void);
 
 /* The DHCP and DNS servers tell this engine when they end. */
 int netd_dhcp_start(struct engine *engine, struct err *err);

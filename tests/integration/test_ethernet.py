@@ -44,3 +44,10 @@ def test_a_row_that_is_dropped_goes_back(host):
     host.apply(NIC % "mtu: 1450, mac: \"02:00:00:00:00:77\"", "--wait=20s")
     host.apply(NIC % "up: true", "--wait=20s")
     wait_until(lambda: host.links()["nic0"]["mtu"] == 1400 and host.links()["nic0"]["address"] != "02:00:00:00:00:77")
+
+
+@pytest.mark.parametrize("name, why", [("nic0", "nic0 is no NIC with SR-IOV"), ("nic9", "nic9 does not exist")])
+def test_a_link_without_virtual_functions_gets_none(host, name, why):
+    """Those that have some are in test_vfs.py."""
+    refused = host.apply((NIC % "vfs: 2").replace("nic0", name), check=False)
+    assert refused.status in (1, 2) and why in refused.err, refused

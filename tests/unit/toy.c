@@ -24,12 +24,22 @@ static bool may_delete(const void *spec)
 	return ((const struct toy_spec *)spec)->reclaim;
 }
 
+static void weigh(const void *seen, const void *to, struct change *ret)
+{
+	const struct toy_spec *now = seen;
+	ret->gentle = now->size == 0;
+	ret->refused = now->model == TOY_HELD ? "somebody uses it" : NULL;
+}
+
 static const struct resource_class link_class = {
 	.name = "link", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL, .creatable = has_type};
 static const struct resource_class addr_class = {
 	.name = "addr", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL};
-static const struct resource_class setting_class = {
-	.name = "setting", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL | CLASS_INHERENT};
+static const struct resource_class setting_class = {.name = "setting",
+						    .table = &table,
+						    .lane = "toy",
+						    .flags = CLASS_TRANSACTIONAL | CLASS_INHERENT,
+						    .weigh = weigh};
 static const struct resource_class proc_class = {
 	.name = "proc", .table = &table, .lane = "toy", .flags = CLASS_REMOVE_IRREVERSIBLE};
 static const struct resource_class attach_class = {
@@ -188,7 +198,7 @@ static int do_update(struct toy_host *host, struct op *op)
 		fault(op, "it is somebody else's");
 	if (op->rows & 2)
 		fault(op, "its type cannot be changed");
-	if ((op->rows & 4) && op->lane_data)
+	if ((op->rows & 4) && op->lane_data && !(class == TOY_SETTING && t->size == 0))
 		fault(op, "growing before the revision is final");
 	if ((op->rows & 16) && !link_is_there(host, spec->master))
 		return ENODEV;

@@ -8,6 +8,7 @@
 #include "core/engine.h"
 
 enum { TOY_NAMES = 6, TOY_CLASSES = 7 };
+enum { TOY_HELD = 99 }; /* the model of a setting that somebody uses: its class then refuses every change */
 enum { TOY_PAIR = 10 }; /* a link of the type TOY_PAIR + I comes and goes with link nI, its other end */
 enum toy_class { TOY_LINK, TOY_ADDR, TOY_SETTING, TOY_PROC, TOY_ATTACH, TOY_VOLUME, TOY_HELPER };
 
