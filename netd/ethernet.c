@@ -4,6 +4,8 @@
 #include "netd/link-common.h"
 #include "netd/vfs.h"
 
+extern const struct kind netd_ethernet_kind;
+
 struct ethernet_spec {
 	struct link_common common;
 	uint32_t vfs;
@@ -37,12 +39,60 @@ static bool can_have(struct lowering *l, const struct object *object, uint32_t v
 	return false;
 }
 
+static bool makes_functions(const struct object *object)
+{
+	return object->kind == &netd_ethernet_kind && ((const struct ethernet_spec *)object->spec)->vfs;
+}
+
+/* The i-th Ethernet that is to have virtual functions. */
+static const struct object *maker_at(struct lowering *l, size_t i)
+{
+	const struct object *object;
+	for (size_t at = 0; (object = lower_object_at(l, at)); at++)
+		if (makes_functions(object) && i-- == 0)
+			return object;
+	return NULL;
+}
+
+enum { TOPIC_MAKERS = 1 };
+
+static void tell_topics(struct lowering *l, const struct object *object)
+{
+	if (makes_functions(object))
+		lower_touches(l, TOPIC_MAKERS);
+}
+
+static uint64_t ask_makers(struct lowering *l, const char *none, const char *nothing)
+{
+	const struct object *nic;
+	uint64_t answer = 0;
+	for (size_t i = 0; (nic = maker_at(l, i)); i++)
+		answer = lower_hash(answer, nic->name);
+	return answer;
+}
+
+/* A link that is not there yet may be that of a virtual function, and comes with it. */
+static void come_after_functions(struct lowering *l, struct want *link)
+{
+	const struct object *nic;
+	static const struct lower_topics topics = {tell_topics};
+	lower_asked(l,
+		    &(struct lower_question){ask_makers, "", NULL, ask_makers(l, NULL, NULL), {&topics, TOPIC_MAKERS}});
+	if (!maker_at(l, 0) || fact(l, "link/%s/exists", link->key))
+		return;
+	for (size_t i = 0; (nic = maker_at(l, i)); i++)
+		if (!streq(nic->name, link->key))
+			after(l, link, want(l, &netd_vfs_class, NULL, "%s", nic->name));
+}
+
 static void ethernet_lower(struct lowering *l, const struct object *object)
 {
 	const struct link_common_plan plan = {0};
 	const struct ethernet_spec *spec = object->spec;
 	struct want *link = link_common_want(l, object, &plan);
 	bool said = is_present(spec, &ethernet_table, table_field(&ethernet_table, "vfs"));
+	if (link && !spec->vfs)
+		come_after_functions(l, link);
 	if (!link || !said || !can_have(l, object, spec->vfs))
 		return;
 	lower_at(l, "spec.vfs");
@@ -54,7 +104,6 @@ static void ethernet_lower(struct lowering *l, const struct object *object)
 	lower_at(l, NULL);
 }
 
-extern const struct kind netd_ethernet_kind;
 const struct kind netd_ethernet_kind = {
 	.name = "Ethernet",
 	.plural = "ethernets",

@@ -168,6 +168,17 @@ def test_one_whose_link_is_used_stays(host):
 
 
 @with_links
+def test_the_link_of_one_can_be_in_the_same_manifest(host):
+    make(1)
+    name = link_of("virtfn0")
+    run("udevadm", "settle")
+    name = link_of("virtfn0")
+    make(0)
+    host.apply(NIC % (name, "mtu: 1400") + "---" + NIC % ("sriov0", "vfs: 1"), "--wait=120s")
+    assert link_of("virtfn0") == name and json.loads(run("ip", "-j", "link", "show", name))[0]["mtu"] == 1400
+
+
+@with_links
 def test_all_of_them_while_weftd_answers(host):
     answers, done = 0, []
     apply = threading.Thread(target=lambda: done.append(host.apply(NIC % ("sriov0", "vfs: 7"), "--wait=300s", check=False)))
