@@ -51,10 +51,25 @@ def probed(request):
     return request.param
 
 
+def have_links():
+    """Does a driver take the functions, and make links of them?"""
+    run("modprobe", "igbvf", check=False)
+    make(1)
+    try:
+        link_of("virtfn0")
+    except AssertionError:
+        return False
+    finally:
+        make(0)
+    return True
+
+
 @pytest.fixture
 def host(make_host, probed):
     make(0)
     (DEVICE / "sriov_drivers_autoprobe").write_text("1" if probed else "0")
+    if probed and not have_links():
+        pytest.skip("no driver of this host makes links of virtual functions")
     host = make_host(own_network=False)
     yield host
     (DEVICE / "sriov_drivers_autoprobe").write_text("1")
