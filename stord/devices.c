@@ -31,12 +31,17 @@ static void look_anew(void)
 	}
 }
 
-static int on_quiet(sd_event_source *source, uint64_t usec, void *ctx)
+/* A volume in the making changes what it is carved out of, in ways that will be seen when it is made. */
+static bool is_making(void)
 {
-	waiting_since_ms = 0;
-	look_anew();
-	return 0;
+	struct resource_view view;
+	for (size_t i = 0; engine_view(watcher, i, &view); i++)
+		if (view.class == &stord_volume_class && view.state == RES_BUSY)
+			return true;
+	return false;
 }
+
+static int on_quiet(sd_event_source *source, uint64_t usec, void *ctx);
 
 static void look_when_quiet(void)
 {
@@ -49,6 +54,25 @@ static void look_when_quiet(void)
 	if (sd_event_add_time_relative(env.loop, &pause_over, CLOCK_MONOTONIC, (uint64_t)QUIET_MS * 1000, 100 * 1000,
 				       on_quiet, NULL) < 0)
 		abort(); /* out of memory */
+}
+
+static int on_quiet(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	if (is_making() && now_ms() - waiting_since_ms <= LONGEST_MS - QUIET_MS) {
+		look_when_quiet();
+		return 0;
+	}
+	waiting_since_ms = 0;
+	look_anew();
+	return 0;
+}
+
+/* A map of the device mapper that has no table yet: nothing can be on it until it has one, which is a change. */
+static bool is_empty_map(sd_device *device, sd_device_action_t action)
+{
+	const char *name = NULL, *uuid = NULL;
+	return action == SD_DEVICE_ADD && sd_device_get_sysname(device, &name) >= 0 && str_starts(name, "dm-") &&
+	       sd_device_get_property_value(device, "DM_UUID", &uuid) < 0;
 }
 
 /* Disks and the maps of their paths, which Luns are about; volumes on them come and go more often. */
@@ -101,7 +125,7 @@ static int on_device(sd_device_monitor *from, sd_device *device, void *ctx)
 	sd_device_action_t action;
 	if (sd_device_get_action(device, &action) < 0)
 		action = SD_DEVICE_ADD;
-	if (is_volume(device, action))
+	if (is_empty_map(device, action) || is_volume(device, action))
 		return 0;
 	if (is_disk(device)) {
 		engine_dirty(watcher, "lun", NULL);
