@@ -109,6 +109,13 @@ void engine_each_changed(struct engine *e, engine_changed_fn *fn, void *ctx)
 	e->n_changed = 0;
 }
 
+static const char *health_of(const struct res *r)
+{
+	if (!r->obs.exists || r->obs.health || !r->class->trouble)
+		return r->obs.exists ? r->obs.health : NULL;
+	return r->class->trouble(r->key);
+}
+
 static void fill_view(const struct res *r, struct resource_view *view)
 {
 	*view = (struct resource_view){
@@ -125,7 +132,7 @@ static void fill_view(const struct res *r, struct resource_view *view)
 		.for_final = waits_for_final(r),
 		.incarnation = r->obs.incarnation,
 		.reason = r->reason.text[0] ? r->reason.text : NULL,
-		.health = r->obs.exists ? r->obs.health : NULL,
+		.health = health_of(r),
 		.note = r->obs.exists ? r->obs.note : NULL,
 		.identity = r->identity,
 		.retry_ms = r->retry_ms,

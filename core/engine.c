@@ -465,6 +465,13 @@ void engine_dirty(struct engine *e, const char *class, const char *key)
 		e->host.wake(e->host.ctx);
 }
 
+void engine_touch(struct engine *e, const char *class, const char *key)
+{
+	struct res *r = e ? res_find(e, class, key) : NULL;
+	if (r)
+		res_changed(e, r);
+}
+
 void engine_resync(struct engine *e)
 {
 	for (size_t i = 0; i < e->n_nodes; i++)

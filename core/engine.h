@@ -121,6 +121,8 @@ bool engine_leaving(struct engine *engine);
 
 /* Events: mark generously. A key of NULL marks the whole class. */
 void engine_dirty(struct engine *engine, const char *class, const char *key);
+/* What is to be said of a resource is another by now (resource_class.trouble); it is not looked at. */
+void engine_touch(struct engine *engine, const char *class, const char *key);
 /* Observes everything anew. */
 void engine_resync(struct engine *engine);
 /* Drops waiting times: failed and contested ones are tried now. Of one object, or all when NULL. */

@@ -136,6 +136,9 @@ struct resource_class {
 	/* How far the operation on it is that is under way, for status: "copying: 43 %", valid until the next call;
 	 * NULL if there is nothing to say. May be NULL. */
 	const char *(*progress)(const char *key);
+	/* What is wrong with what it stands on, as far as that is known without looking at it: health where it has none
+	 * of its own. NULL: nothing. engine_touch() whenever that becomes another. May be NULL. */
+	const char *(*trouble)(const char *key);
 	/* What it would be to change what is seen into this; `ret` is zeroed, and what it points to lives as long as
 	 * `seen`. Pure. NULL: what the flags of the rows say. */
 	void (*weigh)(const void *seen, const void *to, struct change *ret);

@@ -107,7 +107,8 @@ static bool is_watcher(const char *pid)
 	cleanup_free char *path = xprintf("/proc/%s/comm", pid), *name = NULL;
 	if (file_read(path, 64, &name, NULL) < 0)
 		return true;
-	return str_starts(name, "multipathd") || str_starts(name, "(udev-worker)") || str_starts(name, "systemd-udevd");
+	return str_starts(name, "multipathd") || str_starts(name, "(udev-worker)") ||
+	       str_starts(name, "systemd-udevd") || str_starts(name, "weftd"); /* which asks whether it answers */
 }
 
 static bool process_has(const char *pid, const char *device)

@@ -76,7 +76,7 @@ void stord_lease_break(struct engine *engine, const struct lease_break *what, le
 	struct lease_target target;
 	struct err err = {0};
 	bool found = find_target(engine, what->volume, arena, &target);
-	const char *silence = found ? probe_silence(target.pool) : NULL;
+	const char *silence = found ? probe_silence(&probe_pools, target.pool) : NULL;
 	if (!found)
 		err_set(&err, ENOENT,
 			"there is no volume '%s' here that can be leased; `weft get volumes` lists what there is",

@@ -163,12 +163,12 @@ static bool is_read(const struct awaited *pool)
 
 static bool is_given_up(const struct listing *listing, const struct reader *reader)
 {
-	return listing->late || probe_silence(reader->pool) || (reader->arena && reader->silent);
+	return listing->late || probe_silence(&probe_pools, reader->pool) || (reader->arena && reader->silent);
 }
 
 static char *silence_text(const struct reader *reader)
 {
-	const char *silence = probe_silence(reader->pool);
+	const char *silence = probe_silence(&probe_pools, reader->pool);
 	uint64_t now = wall_ms();
 	cleanup_free char *why =
 		silence ? xstrdup(silence)

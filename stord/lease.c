@@ -229,8 +229,8 @@ static void late(struct task *task)
 static void start(struct op *op, lease_verb_fn *verb)
 {
 	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
-	if (probe_silence(pool)) {
-		see_silent(op, probe_silence(pool));
+	if (probe_silence(&probe_pools, pool)) {
+		see_silent(op, probe_silence(&probe_pools, pool));
 		return;
 	}
 	struct lease_work *work = xcalloc(1, sizeof(*work));

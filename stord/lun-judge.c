@@ -201,8 +201,17 @@ static bool has_its_size(const struct lun_record *record, const struct lun_state
 	char has[32], had[32];
 	uint64_t least = seen->size;
 	for (size_t i = 0; i < found->n; i++)
-		if (found->disks[i]->size < least)
+		if (found->disks[i]->size && found->disks[i]->size < least)
 			least = found->disks[i]->size;
+	if (!least) { /* asked anew of what the storage has no more, the kernel takes it for empty */
+		seen->dead = true;
+		refuse(seen, ENOMEDIUM,
+		       "the storage tells no size of it (%s): it is gone there, or not ready, and is used again when "
+		       "it is "
+		       "back",
+		       seen->device);
+		return false;
+	}
 	if (record && record->size > least) {
 		refuse(seen, EMEDIUMTYPE,
 		       "it has %s and had %s: it shrank, or is another disk; what was on its end is lost to whoever "
@@ -287,6 +296,7 @@ static void judge_paths(const struct lun_host *host, const struct lun_record *re
 				 "cables and the storage",
 				 lun_path_name(disk), disk->name, fault);
 	}
+	seen->dead = n_down == found->n_paths;
 	if (!found->n_paths)
 		complain(seen, "its map '%s' has no path at all; I/O waits for one to come back", found->map->map);
 	miss_paths(record, seen);
@@ -349,6 +359,7 @@ void lun_judge(const struct lun_host *host, const char *name, const struct lun_s
 	} else {
 		add_word(ret->paths, lun_path_name(device));
 		const char *fault = lun_path_fault(device, NULL);
+		ret->dead = fault;
 		if (fault)
 			complain(ret, "%s (%s) is down: %s, and there is no other path", lun_path_name(device),
 				 device->name, fault);

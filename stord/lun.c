@@ -6,6 +6,7 @@
 #include "core/lane-async.h"
 #include "stord/image-internal.h"
 #include "stord/lun.h"
+#include "stord/probe.h"
 #include "stord/stord.h"
 
 static const struct field lun_rows[] = {
@@ -241,6 +242,31 @@ static void put_paths(struct lun_state *state, const struct lun_seen *seen, stru
 	state->paths = (struct list){.items = items, .n = n};
 }
 
+/* multipathd asks the paths of its maps; a disk without one is asked here, since its state in sysfs is that of the way
+ * to it: what a storage answers for a LUN that it has no more does not show there. */
+static void ask_from_now_on(const struct op *op, const struct lun_seen *seen)
+{
+	if (!op->want)
+		probe_end(&probe_luns, op->key);
+	else if (seen->map && op->lane->engine)
+		probe_begin_unasked(op->lane->engine, &probe_luns, op->key);
+	else if (seen->linked && op->lane->engine)
+		probe_begin(op->lane->engine, &probe_luns, op->key, op->want);
+	if (seen->map && !seen->dead)
+		probe_note(&probe_luns, op->key, NULL);
+}
+
+static const char *health_of(const struct op *op, const struct lun_seen *seen)
+{
+	const char *last = probe_last(&probe_luns, op->key), *silence = probe_silence(&probe_luns, op->key);
+	struct arena *arena = op->obs.arena;
+	if (seen->dead && last)
+		return arena_printf(arena, "%s; it was last seen to work at %s", seen->health, last);
+	if (seen->health[0])
+		return arena_strdup(arena, seen->health);
+	return silence ? arena_strdup(arena, silence) : NULL;
+}
+
 /* It is there when the link leads to the right disk. */
 static void describe(struct op *op, const struct lun_seen *seen)
 {
@@ -251,7 +277,7 @@ static void describe(struct op *op, const struct lun_seen *seen)
 	struct arena *arena = op->obs.arena;
 	op->obs.owner = OWNER_OURS;
 	op->obs.incarnation = seen->incarnation;
-	op->obs.health = seen->health[0] ? arena_strdup(arena, seen->health) : NULL;
+	op->obs.health = health_of(op, seen);
 	if (!exists)
 		return;
 	state->present = (spec->present & (LUN_USE | LUN_GROWN)) | LUN_DISK_WWID | LUN_SIZE | LUN_DEVICE | LUN_PATHS |
@@ -276,10 +302,13 @@ static void answer(struct op *op, const struct lun_seen *seen)
 {
 	bool leaving = !op->want;
 	bool absent = seen->code == ENODEV && op->verb == OP_OBSERVE; /* making it will say so, and prepare for it */
+	const char *last = seen->dead ? probe_last(&probe_luns, op->key) : NULL;
 	if (seen->code && !leaving && !absent) {
-		op_fail(op, seen->code, "%s", seen->text);
+		op_fail(op, seen->code, "%s%s%s", seen->text, last ? "; it was last seen to work at " : "",
+			last ? last : "");
 		return;
 	}
+	ask_from_now_on(op, seen);
 	describe(op, seen);
 	tell_user(op, seen);
 	if (absent)

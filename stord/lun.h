@@ -82,6 +82,7 @@ struct lun_seen {
 	char device[32];          /* kernel's name of what the link is to point at; empty: it is not there */
 	uint64_t size, incarnation;
 	bool map;
+	bool dead;     /* nothing of it works: no path of its map, or it is down itself */
 	bool unmapped; /* its map is wanted, and there are only its paths */
 	bool grown;
 	int use;     /* as recorded */

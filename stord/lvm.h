@@ -51,6 +51,14 @@ bool lvm_uuid_of_device(const char *place, char ret[static LVM_UUID_MAX]);
 /* The tag that begins so; "" if there is none. */
 void lvm_tag(const json_t *row, const char *column, const char *beginning, char *ret, size_t size);
 
+/* ---- lvm-renew.c: disks that have gone and come back ---- */
+
+/* The volume whose device is at `place` is mapped to a disk that has gone from the kernel: it gives errors, also when
+ * that is back, since it is another one then. */
+bool lvm_is_orphaned(const char *place);
+/* Leads a thin pool, and a volume of it at `place`, to the disks that are there. 0, or an errno after a sentence. */
+int lvm_renew_thin_pool(const struct lvm *lvm, const char *thin_pool, const char *place);
+
 /* ---- lvm-host.c: which host a volume group belongs to ---- */
 
 /* This host's system ID. */

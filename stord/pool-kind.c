@@ -62,12 +62,13 @@ static void pool_lower(struct lowering *l, const struct object *object)
 	const char *identity = known_from_before(l, &plan);
 	struct pool_state state = {
 		.present = POOL_WANTED | (plan.place ? POOL_PLACE : 0) | (plan.put_in_use ? POOL_ACTIVE : 0) |
-			   (identity ? POOL_IDENTITY : 0),
+			   (identity ? POOL_IDENTITY : 0) | (plan.grows ? POOL_GROWN : 0),
 		.type = spec->type,
 		.place = plan.place,
 		.source = plan.source,
 		.own = spec->own,
 		.active = true,
+		.grown = true,
 		.identity = identity,
 	};
 	struct want *pool = want(l, &stord_pool_class, &state, "%s", object->name);

@@ -2,13 +2,11 @@
 /* Pool type lvm: a volume group, or a thin pool in one; volumes are logical volumes (volume-lvm.c). A group that is
  * there is used as it is, unless it belongs to another host (lvm-host.c). What weft makes, group and thin pool, carries
  * the Pool's mark as a tag, and is removed only if it still does, nothing is left in it, and the Pool says so. */
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "core/env.h"
 #include "stord/image-internal.h"
 #include "stord/lun.h"
 #include "stord/pool-lvm.h"
+#include "stord/probe.h"
 #include "stord/signature.h"
 
 struct lvm_device {
@@ -17,7 +15,7 @@ struct lvm_device {
 };
 
 /* sanlock takes its time until it is sure that nobody else has this host's number. */
-enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000, CHANGE_MS = 200 * 1000 };
+enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000, CHANGE_MS = 200 * 1000, SLACK = 16 << 20 };
 
 static const struct field device_rows[] = {
 	F_PATH("path", struct lvm_device, path, .max = 255,
@@ -104,7 +102,8 @@ static const struct field lvm_rows[] = {
 static const struct table lvm_table = CHOICE_TABLE(
 	"Pool of type lvm", struct lvm_spec, lvm_rows,
 	"A volume group, or a thin pool in it, whose logical volumes are raw Volumes at /dev/GROUP/NAME. A group "
-	"that weft makes has this host's system ID, which keeps other hosts off it. The Pool is "
+	"that weft makes has this host's system ID, which keeps other hosts off it, and grows with its devices. The "
+	"Pool is "
 	"Degraded when a device is missing, or a thin pool is more than 90% full.");
 
 /* ---- lowering ---- */
@@ -166,6 +165,7 @@ static bool lvm_lower(struct lowering *l, const struct object *object, const voi
 	plan->what = spec->thin.name ? "thin pool" : "volume group";
 	plan->at = spec->thin.name ? "spec.thinPool.name" : "spec.volumeGroup";
 	plan->put_in_use = spec->shared;
+	plan->grows = true;
 	for (size_t i = 0; i < spec->devices.n; i++) {
 		const char *lun = list_at(&spec->devices, struct lvm_device, i).lun;
 		struct want *need = lun ? want_find(l, "lun", lun) : NULL;
@@ -215,7 +215,8 @@ static int read_group(const struct work *work, json_t **ret)
 	return lvm_report(&work->lvm,
 			  (const char *[]){"vgs", "--foreign", "--shared", "-o",
 					   LVM_OWNER_COLUMNS
-					   ",vg_uuid,vg_size,vg_free,lv_count,pv_name,pv_uuid,pv_missing",
+					   ",vg_uuid,vg_size,vg_free,vg_extent_size,lv_count,pv_name,pv_uuid,"
+					   "pv_missing,pv_size,pe_start,dev_size",
 					   work->spec->group, NULL},
 			  ret);
 }
@@ -239,6 +240,39 @@ static const char *absent_device(const struct work *work)
 	return NULL;
 }
 
+static bool is_marked(const struct work *work, const json_t *row, const char *column)
+{
+	char mark[IMAGE_MARK_MAX];
+	cleanup_free char *ours = xprintf("weft:%s:Pool/%s", env.instance, work->call->name);
+	lvm_tag(row, column, "weft:", mark, sizeof(mark));
+	return streq(mark, ours);
+}
+
+/* The device has grown since it became a physical volume. What lvm keeps at its end, or leaves there as less than an
+ * extent, is no growth. */
+static bool is_outgrown(const json_t *row)
+{
+	uint64_t used = lvm_bytes(row, "pe_start") + lvm_bytes(row, "pv_size");
+	return lvm_bytes(row, "dev_size") > used + 2 * lvm_bytes(row, "vg_extent_size") + SLACK;
+}
+
+/* Of a group that somebody else made, or that hosts share, it is for people to say. */
+static void look_at_growth(const struct work *work, const json_t *row, struct pool_seen *ret)
+{
+	const char *name = lvm_text(row, "pv_name");
+	char has[32], used[32];
+	if (!is_outgrown(row))
+		return;
+	ret->outgrown = !work->spec->shared && is_marked(work, row, "vg_tags");
+	if (ret->outgrown || ret->note[0])
+		return;
+	cleanup_free char *by_hand = lvm_by_hand();
+	snprintf(ret->note, sizeof(ret->note),
+		 "device '%s' has %s, of which volume group '%s' uses %s: pvresize %s%s lets it use all", name,
+		 tool_size_text(lvm_bytes(row, "dev_size"), has), work->spec->group,
+		 tool_size_text(lvm_bytes(row, "pv_size"), used), name, by_hand);
+}
+
 static void look_at_devices(const struct work *work, const json_t *rows, struct pool_seen *ret)
 {
 	size_t i, at = 0;
@@ -250,6 +284,7 @@ static void look_at_devices(const struct work *work, const json_t *rows, struct 
 		if (n > 0 && at + (size_t)n < sizeof(ret->devices))
 			at += (size_t)n;
 		ret->devices[at] = '\0';
+		look_at_growth(work, row, ret);
 		if (missing)
 			snprintf(ret->health, sizeof(ret->health),
 				 "volume group '%s' lacks device %s (UUID %s): what is on it cannot be read, and "
@@ -484,6 +519,22 @@ static int make_missing(const struct work *work)
 	return code || json_array_size(thin) ? code : make_thin_pool(work);
 }
 
+/* lvm pvresize /dev/sdb, of each device that has grown. */
+static int use_growth(const struct work *work)
+{
+	cleanup_json json_t *rows = NULL;
+	cleanup_free char *what = xprintf("volume group '%s' cannot grow with its device", work->spec->group);
+	int code = read_group(work, &rows);
+	size_t i;
+	json_t *row;
+	json_array_foreach(rows, i, row) {
+		if (!code && is_outgrown(row))
+			code = lvm_change(&work->lvm, what,
+					  (const char *[]){"pvresize", lvm_text(row, "pv_name"), NULL});
+	}
+	return code;
+}
+
 static int lvm_activate(const struct pool_call *call, struct pool_seen *ret)
 {
 	struct work work;
@@ -491,18 +542,12 @@ static int lvm_activate(const struct pool_call *call, struct pool_seen *ret)
 	swept.sweep |= ((const struct lvm_spec *)call->state->own)->shared; /* without locks nothing could be swept */
 	work_begin(&work, &swept);
 	int code = make_missing(&work);
+	if (!code && call->grow)
+		code = use_growth(&work);
 	if (!code)
 		code = look(&work, ret);
 	work_done(&work);
 	return code;
-}
-
-static bool is_marked(const struct work *work, const json_t *row, const char *column)
-{
-	char mark[IMAGE_MARK_MAX];
-	cleanup_free char *ours = xprintf("weft:%s:Pool/%s", env.instance, work->call->name);
-	lvm_tag(row, column, "weft:", mark, sizeof(mark));
-	return streq(mark, ours);
 }
 
 /* Removes the thin pool if it is ours and empty. */
@@ -622,18 +667,9 @@ static int lvm_deactivate(const struct pool_call *call, struct pool_seen *ret)
 /* Do the devices answer that it was last seen to stand on? */
 static int lvm_probe(const struct pool_call *call)
 {
-	enum { BLOCK = 4096 };
-	void *buffer = aligned_alloc(BLOCK, BLOCK);
 	int code = 0;
-	for (size_t i = 0; i < call->state->devices.n && !code; i++) {
-		const char *path = list_at(&call->state->devices, const char *, i);
-		cleanup_close int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-		if (fd < 0)
-			code = say(errno, "device '%s' cannot be opened: %s", path, strerror(errno));
-		else if (pread(fd, buffer, BLOCK, 0) < 0)
-			code = say(errno, "device '%s' cannot be read: %s", path, strerror(errno));
-	}
-	free(buffer);
+	for (size_t i = 0; i < call->state->devices.n && !code; i++)
+		code = probe_device(list_at(&call->state->devices, const char *, i));
 	return code;
 }
 

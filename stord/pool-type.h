@@ -24,6 +24,7 @@ struct pool_plan {
 	const char *what;   /* what that is, for refusals: "directory", "export" */
 	const char *at;     /* the field of the manifest that says it: "spec.export" */
 	bool put_in_use;    /* it may be there and not in use on this host; activate() then puts it in use */
+	bool grows;         /* its devices may become larger; activate() then makes use of that */
 	struct want *need;  /* what has to exist first (a mount, a map); NULL: nothing */
 	struct want **also; /* and these */
 	size_t n_also, cap_also;
@@ -44,12 +45,14 @@ struct pool_call {
 	const char *mark;               /* "weft:ID:Pool/NAME"; "" where nobody knows */
 	const char *identity; /* which thing it has been ever since it was there first; NULL: that is not known */
 	bool sweep;           /* the first look since the daemon started: what interrupted work left is to go */
+	bool grow;            /* activate(): it is outgrown, and is to use all that its devices have */
 };
 enum { POOL_IDENTITY_MAX = 64 };
 /* What there is of it. Goes through a pipe: no pointers. */
 struct pool_seen {
 	bool exists;
 	bool inactive; /* it is there, but not in use on this host */
+	bool outgrown; /* its devices are larger by now, and it may use that */
 	bool local;    /* a directory of this host, in which (or, if it is missing, beside which) inotify sees all */
 	uint64_t incarnation;             /* which instance this is; 0 if it has none */
 	uint64_t capacity, available;     /* bytes; 0: not known */

@@ -26,6 +26,8 @@ static const struct field pool_rows[] = {
 	       .doc = "It is put in use on this host, where it may be there without that."),
 	F_STRING("identity", struct pool_state, identity, .flags = FIELD_WEAK,
 		 .doc = "Which thing it has been ever since it was there first."),
+	F_BOOL("grown", struct pool_state, grown, .flags = FIELD_IRREVERSIBLE,
+	       .doc = "Whether it uses all that its devices have."),
 };
 static const struct table pool_table = TABLE("pool", struct pool_state, pool_rows);
 
@@ -67,6 +69,7 @@ static int do_verb(void *ctx, int out_fd)
 		.mark = work->op->mark ? work->op->mark : "",
 		.identity = pool_identity(spec_of(work->op), work->op->identity, work->op->arena),
 		.sweep = work->sweep,
+		.grow = work->op->verb == OP_UPDATE && (work->op->rows & POOL_GROWN),
 	};
 	struct pool_seen seen = {0};
 	int code = work->verb(&call, &seen);
@@ -113,8 +116,9 @@ static void describe(struct op *op, const struct pool_seen *output)
 	struct arena *arena = op->obs.arena;
 	struct pool_state *copy = table_copy(&pool_table, spec, arena);
 	*seen = *copy;
-	seen->present = (seen->present & (POOL_WANTED | POOL_PLACE | POOL_ACTIVE)) | POOL_LOCATION;
+	seen->present = (seen->present & (POOL_WANTED | POOL_PLACE | POOL_ACTIVE | POOL_GROWN)) | POOL_LOCATION;
 	seen->active = !output->inactive;
+	seen->grown = !output->outgrown;
 	seen->location = seen->source;
 	seen->capacity = readable(output->capacity);
 	seen->available = readable(output->available);
@@ -134,8 +138,8 @@ static void describe(struct op *op, const struct pool_seen *output)
 static void ask_from_now_on(const struct op *op)
 {
 	const struct pool_state *seen = op->obs.spec ? op->obs.spec : op->seen ? op->seen : op->want;
-	if (op->want && op->lane->engine)
-		probe_begin(op->lane->engine, op->key, seen);
+	if (op->want && op->lane->engine && pool_type_at(seen->type)->probe)
+		probe_begin(op->lane->engine, &probe_pools, op->key, seen);
 }
 
 /* The Pool that is known by this identity. */
@@ -179,10 +183,10 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	if (output->exists) {
 		note_fault(op, spec->source, output->fault[0]);
 		if (output->local) /* nothing that it stands on falls silent */
-			probe_end(op->key);
+			probe_end(&probe_pools, op->key);
 		else
 			ask_from_now_on(op);
-		probe_note(op->key, NULL);
+		probe_note(&probe_pools, op->key, NULL);
 	}
 	if (output->local)
 		(output->exists ? watch_pool : watch_for_pool)(op->lane->engine, op->key, spec->place);
@@ -207,7 +211,7 @@ static void finish_remove(struct task *task, const void *data, size_t size)
 	op->obs.owner = output->exists ? OWNER_FOREIGN : OWNER_UNKNOWN;
 	memory_put_pool(spec_of(op)->source, false);
 	unwatch_pool(op->key);
-	probe_end(op->key);
+	probe_end(&probe_pools, op->key);
 	op_complete(op);
 }
 
@@ -216,7 +220,7 @@ static void finish_silent(struct op *op)
 {
 	const struct pool_state *before = op->seen;
 	struct pool_seen output = {.exists = true, .incarnation = op->incarnation};
-	snprintf(output.health, sizeof(output.health), "%s", probe_silence(op->key));
+	snprintf(output.health, sizeof(output.health), "%s", probe_silence(&probe_pools, op->key));
 	if (before && (before->present & POOL_CAPACITY)) {
 		output.capacity = before->capacity;
 		output.available = before->available;
@@ -226,8 +230,8 @@ static void finish_silent(struct op *op)
 				       list_at(&before->devices, const char *, i));
 	describe(op, &output);
 	struct pool_state *seen = op->obs.spec;
-	if (probe_last(op->key)) {
-		seen->last_seen = arena_strdup(op->obs.arena, probe_last(op->key));
+	if (probe_last(&probe_pools, op->key)) {
+		seen->last_seen = arena_strdup(op->obs.arena, probe_last(&probe_pools, op->key));
 		seen->present |= POOL_LAST_SEEN;
 	}
 	op_complete(op);
@@ -236,8 +240,8 @@ static void finish_silent(struct op *op)
 static void fall_silent(struct op *op, const char *said)
 {
 	ask_from_now_on(op);
-	probe_note(op->key, said);
-	if (probe_silence(op->key))
+	probe_note(&probe_pools, op->key, said);
+	if (probe_silence(&probe_pools, op->key))
 		finish_silent(op);
 	else
 		op_fail(op, ETIMEDOUT, "pool '%s' at '%s' does not answer", op->key, spec_of(op)->source);
@@ -251,7 +255,7 @@ static void late(struct task *task)
 /* What was never seen to answer is not there, rather than silent. */
 static void gave_up(struct task *task, const char *said)
 {
-	if (probe_last(task->op->key))
+	if (probe_last(&probe_pools, task->op->key))
 		fall_silent(task->op, said);
 	else
 		op_fail(task->op, ETIMEDOUT, "%s", said);
@@ -266,7 +270,7 @@ static void start(struct op *op, pool_verb_fn *verb)
 		return;
 	}
 	bool removing = op->verb == OP_REMOVE;
-	if (!removing && probe_silence(op->key)) {
+	if (!removing && probe_silence(&probe_pools, op->key)) {
 		finish_silent(op);
 		return;
 	}
@@ -304,7 +308,7 @@ static void pool_create(struct op *op)
 /* There is nothing else to change about a pool itself; looking again with what the manifest says now is all. */
 static void pool_update(struct op *op)
 {
-	if (op->rows & POOL_ACTIVE)
+	if (op->rows & (POOL_ACTIVE | POOL_GROWN))
 		pool_create(op);
 	else
 		start(op, type_of(op)->observe);
@@ -347,7 +351,8 @@ const struct resource_class stord_pool_class = {
 	.table = &pool_table,
 	.lane = "storage",
 	.verbs = &pool_verbs,
-	.flags = CLASS_PERSISTENT | CLASS_PRECIOUS,
+	/* What weft made of it would be another one if it were made anew. */
+	.flags = CLASS_PERSISTENT | CLASS_PRECIOUS | CLASS_REMOVE_IRREVERSIBLE,
 	.period_ms = 60 * 1000, /* for the free space, which nothing tells of */
 	.creatable = pool_creatable,
 };

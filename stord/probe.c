@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See probe.h. One timer a pool; the next question is asked only after the last one was answered or given up, and
+/* See probe.h. One timer for each; the next question is asked only after the last one was answered or given up, and
  * whoever asked it has gone: on a device that hangs in the kernel no signal reaches it, and more of them would pile up.
  */
 #include "stord/probe.h"
 
+#include <fcntl.h>
 #include <systemd/sd-event.h>
 #include <sys/pidfd.h>
 #include <time.h>
@@ -11,14 +12,15 @@
 #include "core/child.h"
 #include "core/engine.h"
 #include "core/env.h"
+#include "stord/lun.h"
 
-/* A server that is away is told within 10 s: at most one pause, then one question. */
-enum { PAUSE_MS = 4 * 1000, ANSWER_MS = PROBE_ANSWER_S * 1000, PATIENCE = 5 };
+enum { ANSWER_MS = PROBE_ANSWER_S * 1000, PATIENCE = 5 };
 
 struct probe {
-	char *pool;
+	const struct probe_sort *sort;
+	char *key;
 	struct arena *arena; /* of the state */
-	struct pool_state *state;
+	void *state;         /* NULL: it is not asked */
 	struct engine *engine;
 	sd_event_source *timer;
 	struct child *child;
@@ -27,16 +29,16 @@ struct probe {
 	uint64_t last_ms, began_ms;
 	char *fault;       /* of the last question; NULL: it was answered */
 	char *sentence;    /* what probe_silence() says */
-	unsigned unwanted; /* how often in a row nobody wanted the pool */
+	unsigned unwanted; /* how often in a row nobody wanted it */
 	bool ended;        /* nobody wants it any more; freed with its child */
 	struct probe *next;
 };
 static struct probe *probes;
 
-static struct probe *find(const char *pool)
+static struct probe *find(const struct probe_sort *sort, const char *key)
 {
 	for (struct probe *p = probes; p; p = p->next)
-		if (streq(p->pool, pool))
+		if (p->sort == sort && streq(p->key, key))
 			return p;
 	return NULL;
 }
@@ -47,7 +49,7 @@ static void probe_free(struct probe *p)
 	sd_event_source_disable_unref(p->unstuck);
 	closep(&p->pidfd);
 	arena_free(p->arena);
-	free(p->pool);
+	free(p->key);
 	free(p->fault);
 	free(p->sentence);
 	free(p);
@@ -65,29 +67,34 @@ static void time_text(uint64_t ms, char buf[static 32])
 static void set_sentence(struct probe *p)
 {
 	char last[32];
-	free(take_ptr(p->sentence));
 	if (!p->fault)
 		return;
 	time_text(p->last_ms ? p->last_ms : p->began_ms, last);
 	p->sentence =
-		xprintf("pool '%s' does not answer: %s; %s %s; what guests do there waits, and goes on when it answers "
+		xprintf("%s '%s' does not answer: %s; %s %s; what guests do there waits, and goes on when it answers "
 			"again",
-			p->pool, p->fault,
+			p->sort->called, p->key, p->fault,
 			p->last_ms ? "it was last seen to work at" : "it has not been seen to work since", last);
 }
 
-/* What was held up is tried at once, not when its next turn comes. */
-static void go_on(const struct probe *p)
+static bool is_around(const char *pool, const char *volume)
+{
+	size_t len = strlen(pool);
+	return strncmp(volume, pool, len) == 0 && volume[len] == '/';
+}
+
+/* Volumes say what is wrong with their pool. What was held up is tried at once, not when its next turn comes. */
+static void tell_volumes(struct engine *engine, const char *pool, bool answers)
 {
 	struct resource_view view;
-	size_t len = strlen(p->pool);
-	for (size_t i = 0; engine_view(p->engine, i, &view); i++) {
-		bool in_pool = streq(view.class->name, "volume") && strncmp(view.key, p->pool, len) == 0 &&
-			       view.key[len] == '/';
-		if (!in_pool || view.state == RES_PRESENT || !view.want)
+	for (size_t i = 0; engine_view(engine, i, &view); i++) {
+		if (view.class != &stord_volume_class || !is_around(pool, view.key))
 			continue;
-		engine_dirty(p->engine, "volume", view.key);
-		engine_retry(p->engine, view.want->owners[0]);
+		engine_touch(engine, view.class->name, view.key);
+		if (!answers || view.state == RES_PRESENT || !view.want)
+			continue;
+		engine_dirty(engine, view.class->name, view.key);
+		engine_retry(engine, view.want->owners[0]);
 	}
 }
 
@@ -100,12 +107,12 @@ static void take(struct probe *p, const char *fault)
 		free(p->fault);
 		p->fault = fault ? xstrdup(fault) : NULL;
 	}
+	cleanup_free char *before = take_ptr(p->sentence);
 	set_sentence(p);
-	if (was_silent == silent)
-		return;
-	engine_dirty(p->engine, "pool", p->pool);
-	if (!silent)
-		go_on(p);
+	if (was_silent != silent)
+		engine_dirty(p->engine, p->sort->class->name, p->key);
+	if (!streq(before, p->sentence) && p->sort->told)
+		p->sort->told(p->engine, p->key, !silent);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx);
@@ -123,7 +130,7 @@ static int on_unstuck(sd_event_source *source, int fd, uint32_t events, void *ct
 	p->unstuck = sd_event_source_disable_unref(p->unstuck);
 	closep(&p->pidfd);
 	p->pidfd = -1;
-	pause_for(p, PAUSE_MS);
+	pause_for(p, p->sort->pause_ms);
 	return 0;
 }
 
@@ -149,15 +156,14 @@ static void on_answer(void *ctx, const struct child_result *result)
 		return;
 	closep(&p->pidfd);
 	p->pidfd = -1;
-	pause_for(p, PAUSE_MS);
+	pause_for(p, p->sort->pause_ms);
 }
 
 /* Runs in the child. */
 static int do_probe(void *ctx, int out_fd)
 {
 	const struct probe *p = ctx;
-	struct pool_call call = {.name = p->pool, .state = p->state, .mark = ""};
-	return pool_type_at(p->state->type)->probe(&call);
+	return p->sort->ask(p->key, p->state);
 }
 
 /* It may have been looked at for a plan only, or was given up without anything to be removed. What is not there (not
@@ -166,14 +172,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct probe *p = ctx;
 	struct resource_view view;
-	bool wanted = engine_view_find(p->engine, "pool", p->pool, &view) && view.want;
+	bool wanted = engine_view_find(p->engine, p->sort->class->name, p->key, &view) && view.want;
 	p->unwanted = wanted ? 0 : p->unwanted + 1;
 	if (p->unwanted > PATIENCE) {
-		probe_end(p->pool);
+		probe_end(p->sort, p->key);
+		return 0;
+	}
+	if (!p->state) {
+		p->timer = sd_event_source_disable_unref(p->timer);
 		return 0;
 	}
 	if (!wanted || (view.known && !view.exists)) {
-		pause_for(p, PAUSE_MS);
+		pause_for(p, p->sort->pause_ms);
 		return 0;
 	}
 	p->child = child_call(do_probe, p, ANSWER_MS, on_answer, p);
@@ -181,36 +191,56 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
-void probe_begin(struct engine *engine, const char *pool, const struct pool_state *state)
+static struct probe *probe_of(struct engine *engine, const struct probe_sort *sort, const char *key)
 {
-	struct probe *p = find(pool);
-	if (!pool_type_at(state->type)->probe || !env.loop)
-		return;
-	if (!p) {
-		p = xcalloc(1, sizeof(*p));
-		*p = (struct probe){
-			.pool = xstrdup(pool),
-			.engine = engine,
-			.pidfd = -1,
-			.began_ms = wall_ms(),
-			.next = probes,
-		};
-		probes = p;
-		pause_for(p, 0);
-	}
-	arena_free(p->arena);
-	p->arena = arena_new();
-	p->state = table_copy(stord_pool_class.table, state, p->arena);
+	struct probe *p = find(sort, key);
+	if (p || !env.loop)
+		return p;
+	p = xcalloc(1, sizeof(*p));
+	*p = (struct probe){
+		.sort = sort,
+		.key = xstrdup(key),
+		.engine = engine,
+		.pidfd = -1,
+		.began_ms = wall_ms(),
+		.next = probes,
+	};
+	probes = p;
+	return p;
 }
 
-void probe_end(const char *pool)
+static void set_state(struct probe *p, const void *state)
+{
+	arena_free(p->arena);
+	p->arena = state ? arena_new() : NULL;
+	p->state = state ? table_copy(p->sort->class->table, state, p->arena) : NULL;
+}
+
+void probe_begin(struct engine *engine, const struct probe_sort *sort, const char *key, const void *state)
+{
+	struct probe *p = probe_of(engine, sort, key);
+	if (!p)
+		return;
+	set_state(p, state);
+	if (state && !p->timer && !p->child && !p->unstuck)
+		pause_for(p, 0);
+}
+
+void probe_begin_unasked(struct engine *engine, const struct probe_sort *sort, const char *key)
+{
+	probe_begin(engine, sort, key, NULL);
+}
+
+void probe_end(const struct probe_sort *sort, const char *key)
 {
 	for (struct probe **at = &probes; *at; at = &(*at)->next) {
 		struct probe *p = *at;
-		if (!streq(p->pool, pool))
+		if (p->sort != sort || !streq(p->key, key))
 			continue;
 		*at = p->next;
 		p->ended = true;
+		if (p->sentence && sort->told)
+			sort->told(p->engine, key, true);
 		if (p->child)
 			child_kill(p->child);
 		else
@@ -219,23 +249,31 @@ void probe_end(const char *pool)
 	}
 }
 
-void probe_note(const char *pool, const char *fault)
+void probe_note(const struct probe_sort *sort, const char *key, const char *fault)
 {
-	struct probe *p = find(pool);
+	struct probe *p = find(sort, key);
 	if (p)
 		take(p, fault);
 }
 
-const char *probe_silence(const char *pool)
+const char *probe_silence(const struct probe_sort *sort, const char *key)
 {
-	const struct probe *p = find(pool);
+	const struct probe *p = find(sort, key);
 	return p ? p->sentence : NULL;
 }
 
-const char *probe_last(const char *pool)
+const char *probe_silence_around(const char *volume)
+{
+	for (const struct probe *p = probes; p; p = p->next)
+		if (p->sort == &probe_pools && is_around(p->key, volume))
+			return p->sentence;
+	return NULL;
+}
+
+const char *probe_last(const struct probe_sort *sort, const char *key)
 {
 	static char text[32];
-	const struct probe *p = find(pool);
+	const struct probe *p = find(sort, key);
 	if (!p || !p->last_ms)
 		return NULL;
 	time_text(p->last_ms, text);
@@ -253,3 +291,39 @@ void probe_stop(void)
 			probe_free(p);
 	}
 }
+
+/* ---- what is asked ---- */
+
+int probe_device(const char *path)
+{
+	enum { BLOCK = 4096 };
+	cleanup_free void *buffer = aligned_alloc(BLOCK, BLOCK);
+	cleanup_close int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return say(errno, "device '%s' cannot be opened: %s", path, strerror(errno));
+	ssize_t n = pread(fd, buffer, BLOCK, 0);
+	return n < 0    ? say(errno, "device '%s' cannot be read: %s", path, strerror(errno))
+	       : n == 0 ? say(ENOMEDIUM, "device '%s' is empty: what carries it has it no more, or is not ready", path)
+			: 0;
+}
+
+static int ask_pool(const char *key, const void *state)
+{
+	const struct pool_state *pool = state;
+	return pool_type_at(pool->type)->probe(&(struct pool_call){.name = key, .state = pool, .mark = ""});
+}
+
+static int ask_lun(const char *key, const void *state)
+{
+	cleanup_free char *link = xprintf(LUN_LINKS "/%s", key);
+	return probe_device(link);
+}
+
+/* A server that is away is told within 10 s: at most one pause, then one question. */
+const struct probe_sort probe_pools = {
+	.class = &stord_pool_class, .called = "pool", .pause_ms = 4 * 1000, .ask = ask_pool, .told = tell_volumes};
+/* There may be many. */
+const struct probe_sort probe_luns = {
+	.class = &stord_lun_class, .called = "the disk of Lun", .pause_ms = 10 * 1000, .ask = ask_lun};

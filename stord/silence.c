@@ -55,7 +55,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct silence *s = ctx;
 	bool silent = s->looked && is_silent(s);
-	if (probe_silence(s->pool) || (silent && s->controlled)) {
+	if (probe_silence(&probe_pools, s->pool) || (silent && s->controlled)) {
 		s->fn(s->ctx);
 		return 0;
 	}

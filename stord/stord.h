@@ -36,6 +36,7 @@ struct pool_state {
 	struct list devices;          /* observed: block devices that it stands on */
 	bool active;                  /* it is in use on this host */
 	const char *identity;         /* which thing it has been; wanted of those that an earlier weftd knew by it */
+	bool grown;                   /* it uses all that its devices have */
 };
 /* Its rows, as presence bits. */
 enum {
@@ -50,6 +51,7 @@ enum {
 	POOL_DEVICES = 1 << 8,
 	POOL_ACTIVE = 1 << 9, /* wanted where a pool may be there without being in use */
 	POOL_IDENTITY = 1 << 10,
+	POOL_GROWN = 1 << 11,                             /* wanted where its devices may grow */
 	POOL_WANTED = POOL_TYPE | POOL_SOURCE | POOL_OWN, /* and POOL_PLACE where it has one */
 };
 

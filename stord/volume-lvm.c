@@ -182,7 +182,7 @@ static void describe(const struct volume_call *call, const json_t *row, struct i
 	*ret = (struct image_state){
 		.exists = true,
 		.regular = is_disk(attributes),
-		.inactive = strlen(attributes) > 4 && attributes[4] != 'a',
+		.inactive = (strlen(attributes) > 4 && attributes[4] != 'a') || lvm_is_orphaned(call->state->place),
 		.size = size,
 		.grain = lvm_bytes(row, "vg_extent_size"),
 		.allocated = thin ? allocated_of(size, lvm_percent(row, "data_percent")) : size,
@@ -525,6 +525,21 @@ static int lvm_make(const struct volume_call *call)
 	return code;
 }
 
+/* One that was suspended, as an interrupted command leaves it, is active but hangs; one whose disk has gone and come
+ * back is led to the one that came by the same, whoever has it open. */
+static int activate(const struct volume_call *call)
+{
+	const struct lvm_volume *own = call->state->own;
+	const struct lvm lvm = lvm_of(own);
+	cleanup_free char *what = xprintf("volume '%s' cannot be put in use", call->name);
+	if (own->thin_pool && lvm_is_orphaned(call->state->place))
+		return lvm_renew_thin_pool(&lvm, own->thin_pool, call->state->place);
+	int code = lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
+	if (!code)
+		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "--refresh", full_name(call), NULL});
+	return code;
+}
+
 static int tag_and_activate(const struct volume_call *call, const struct image_state *state)
 {
 	const struct lvm lvm = lvm_of_volume(call);
@@ -538,10 +553,7 @@ static int tag_and_activate(const struct volume_call *call, const struct image_s
 										    full_name(call), NULL});
 	bool wanted = call->state->present & VOLUME_ACTIVE;
 	if (!code && wanted && state->inactive)
-		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
-	/* One that was suspended, as an interrupted command leaves it, is active but hangs. */
-	if (!code && wanted && state->inactive)
-		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "--refresh", full_name(call), NULL});
+		code = activate(call);
 	return code;
 }
 

@@ -113,8 +113,8 @@ static void start(struct op *op)
 		return;
 	}
 	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
-	if (probe_silence(pool)) {
-		op_fail(op, ETIMEDOUT, "%s", probe_silence(pool));
+	if (probe_silence(&probe_pools, pool)) {
+		op_fail(op, ETIMEDOUT, "%s", probe_silence(&probe_pools, pool));
 		return;
 	}
 	struct order_work *work = xcalloc(1, sizeof(*work));

@@ -277,8 +277,8 @@ static bool answer_at_once(struct op *op)
 	if (!spec || !spec->place || !verbs_of(op)) { /* nobody knows where it was: there is nothing of it to see */
 		observation_begin(&op->obs, op->class, false);
 		op_complete(op);
-	} else if (probe_silence(pool)) {
-		op_fail(op, ETIMEDOUT, "%s", probe_silence(pool));
+	} else if (probe_silence(&probe_pools, pool)) {
+		op_fail(op, ETIMEDOUT, "%s", probe_silence(&probe_pools, pool));
 	} else {
 		return false;
 	}
@@ -521,4 +521,5 @@ const struct resource_class stord_volume_class = {
 	.flags = CLASS_PERSISTENT | CLASS_KEEP | CLASS_REMOVE_IRREVERSIBLE | CLASS_PRECIOUS,
 	.disposable = volume_disposable,
 	.progress = volume_progress,
+	.trouble = probe_silence_around,
 };

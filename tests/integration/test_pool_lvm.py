@@ -34,7 +34,7 @@ def lvs(group="wt0", columns="lv_size,lv_tags,lv_attr,pool_lv,data_percent,lv_uu
 
 
 def groups():
-    return report("vgs", "vg_name", "vg_tags,lv_count,vg_systemid")
+    return report("vgs", "vg_name", "vg_uuid,vg_tags,lv_count,vg_systemid")
 
 
 def by_hand(command, group="wt0", check=True):
@@ -146,6 +146,36 @@ def test_growing_and_never_shrinking(host):
     refused = host.apply(pool(THIN) + volume("size: 64MiB"), check=False)
     assert refused.status == 2 and "never shrinks" in refused.err
     assert lvs()["web"]["lv_uuid"] == uuid and int(lvs()["web"]["lv_size"]) == 128 * MIB
+
+
+def test_growth_and_deletion_wait_for_who_confirms(host):
+    """Of volumes, and of a group and a thin pool that are empty: they would be others if they were made anew."""
+    empty = pool(THIN + ", reclaim: delete")
+    host.apply(empty, "--wait=60s")
+    before = groups()["wt0"]["vg_uuid"], lvs()["thin"]["lv_uuid"]
+    host.apply(pool(THIN, "other", DISKS[1:]).replace("wt0", "wt1"), "--prune", "--confirm", "60s")
+    wait_until(lambda: "wt1" in groups(), 60, "what can be taken back is done at once")
+    host.weft("rollback")
+    wait_until(lambda: "wt1" not in groups(), 60)
+    assert (groups()["wt0"]["vg_uuid"], lvs()["thin"]["lv_uuid"]) == before
+    host.apply(empty + volume("size: 64MiB, reclaim: delete", "grows") + volume("size: 64MiB, reclaim: delete", "goes"), "--wait=60s")
+    sh("echo -n precious | dd of=/dev/wt0/goes conv=fsync,notrunc status=none")
+    uuids = {name: (v["lv_uuid"], v["lv_size"]) for name, v in lvs().items()}
+    after = empty + volume("size: 128MiB, reclaim: delete", "grows") + volume("size: 32MiB, reclaim: delete", "comes")
+    for answer in ("rollback", "time", "confirm"):
+        host.apply(after, "--prune", "--confirm", "15s" if answer == "time" else "60s")
+        wait_until(lambda: "comes" in lvs(), 60)
+        assert {name: (v["lv_uuid"], v["lv_size"]) for name, v in lvs().items() if name != "comes"} == uuids
+        if answer == "time":
+            wait_until(lambda: {o["metadata"]["name"] for o in host.objects("volume")} == {"grows", "goes"}, 60)
+        else:
+            host.weft(answer)
+        if answer != "confirm":
+            wait_until(lambda: "comes" not in lvs(), 60)
+            assert {name: (v["lv_uuid"], v["lv_size"]) for name, v in lvs().items()} == uuids
+            assert sh("dd if=/dev/wt0/goes bs=8 count=1 status=none") == "precious" and host.ready("volume", "goes")
+    wait_until(lambda: {name: int(v["lv_size"]) for name, v in lvs().items() if name != "thin"} == {"grows": 128 * MIB, "comes": 32 * MIB}, 60)
+    assert lvs()["grows"]["lv_uuid"] == uuids["grows"][0]
 
 
 def test_what_others_have_made_stays_theirs(host):

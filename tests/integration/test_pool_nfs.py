@@ -152,8 +152,10 @@ def test_promise_13_it_says_what_was_last_seen(host, server, outage):
     assert f"last seen to work at {seen}" in text
     assert abs(time.mktime(time.strptime(seen, "%Y-%m-%d %H:%M:%S")) - before) < 30
     assert host.ready("volume", "web"), "what was seen stays what was seen"
+    assert f"last seen to work at {seen}" in host.condition("volume", "web", "Degraded")["message"]
     getattr(server, begin)()
     wait_until(lambda: degraded(host) is None, 60, "works again")
+    assert host.condition("volume", "web", "Degraded").get("status") != "True"
     assert any("works again" in str(e) for e in host.events())
     with open(host.root / "lib/mounts/images/web.qcow2", "r+b") as image:
         image.read(512)

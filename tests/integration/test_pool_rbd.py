@@ -238,6 +238,7 @@ def test_a_dead_cluster_holds_up_nothing_and_comes_back(host, cluster, outage):
         assert "last seen to work at 20" in text
         text = wait_until(lambda: sentence in degraded(host) and degraded(host), 30, "it says what is wrong")
         assert host.ready("volume", "web"), "what was seen stays what was seen"
+        assert "pool 'ceph' does not answer" in host.condition("volume", "web", "Degraded")["message"]
         for command in (["get", "all"], ["describe", "pool", "ceph"], ["events"], ["status"], ["topology"]):
             begun = time.monotonic()
             host.weft(*command)
@@ -248,6 +249,7 @@ def test_a_dead_cluster_holds_up_nothing_and_comes_back(host, cluster, outage):
         begin(cluster)
     host.wait_ready("volume", "second", 120)
     wait_until(lambda: not degraded(host), 60, "it recovers without a hand")
+    wait_until(lambda: host.condition("volume", "web", "Degraded").get("status") != "True", 20)
     assert sorted(cluster.images()) == ["second", "web"]
 
 

@@ -124,3 +124,17 @@ def test_under_a_running_guest(make_host):
     host.weft("confirm")
     wait_until(lambda: not os.path.exists(images(host) / "grows.qcow2"), 30)
     assert not any("guest=web," in line for line in host.pids().values())
+
+
+def test_a_pool_that_is_empty_waits_as_well(host):
+    """Its directory is weft's, and would be another one if it were made anew."""
+    host.apply(POOL, "--wait=20s")
+    inode = images(host).stat().st_ino
+    host.apply(POOL.replace("name: local", "name: other").replace("path: images", "path: more"), "--prune", "--confirm", "60s")
+    wait_until(lambda: (host.root / "lib/more").exists(), 20)
+    assert images(host).stat().st_ino == inode
+    host.weft("rollback")
+    host.wait_ready("pool", "local")
+    assert images(host).stat().st_ino == inode
+    host.weft("delete", "pool", "local", "--wait=20s")
+    assert not images(host).exists()

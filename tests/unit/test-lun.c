@@ -120,6 +120,11 @@ static void test_one_disk(void **state)
 	assert_device("sda", NULL);
 	judge(LUN_MAP);
 	assert_refused(ENODEV, "multipathd has made no map");
+	remember("db", WWID, GIB, "");
+	disks[1].size = 0; /* the storage has it no more */
+	judge(LUN_EITHER);
+	assert_refused(ENOMEDIUM, "the storage tells no size of it (sda)");
+	assert_true(seen.dead);
 }
 
 static void test_its_map(void **state)
@@ -207,6 +212,9 @@ static void test_size(void **state)
 	assert_false(seen.grown);
 	disks[0].size = (uint64_t)2 * GIB;
 	lun_judge(&host, "db", &state_of_2, &seen);
+	assert_device("dm-0", NULL);
+	disks[1].size = 0; /* nor does the storage tell it by this way */
+	judge(LUN_EITHER);
 	assert_device("dm-0", NULL);
 	disks[1].size = GIB / 2; /* the map does not know yet */
 	judge(LUN_EITHER);
