@@ -206,9 +206,8 @@ static bool has_its_size(const struct lun_record *record, const struct lun_state
 	if (!least) { /* asked anew of what the storage has no more, the kernel takes it for empty */
 		seen->dead = true;
 		refuse(seen, ENOMEDIUM,
-		       "the storage tells no size of it (%s): it is gone there, or not ready, and is used again when "
-		       "it is "
-		       "back",
+		       "the storage tells no size of it (%s): it is gone there, or not ready; bring it back there, "
+		       "and it is used again",
 		       seen->device);
 		return false;
 	}

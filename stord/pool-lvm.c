@@ -15,7 +15,7 @@ struct lvm_device {
 };
 
 /* sanlock takes its time until it is sure that nobody else has this host's number. */
-enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000, CHANGE_MS = 200 * 1000, SLACK = 16 << 20 };
+enum { FULL_PERCENT = 90, NAME_MAX_LVM = 120, LOOK_MS = 20 * 1000, CHANGE_MS = 200 * 1000 };
 
 static const struct field device_rows[] = {
 	F_PATH("path", struct lvm_device, path, .max = 255,
@@ -102,9 +102,8 @@ static const struct field lvm_rows[] = {
 static const struct table lvm_table = CHOICE_TABLE(
 	"Pool of type lvm", struct lvm_spec, lvm_rows,
 	"A volume group, or a thin pool in it, whose logical volumes are raw Volumes at /dev/GROUP/NAME. A group "
-	"that weft makes has this host's system ID, which keeps other hosts off it, and grows with its devices. The "
-	"Pool is "
-	"Degraded when a device is missing, or a thin pool is more than 90% full.");
+	"that weft makes has this host's system ID, which keeps other hosts off it, and grows with its devices. "
+	"The Pool is Degraded when a device is missing, or a thin pool is more than 90% full.");
 
 /* ---- lowering ---- */
 
@@ -252,6 +251,7 @@ static bool is_marked(const struct work *work, const json_t *row, const char *co
  * extent, is no growth. */
 static bool is_outgrown(const json_t *row)
 {
+	enum { SLACK = 16 << 20 };
 	uint64_t used = lvm_bytes(row, "pe_start") + lvm_bytes(row, "pv_size");
 	return lvm_bytes(row, "dev_size") > used + 2 * lvm_bytes(row, "vg_extent_size") + SLACK;
 }
