@@ -56,8 +56,8 @@ void lvm_tag(const json_t *row, const char *column, const char *beginning, char 
 /* The volume whose device is at `place` is mapped to a disk that has gone from the kernel: it gives errors, also when
  * that is back, since it is another one then. */
 bool lvm_is_orphaned(const char *place);
-/* Leads a thin pool, and a volume of it at `place`, to the disks that are there. 0, or an errno after a sentence. */
-int lvm_renew_thin_pool(const struct lvm *lvm, const char *thin_pool, const char *place);
+/* Leads all of a group that is, as thin pools are, to the disks that are there. 0, or an errno after a sentence. */
+int lvm_renew_parts(const struct lvm *lvm);
 
 /* ---- lvm-host.c: which host a volume group belongs to ---- */
 

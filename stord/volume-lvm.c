@@ -532,10 +532,10 @@ static int activate(const struct volume_call *call)
 	const struct lvm_volume *own = call->state->own;
 	const struct lvm lvm = lvm_of(own);
 	cleanup_free char *what = xprintf("volume '%s' cannot be put in use", call->name);
-	if (own->thin_pool && lvm_is_orphaned(call->state->place))
-		return lvm_renew_thin_pool(&lvm, own->thin_pool, call->state->place);
-	int code = lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
-	if (!code)
+	bool led = own->thin_pool && lvm_is_orphaned(call->state->place);
+	int code = led ? lvm_renew_parts(&lvm)
+		       : lvm_change(&lvm, what, (const char *[]){"lvchange", "-ay", "-K", full_name(call), NULL});
+	if (!code && !led)
 		code = lvm_change(&lvm, what, (const char *[]){"lvchange", "--refresh", full_name(call), NULL});
 	return code;
 }
