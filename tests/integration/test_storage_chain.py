@@ -323,7 +323,7 @@ def test_a_lun_that_is_deleted_under_io(host, secret, portals):  # noqa: F811
             wait_until(writes.exists, 30, "somebody writes")
             offer(2, False)
             said(host, "pool", "fast", "last seen to work at", "Degraded")
-            said(host, "lun", "vgdisk", "last seen to work at", "Degraded")
+            wait_until(lambda: "last seen to work at" in json.dumps(host.objects("lun", "vgdisk")), 90, "so does the Lun, Degraded or Failed")
             said(host, "volume", "data", "last seen to work at", "Degraded")
             for words in ASKING:
                 begun = time.monotonic()
