@@ -222,6 +222,7 @@ def is_there(portals):
     return seen
 
 
+@pytest.mark.lab_full
 def test_contract_storage(host, secret):  # noqa: F811
     """From nothing, in one apply; weftd dies; somebody logs out; all is deleted at once, and what is to be kept is there again afterwards."""
     before, text = left(), chain(secret)
