@@ -148,12 +148,13 @@ def test_growing_and_never_shrinking(host):
     assert lvs()["web"]["lv_uuid"] == uuid and int(lvs()["web"]["lv_size"]) == 128 * MIB
 
 
+@pytest.mark.lab_full
 def test_growth_and_deletion_wait_for_who_confirms(host):
     """Of volumes, and of a group and a thin pool that are empty: they would be others if they were made anew."""
     empty = pool(THIN + ", reclaim: delete")
     host.apply(empty, "--wait=60s")
     before = groups()["wt0"]["vg_uuid"], lvs()["thin"]["lv_uuid"]
-    host.apply(pool(THIN, "other", DISKS[1:]).replace("wt0", "wt1"), "--prune", "--confirm", "60s")
+    host.apply(pool(THIN + ", reclaim: delete", "other", DISKS[1:]).replace("wt0", "wt1"), "--prune", "--confirm", "60s")
     wait_until(lambda: "wt1" in groups(), 60, "what can be taken back is done at once")
     host.weft("rollback")
     wait_until(lambda: "wt1" not in groups(), 60)
