@@ -472,7 +472,7 @@ def test_says_how_much_room_there_is(host, cluster):
     assert "capacity" not in host.objects("pool", "ceph")[0]["status"]["details"]["pool"]
     cluster.start_manager()
     try:
-        stats = wait_until(lambda: cluster.json("ceph", "df")["pools"][0]["stats"], 90, "the manager has counted")
+        stats = wait_until(lambda: cluster.json("ceph", "df")["pools"][0]["stats"], 300, "the manager has counted")
         host.restart()
         seen = wait_until(lambda: "MiB" in host.objects("pool", "ceph")[0]["status"]["details"]["pool"]["available"], 30)
         available = host.objects("pool", "ceph")[0]["status"]["details"]["pool"]["available"]
