@@ -224,25 +224,26 @@ static int rbd_release(const struct lease_call *call, struct lease_seen *ret)
 	return code ? code : tell(l, ret);
 }
 
-/* The client that wrote last may still think that it has the image. */
+/* The client that wrote last may still think that it has the image. Ceph's library answers who that is only to who has
+ * opened the image for writing, which takes nothing yet. */
 static int fence(struct leased *l)
 {
 	char *owners[OWNERS_MAX];
 	size_t n = ARRAY_SIZE(owners);
 	rbd_lock_mode_t mode;
 	rbd_image_t image;
-	int r = ceph.rbd_lock_get_owners(l->image, &mode, owners, &n);
-	if (r == -ENOENT || r == -EINVAL || (r >= 0 && !n)) /* nobody, or an image without such locks */
-		return 0;
-	if (r >= 0)
-		r = ceph.rbd_open(l->pool.io, strrchr(l->call->place, '/') + 1, &image, NULL);
+	int r = ceph.rbd_open(l->pool.io, strrchr(l->call->place, '/') + 1, &image, NULL);
 	if (r < 0)
 		return failed(l->call, "looking who writes to the image", r);
-	for (size_t i = 0; i < n && r >= 0; i++)
+	r = ceph.rbd_lock_get_owners(image, &mode, owners, &n);
+	bool nobody = r == -ENOENT || r == -EINVAL; /* or an image without such locks */
+	bool known = r >= 0;
+	for (size_t i = 0; known && i < n && r >= 0; i++)
 		r = ceph.rbd_lock_break(image, mode, owners[i]);
-	ceph.rbd_lock_get_owners_cleanup(owners, n);
+	if (known)
+		ceph.rbd_lock_get_owners_cleanup(owners, n);
 	ceph.rbd_close(image);
-	return r < 0 && r != -ENOENT ? failed(l->call, "keeping its holder from writing", r) : 0;
+	return r < 0 && r != -ENOENT && !nobody ? failed(l->call, "keeping its holder from writing", r) : 0;
 }
 
 static int rbd_break_off(const struct lease_call *call, struct lease_seen *ret)
