@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <limits.h>
 
+#include "core/process-list.h"
 #include "netd/doctor.h"
 #include "netd/link.h"
 
@@ -106,27 +107,16 @@ static bool is_of_one_link(const char *pid, const char *comm)
 	return streq(comm, "dhcpcd") && !mentions(path, "[manager]");
 }
 
-void doctor_each_process(doctor_process_fn *fn, void *ctx)
-{
-	DIR *dir = opendir("/proc");
-	for (struct dirent *entry; dir && (entry = readdir(dir));) {
-		cleanup_free char *comm = NULL, *path = xprintf("/proc/%s/comm", entry->d_name);
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || file_read(path, 64, &comm, NULL) < 0)
-			continue;
-		comm[strcspn(comm, "\n")] = '\0';
-		fn(ctx, entry->d_name, comm);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 /* Which rows have a process; a bit each. */
-static void note_running(void *ctx, const char *pid, const char *comm)
+static bool note_running(void *ctx, const char *pid)
 {
 	uint64_t *found = ctx;
+	char buf[PROCESS_NAME];
+	const char *comm = process_name(pid, buf);
 	for (size_t i = 0; i < ARRAY_SIZE(managers); i++)
 		if (streq(comm, managers[i].comm) && doctor_shares_network(pid) && !is_of_one_link(pid, comm))
 			*found |= (uint64_t)1 << i;
+	return false;
 }
 
 static bool is_seen_to(const struct manager_row *row)
@@ -141,7 +131,7 @@ static bool is_seen_to(const struct manager_row *row)
 void netd_doctor_managers(struct doctor *d)
 {
 	uint64_t found = 0;
-	doctor_each_process(note_running, &found);
+	process_each(note_running, &found);
 	for (size_t i = 0; i < ARRAY_SIZE(managers); i++) {
 		const struct manager_row *row = &managers[i];
 		if (!(found >> i & 1))

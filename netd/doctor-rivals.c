@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <net/if.h>
 
+#include "core/process-list.h"
 #include "netd/doctor.h"
 
 enum { FILE_MAX = 1 << 20, NAMED_AT_MOST = 4 };
@@ -193,20 +194,23 @@ struct look {
 };
 
 /* The link that a DHCP client was begun for, the last word of its command line that is one. */
-static void look_at_process(void *ctx, const char *pid, const char *comm)
+static bool look_at_process(void *ctx, const char *pid)
 {
 	static const char *const clients[] = {"dhclient", "udhcpc"};
 	const struct look *look = ctx;
+	char buf[PROCESS_NAME];
+	const char *comm = process_name(pid, buf);
 	cleanup_free char *line = NULL, *cmdline = xprintf("/proc/%s/cmdline", pid);
 	size_t size = 0;
 	if ((!streq(comm, clients[0]) && !streq(comm, clients[1])) || !doctor_shares_network(pid) ||
 	    file_read(cmdline, 4096, &line, &size) < 0)
-		return;
+		return false;
 	for (const char *word = line; word < line + size; word += strlen(word) + 1)
 		if (is_one_of(look->links, word))
 			doctor_find(look->doctor, FINDING_WARN, comm,
 				    "end it, and write dhcp4: true into the link's manifest if it is to ask",
 				    "it runs (pid %s) and asks for an address on %s, which is weft's", pid, word);
+	return false;
 }
 
 void netd_doctor_rivals(struct doctor *d)
@@ -217,7 +221,7 @@ void netd_doctor_rivals(struct doctor *d)
 		look_at_manager(d, &links, &asked[i]);
 	if (links.n) {
 		look_at_ifupdown(d, &links);
-		doctor_each_process(look_at_process, &(struct look){d, &links});
+		process_each(look_at_process, &(struct look){d, &links});
 	}
 	free(links.names);
 }

@@ -9,9 +9,6 @@
 void netd_doctor_managers(struct doctor *d);
 /* Which links of weft's somebody else has to do with. */
 void netd_doctor_rivals(struct doctor *d);
-/* Calls fn with each process of the host: its pid, and its name as in /proc/PID/comm. */
-typedef void doctor_process_fn(void *ctx, const char *pid, const char *comm);
-void doctor_each_process(doctor_process_fn *fn, void *ctx);
 /* Is this process in our network namespace? */
 bool doctor_shares_network(const char *pid);
 

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <time.h>
 
+#include "core/process-list.h"
 #include "netd/vfs.h"
 
 enum { PATH_SIZE = 512, NUMBER_MAX = 32, UDEV_MS = 10 * 1000, UDEV_LOOK_MS = 20 };
@@ -114,40 +115,27 @@ static void find_use_of_link(const struct function *f, struct vfs_seen *seen)
 	closedir(links);
 }
 
-static bool is_open_in(const char *pid, const char *file)
+struct opening {
+	const struct function *function;
+	const char *file;
+	struct vfs_seen *seen;
+};
+
+static bool say_if_open(void *ctx, const char *pid)
 {
-	char path[PATH_SIZE], to[PATH_SIZE];
-	const struct dirent *entry;
-	bool found = false;
-	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	DIR *fds = opendir(path);
-	while (fds && !found && (entry = next_of(fds))) {
-		ssize_t size = readlinkat(dirfd(fds), entry->d_name, to, sizeof(to) - 1);
-		to[size > 0 ? size : 0] = '\0';
-		found = streq(to, file);
-	}
-	if (fds)
-		closedir(fds);
-	return found;
+	const struct opening *opening = ctx;
+	char buf[PROCESS_NAME];
+	if (!process_has_open(pid, opening->file))
+		return false;
+	const char *name = process_name(pid, buf);
+	say(opening->seen, opening->function, "process %s (%s) has %s open", pid, *name ? name : "?", opening->file);
+	return true;
 }
 
 /* The process that has a device file open, with its name. */
 static void find_opener(const struct function *f, const char *file, struct vfs_seen *seen)
 {
-	const struct dirent *entry;
-	DIR *processes = opendir("/proc");
-	while (processes && !*seen->held && (entry = next_of(processes))) {
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !is_open_in(entry->d_name, file))
-			continue;
-		char path[PATH_SIZE];
-		cleanup_free char *name = NULL;
-		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
-		if (file_read(path, 64, &name, NULL) == 0)
-			name[strcspn(name, "\n")] = '\0';
-		say(seen, f, "process %s (%s) has %s open", entry->d_name, name ? name : "?", file);
-	}
-	if (processes)
-		closedir(processes);
+	process_each(say_if_open, &(struct opening){f, file, seen});
 }
 
 /* By its group, or as a device of its own (iommufd). */

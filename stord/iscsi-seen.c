@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "core/env.h"
+#include "core/process-list.h"
 #include "stord/iscsi.h"
 #include "stord/multipath.h"
 
@@ -102,48 +103,33 @@ bool iscsi_is_alive(const struct iscsi_seen *seen)
 
 /* ---- who uses a disk ---- */
 
-static bool is_watcher(const char *pid)
+/* One that has gone meanwhile uses nothing. */
+static bool is_watcher(const char *name)
 {
-	cleanup_free char *path = xprintf("/proc/%s/comm", pid), *name = NULL;
-	if (file_read(path, 64, &name, NULL) < 0)
-		return true;
-	return str_starts(name, "multipathd") || str_starts(name, "(udev-worker)") ||
+	return !*name || str_starts(name, "multipathd") || str_starts(name, "(udev-worker)") ||
 	       str_starts(name, "systemd-udevd") || str_starts(name, "weftd"); /* which asks whether it answers */
 }
 
-static bool process_has(const char *pid, const char *device)
+struct use {
+	const char *disk, *device;
+	char *ret; /* IMAGE_TEXT_MAX */
+};
+
+static bool say_if_used(void *ctx, const char *pid)
 {
-	cleanup_free char *fds = xprintf("/proc/%s/fd", pid);
-	DIR *dir = opendir(fds);
-	bool found = false;
-	for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
-		char target[256];
-		ssize_t n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-		target[n > 0 ? n : 0] = '\0';
-		found = streq(target, device);
-	}
-	if (dir)
-		closedir(dir);
-	return found && !is_watcher(pid);
+	const struct use *use = ctx;
+	char buf[PROCESS_NAME];
+	const char *name = process_has_open(pid, use->device) ? process_name(pid, buf) : "";
+	if (is_watcher(name))
+		return false;
+	snprintf(use->ret, IMAGE_TEXT_MAX, "%s is open in %s (%s)", use->disk, name, pid);
+	return true;
 }
 
 static bool find_process(const char *disk, char ret[static IMAGE_TEXT_MAX])
 {
 	cleanup_free char *device = xprintf("/dev/%s", disk);
-	DIR *dir = opendir("/proc");
-	bool found = false;
-	for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !process_has(entry->d_name, device))
-			continue;
-		cleanup_free char *path = xprintf("/proc/%s/comm", entry->d_name), *name = NULL;
-		found = true;
-		file_read(path, 64, &name, NULL);
-		snprintf(ret, IMAGE_TEXT_MAX, "%s is open in %.*s (%s)", disk, name ? (int)strcspn(name, "\n") : 0,
-			 name ? name : "", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return found;
+	return process_each(say_if_used, &(struct use){disk, device, ret});
 }
 
 /* "36 25 8:16 / /mnt/data rw,... - ext4 /dev/sdb rw" */

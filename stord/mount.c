@@ -10,6 +10,7 @@
 
 #include "core/env.h"
 #include "core/lane-async.h"
+#include "core/process-list.h"
 #include "core/unit.h"
 #include "stord/mount.h"
 #include "stord/stord.h"
@@ -161,21 +162,28 @@ static bool process_is_below(const char *pid, const char *where)
 	return found;
 }
 
+struct use {
+	const char *where;
+	char *ret; /* 64 bytes */
+};
+
+static bool say_if_below(void *ctx, const char *pid)
+{
+	const struct use *use = ctx;
+	char buf[PROCESS_NAME];
+	if (!process_is_below(pid, use->where))
+		return false;
+	const char *name = process_name(pid, buf);
+	if (*name)
+		snprintf(use->ret, 64, "%s (%s)", name, pid);
+	return true;
+}
+
 /* "qemu-system-x86 (1234)"; what a link in /proc says is read without touching the filesystem it leads to. */
 static void find_user(const char *where, char ret[static 64])
 {
-	DIR *dir = opendir("/proc");
 	snprintf(ret, 64, "something");
-	for (struct dirent *entry; dir && (entry = readdir(dir));) {
-		if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || !process_is_below(entry->d_name, where))
-			continue;
-		cleanup_free char *comm = xprintf("/proc/%s/comm", entry->d_name), *name = NULL;
-		if (file_read(comm, 64, &name, NULL) == 0)
-			snprintf(ret, 64, "%.*s (%s)", (int)strcspn(name, "\n"), name, entry->d_name);
-		break;
-	}
-	if (dir)
-		closedir(dir);
+	process_each(say_if_below, &(struct use){where, ret});
 }
 
 /* What somebody has put into the directory while nothing was mounted stays. */
