@@ -9,10 +9,14 @@
 
 #include "netd/address.h"
 
+bool address_same_subnet(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	return a->ip.family == 4 && a->len == b->len && prefix_overlaps(a, b);
+}
+
 static bool is_beside(const struct netlink_address *other, const struct ip_prefix *prefix)
 {
-	return other->prefix.ip.family == 4 && prefix->ip.family == 4 && other->prefix.len == prefix->len &&
-	       prefix_contains(prefix, &other->prefix.ip) && !ip_equal(&other->prefix.ip, &prefix->ip);
+	return address_same_subnet(&other->prefix, prefix) && !ip_equal(&other->prefix.ip, &prefix->ip);
 }
 
 bool address_is_behind(const struct netlink_link *link, const struct ip_prefix *prefix)
@@ -69,22 +73,28 @@ void address_put_first(struct netlink_batch *batch, struct op *op, const struct 
 	}
 }
 
-static bool same_subnet(const struct ip_prefix *a, const struct ip_prefix *b)
-{
-	return a->ip.family == 4 && b->ip.family == 4 && a->len == b->len && prefix_contains(a, &b->ip);
-}
-
-void address_want_order(struct lowering *l, struct want *address, const struct list *addresses, size_t i)
+/* Is it the first of several? */
+static bool leads(const struct list *addresses, size_t i)
 {
 	const struct ip_prefix *prefix = &list_at(addresses, struct ip_prefix, i);
 	bool others = false;
 	for (size_t k = 0; k < addresses->n; k++) {
-		if (k == i || !same_subnet(prefix, &list_at(addresses, struct ip_prefix, k)))
+		if (k == i || !address_same_subnet(prefix, &list_at(addresses, struct ip_prefix, k)))
 			continue;
 		if (k < i)
-			return;
+			return false;
 		others = true;
 	}
-	if (others)
+	return others;
+}
+
+struct want *address_want(struct lowering *l, struct want *link, const struct list *addresses, size_t i)
+{
+	char text[IP_TEXT];
+	struct want *address = want(l, class_find("address"), NULL, "%s/%s", link->key,
+				    prefix_text(&list_at(addresses, struct ip_prefix, i), text));
+	if (leads(addresses, i))
 		want_set(l, address, "secondary", "false");
+	needs(l, address, link);
+	return address;
 }

@@ -141,11 +141,10 @@ struct pending {
  * them. */
 static bool has_secondaries(const struct netlink_link *link, const struct netlink_address *address)
 {
-	if (address->prefix.ip.family != 4 || (address->flags & IFA_F_SECONDARY))
+	if (address->flags & IFA_F_SECONDARY)
 		return false;
 	for (const struct netlink_address *a = link->addresses; a; a = a->next)
-		if (a->prefix.len == address->prefix.len && (a->flags & IFA_F_SECONDARY) &&
-		    prefix_contains(&address->prefix, &a->prefix.ip))
+		if ((a->flags & IFA_F_SECONDARY) && address_same_subnet(&address->prefix, &a->prefix))
 			return true;
 	return false;
 }

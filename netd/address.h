@@ -43,14 +43,15 @@ void address_put_broadcast(struct nlmsghdr *message, const struct ip_prefix *pre
 bool address_has_come(const struct netlink_cache *cache, const struct op *op);
 void address_settle(struct netlink_batch *batch, struct op *op);
 
-/* address-order.c: which address of an IPv4 subnet is the main one. Does another one of weft's stand before it, on a
- * link on which the subnet has none of others? */
+/* address-order.c: which address of an IPv4 subnet is the main one. Are both of one such? */
+bool address_same_subnet(const struct ip_prefix *a, const struct ip_prefix *b);
+/* Does another one of weft's stand before it, on a link on which the subnet has none of others? */
 bool address_is_behind(const struct netlink_link *link, const struct ip_prefix *prefix);
 /* Puts the messages that move those of its subnet behind it; it is there, or is put before. promote_secondaries is on.
  */
 void address_put_first(struct netlink_batch *batch, struct op *op, const struct netlink_link *link,
 		       const struct ip_prefix *prefix);
-/* Has the first address of each subnet of a list stand before the others; of the i-th one. */
-void address_want_order(struct lowering *l, struct want *address, const struct list *addresses, size_t i);
+/* Wants the i-th address of a list on a link, which it needs. The first of each subnet is to be the main one. */
+struct want *address_want(struct lowering *l, struct want *link, const struct list *addresses, size_t i);
 
 #endif

@@ -44,14 +44,28 @@ static bool makes_functions(const struct object *object)
 	return object->kind == &netd_ethernet_kind && ((const struct ethernet_spec *)object->spec)->vfs;
 }
 
-/* The i-th Ethernet that is to have virtual functions. */
-static const struct object *maker_at(struct lowering *l, size_t i)
+/* The Ethernets that are to have virtual functions. */
+struct makers {
+	const struct object **items;
+	size_t n, cap;
+};
+
+static void *find_makers(struct lowering *l)
 {
 	const struct object *object;
-	for (size_t at = 0; (object = lower_object_at(l, at)); at++)
-		if (makes_functions(object) && i-- == 0)
-			return object;
-	return NULL;
+	struct makers *makers = arena_new_of(lower_memo_arena(l), struct makers);
+	for (size_t i = 0; (object = lower_object_at(l, i)); i++) {
+		if (!makes_functions(object))
+			continue;
+		arena_grow(lower_memo_arena(l), makers->items, makers->n, makers->cap);
+		makers->items[makers->n++] = object;
+	}
+	return makers;
+}
+
+static const struct makers *makers_of(struct lowering *l)
+{
+	return lower_memo(l, "makers-of-functions", find_makers);
 }
 
 enum { TOPIC_MAKERS = 1 };
@@ -64,25 +78,25 @@ static void tell_topics(struct lowering *l, const struct object *object)
 
 static uint64_t ask_makers(struct lowering *l, const char *none, const char *nothing)
 {
-	const struct object *nic;
+	const struct makers *makers = makers_of(l);
 	uint64_t answer = 0;
-	for (size_t i = 0; (nic = maker_at(l, i)); i++)
-		answer = lower_hash(answer, nic->name);
+	for (size_t i = 0; i < makers->n; i++)
+		answer = lower_hash(answer, makers->items[i]->name);
 	return answer;
 }
 
 /* A link that is not there yet may be that of a virtual function, and comes with it. */
 static void come_after_functions(struct lowering *l, struct want *link)
 {
-	const struct object *nic;
+	const struct makers *makers = makers_of(l);
 	static const struct lower_topics topics = {tell_topics};
 	lower_asked(l,
 		    &(struct lower_question){ask_makers, "", NULL, ask_makers(l, NULL, NULL), {&topics, TOPIC_MAKERS}});
-	if (!maker_at(l, 0) || fact(l, "link/%s/exists", link->key))
+	if (!makers->n || fact(l, "link/%s/exists", link->key))
 		return;
-	for (size_t i = 0; (nic = maker_at(l, i)); i++)
-		if (!streq(nic->name, link->key))
-			after(l, link, want(l, &netd_vfs_class, NULL, "%s", nic->name));
+	for (size_t i = 0; i < makers->n; i++)
+		if (!streq(makers->items[i]->name, link->key))
+			after(l, link, want(l, &netd_vfs_class, NULL, "%s", makers->items[i]->name));
 }
 
 static void ethernet_lower(struct lowering *l, const struct object *object)

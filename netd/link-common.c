@@ -212,13 +212,8 @@ static void want_addresses(struct lowering *l, const struct object *object, stru
 {
 	const struct link_common *common = object->spec;
 	for (size_t i = 0; i < common->addresses.n; i++) {
-		char text[IP_TEXT];
 		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
-		struct want *address = want(l, class_find("address"), NULL, "%s/%s", object->name,
-					    prefix_text(&list_at(&common->addresses, struct ip_prefix, i), text));
-		address->adopt = common->adopt;
-		address_want_order(l, address, &common->addresses, i);
-		needs(l, address, link);
+		address_want(l, link, &common->addresses, i)->adopt = common->adopt;
 	}
 	lower_at(l, NULL);
 }

@@ -40,18 +40,17 @@ static void add(struct loss *loss, struct names *names, const char *name)
 /* ---- what the cache knows ---- */
 
 /* Only the engine's records know whose a forwarding entry is. */
-static bool is_foreign_entry(const char *link, const struct netlink_fdb *entry)
+static bool is_foreign_entry(const struct netlink_link *link, const struct netlink_fdb *entry)
 {
-	char key[IFNAMSIZ + 2 * IP_TEXT], mac[IP_TEXT], remote[IP_TEXT];
-	snprintf(key, sizeof(key), "%s/%s/%s", link, mac_text(&entry->mac, mac), ip_text(&entry->remote, remote));
-	return has_entry && !has_entry(key);
+	char key[NETLINK_FDB_KEY];
+	return has_entry && !has_entry(netlink_fdb_key(link, entry, key));
 }
 
 static void add_entries(struct loss *loss, const struct netlink_link *link)
 {
 	char mac[IP_TEXT], remote[IP_TEXT];
 	for (const struct netlink_fdb *e = link->fdb; e; e = e->next)
-		if (is_foreign_entry(link->name, e))
+		if (is_foreign_entry(link, e))
 			add(loss, &loss->entries,
 			    arena_printf(loss->arena, "the forwarding of %s to %s", mac_text(&e->mac, mac),
 					 ip_text(&e->remote, remote)));

@@ -117,11 +117,7 @@ static void want_peer(struct lowering *l, const struct object *object, struct wa
 	link_join(l, end, peer->bridge, "spec.peer.bridge");
 	for (size_t i = 0; i < peer->addresses.n; i++) {
 		lower_at(l, arena_printf(lower_arena(l), "spec.peer.addresses[%zu]", i));
-		struct want *address = want(l, class_find("address"), NULL, "%s/%s", peer->name,
-					    prefix_text(&list_at(&peer->addresses, struct ip_prefix, i), text));
-		address->adopt = link->adopt;
-		address_want_order(l, address, &peer->addresses, i);
-		needs(l, address, end);
+		address_want(l, end, &peer->addresses, i)->adopt = link->adopt;
 	}
 	lower_at(l, NULL);
 }

@@ -121,13 +121,20 @@ static bool read_entry(const struct nlmsghdr *message, struct netlink_fdb *ret)
 	return has_mac && ret->remote.family;
 }
 
+const char *netlink_fdb_key(const struct netlink_link *link, const struct netlink_fdb *entry,
+			    char buf[static NETLINK_FDB_KEY])
+{
+	char mac[IP_TEXT], remote[IP_TEXT];
+	snprintf(buf, NETLINK_FDB_KEY, "%s/%s/%s", link->name, mac_text(&entry->mac, mac),
+		 ip_text(&entry->remote, remote));
+	return buf;
+}
+
 static void mark(struct netlink_cache *cache, const struct netlink_link *link, const struct netlink_fdb *entry)
 {
-	char mac[IP_TEXT], remote[IP_TEXT], key[IFNAMSIZ + 2 * IP_TEXT];
-	if (!(netlink_watches(cache, link->name) & NETLINK_WATCH_FDB))
-		return;
-	snprintf(key, sizeof(key), "%s/%s/%s", link->name, mac_text(&entry->mac, mac), ip_text(&entry->remote, remote));
-	netlink_mark_dirty(cache, "fdb", key);
+	char key[NETLINK_FDB_KEY];
+	if (netlink_watches(cache, link->name) & NETLINK_WATCH_FDB)
+		netlink_mark_dirty(cache, "fdb", netlink_fdb_key(link, entry, key));
 }
 
 void netlink_fdb_message(struct netlink_cache *cache, const struct nlmsghdr *message)

@@ -19,6 +19,11 @@ int netlink_fdb_open(struct netlink_cache *cache, struct err *err);
 const struct netlink_fdb *netlink_fdb_find(const struct netlink_link *link, const struct mac *mac,
 					   const struct ip *remote);
 
+/* The key of the class "fdb": LINK/MAC/ADDRESS. */
+enum { NETLINK_FDB_KEY = IFNAMSIZ + 2 * IP_TEXT };
+const char *netlink_fdb_key(const struct netlink_link *link, const struct netlink_fdb *entry,
+			    char buf[static NETLINK_FDB_KEY]);
+
 /* For the cache: a RTM_NEWNEIGH or RTM_DELNEIGH; the link goes; events were lost. */
 void netlink_fdb_message(struct netlink_cache *cache, const struct nlmsghdr *message);
 void netlink_fdb_forget(struct netlink_link *link);

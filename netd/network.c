@@ -289,13 +289,9 @@ static void network_lower(struct lowering *l, const struct object *object)
 	if (services)
 		needs(l, services, link);
 	for (size_t i = 0; i < spec->addresses.n; i++) {
-		const struct ip_prefix *prefix = &list_at(&spec->addresses, struct ip_prefix, i);
-		char text[IP_TEXT];
 		lower_at(l, arena_printf(lower_arena(l), "spec.addresses[%zu]", i));
-		struct want *address = want(l, class_find("address"), NULL, "%s/%s", bridge, prefix_text(prefix, text));
-		address_want_order(l, address, &spec->addresses, i);
-		needs(l, address, link);
-		if (prefix->ip.family == 6)
+		struct want *address = address_want(l, link, &spec->addresses, i);
+		if (list_at(&spec->addresses, struct ip_prefix, i).ip.family == 6)
 			needs(l, address, ipv6_on);
 		if (services)
 			needs(l, services, address);

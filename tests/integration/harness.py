@@ -285,17 +285,18 @@ class Host:
                 argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if pid not in mine and argv[0] and not self.descends(pid, mine):
+            if pid not in mine and argv[0] and not self.is_gone_or_of(pid, mine):
                 found[pid] = b" ".join(argv).decode(errors="replace").strip()
         return found
 
     @staticmethod
-    def descends(pid, ancestors):
+    def is_gone_or_of(pid, ancestors):
+        """Has a process ended, which can be while one looks at it, or does it descend from one of these?"""
         while pid > 1:
             try:
                 pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
-                return False
+                return True
             if pid in ancestors:
                 return True
         return False
