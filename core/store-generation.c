@@ -331,11 +331,14 @@ static void read_fact(struct reader *reader, const json_t *line)
 {
 	struct generation *gen = reader->gen;
 	struct object *object = object_at(reader, json_object_get(line, "reader"));
-	if (!object)
-		return; /* it was left out; nobody is to be lowered anew for this fact */
+	const char *key = get_text(gen->arena, line, "fact");
+	if (!key)
+		skipped(reader, NULL, "a fact", "it has no name");
+	if (!key || !object)
+		return; /* a reader that was left out is not to be lowered anew */
 	arena_grow(gen->arena, gen->facts, gen->n_facts, gen->cap_facts);
 	gen->facts[gen->n_facts++] = (struct fact_row){
-		.key = get_text(gen->arena, line, "fact"),
+		.key = key,
 		.value = get_text(gen->arena, line, "value"),
 		.reader = object,
 	};
