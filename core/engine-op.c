@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carrying out decisions: what must be on disk first, handing operations to their lanes, and what came of them. */
 #include "core/engine-internal.h"
+#include "core/patience.h"
 
 enum { FIRST_BACKOFF_MS = 250, WAIT_MS = 200, CONTEST_MS = 5000, PATIENCE = 5 };
 
@@ -372,13 +373,6 @@ void op_free(struct op *op)
 	free(op);
 }
 
-/* One that was quick by chance is not what is to be expected. */
-static void note_duration(struct res *res, unsigned ms)
-{
-	unsigned before = res->look_ms / 4 * 3;
-	res->look_ms = ms > before ? ms : before;
-}
-
 static void op_done(struct op *op)
 {
 	struct res *res = op->node;
@@ -390,7 +384,7 @@ static void op_done(struct op *op)
 	if (op->verb != OP_OBSERVE || op->err.code)
 		res->tried = true;
 	if (fresh_look && op->verb == OP_OBSERVE)
-		note_duration(res, (unsigned)(e->host.now_ms(e->host.ctx) - op->started_ms));
+		res->look_ms = patience_usual_ms(res->look_ms, e->host.now_ms(e->host.ctx) - op->started_ms);
 	if (fresh_look)
 		take_observation(e, res, op);
 	else

@@ -5,14 +5,13 @@
  * answers there: that is looked at as well as soon as a look takes longer than most. Operations are another matter: see
  * long_from(). */
 #include "core/engine-internal.h"
+#include "core/patience.h"
 
 enum {
 	LONG_MS = 10 * 1000,
 	LATE_MS = 3 * 1000,
-	SOON_MS = 200,  /* for who can do without */
-	GLANCE_MS = 60, /* of the tenth of a second in which every command answers */
+	SOON_MS = 200, /* for who can do without */
 	ASK_NEEDS_MS = 20,
-	TIMES = 4, /* so much longer than the last time a look takes only where something is wrong */
 };
 
 static bool is_looked_at(const struct res *r)
@@ -24,11 +23,8 @@ static bool is_looked_at(const struct res *r)
  * takes otherwise. */
 static uint64_t silent_from(const struct res *r, unsigned never_seen_ms)
 {
-	unsigned ms = r->obs.valid ? r->look_ms * TIMES : never_seen_ms;
-	if (!is_looked_at(r))
-		return UINT64_MAX;
-	ms = ms < LATE_MS ? ms : LATE_MS;
-	return r->op->started_ms + (ms > GLANCE_MS ? ms : GLANCE_MS);
+	uint64_t ms = r->obs.valid ? patience_ms(r->look_ms) : never_seen_ms;
+	return is_looked_at(r) ? r->op->started_ms + (ms < LATE_MS ? ms : LATE_MS) : UINT64_MAX;
 }
 
 bool engine_is_silent(struct engine *e, const char *class, const char *key)

@@ -8,6 +8,7 @@
 
 #include "core/env.h"
 #include "core/json-text.h"
+#include "core/patience.h"
 #include "stord/lease-admin.h"
 #include "stord/lease-target.h"
 #include "stord/probe.h"
@@ -81,8 +82,7 @@ static void on_read(void *ctx, const struct child_result *result)
 	free(reader->fault);
 	reader->fault = result->status == 0 ? NULL : xstrdup(result->err.text);
 	if (!result->timed_out) {
-		uint64_t took_ms = now_ms() - reader->began_ms + 1, before_ms = reader->took_ms * 3 / 4;
-		reader->took_ms = took_ms > before_ms ? took_ms : before_ms;
+		reader->took_ms = patience_usual_ms(reader->took_ms, now_ms() - reader->began_ms + 1);
 		reader->read_at = wall_ms();
 		json_decref(reader->leases);
 		reader->leases = lease_told(result);

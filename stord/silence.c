@@ -6,9 +6,10 @@
 
 #include "core/child.h"
 #include "core/env.h"
+#include "core/patience.h"
 #include "stord/probe.h"
 
-enum { CHECK_MS = 10, GLANCE_MS = 60, TIMES = 4, CONTROL_MS = 60 * 1000 };
+enum { CHECK_MS = 10, CONTROL_MS = 60 * 1000 };
 
 struct silence {
 	struct engine *engine;
@@ -31,8 +32,8 @@ static void silence_free(struct silence *s)
 
 static bool is_silent(const struct silence *s)
 {
-	uint64_t longest = s->usual_ms * TIMES > GLANCE_MS ? s->usual_ms * TIMES : GLANCE_MS;
-	return (s->usual_ms && now_ms() - s->began_ms >= longest) || engine_is_silent(s->engine, "pool", s->pool);
+	return (s->usual_ms && now_ms() - s->began_ms >= patience_ms(s->usual_ms)) ||
+	       engine_is_silent(s->engine, "pool", s->pool);
 }
 
 static int do_nothing(void *ctx, int out_fd)
