@@ -14,8 +14,7 @@ struct world {
 	struct generation *final, *applying; /* what the store would say */
 	struct generation *leaving[256];
 	size_t n_leaving;
-	struct engine_record records[TOY_CLASSES * TOY_NAMES];
-	size_t n_records;
+	struct toy_disk disk;
 	bool woken;
 	bool holds; /* nothing comes of what is done to volumes, as with storage that hangs, until the noise stops */
 	uint64_t seed;
@@ -47,35 +46,12 @@ static void wake(void *ctx)
 	((struct world *)ctx)->woken = true;
 }
 
-static void drop_record(struct world *w, const struct engine_record *record)
-{
-	for (size_t i = 0; i < w->n_records; i++) {
-		struct engine_record *r = &w->records[i];
-		if (!streq(r->class, record->class) || !streq(r->key, record->key))
-			continue;
-		json_decref(r->baseline);
-		free((char *)r->key);
-		free((char *)r->identity);
-		*r = w->records[--w->n_records];
-		return;
-	}
-}
-
 static int persist(void *ctx, const struct engine_record *records, size_t n, struct err *err)
 {
 	struct world *w = ctx;
 	if (toy_random(&w->host, 100) < w->host.fail_percent)
 		return err_set(err, EIO, "disk");
-	for (size_t i = 0; i < n; i++) {
-		drop_record(w, &records[i]);
-		if (records[i].forget)
-			continue;
-		struct engine_record *r = &w->records[w->n_records++];
-		*r = records[i];
-		r->key = xstrdup(records[i].key);
-		r->identity = r->identity ? xstrdup(r->identity) : NULL;
-		json_incref(r->baseline);
-	}
+	toy_disk_write(&w->disk, records, n);
 	return 0;
 }
 
@@ -97,11 +73,7 @@ static void note_kept(struct world *w)
 static void start_engine(struct world *w)
 {
 	struct engine_host host = {.ctx = w, .now_ms = clock_now, .persist = persist, .wake = wake};
-	w->engine = engine_new(&host);
-	w->host.engine = w->engine;
-	engine_add_lane(w->engine, &w->host.lane);
-	for (size_t i = 0; i < w->n_records; i++)
-		engine_load_record(w->engine, &w->records[i]);
+	w->engine = toy_start(&w->host, &host, &w->disk);
 	for (size_t i = 0; i < w->n_leaving; i++)
 		engine_leave(w->engine, w->leaving[i]);
 	w->host.pending = false;
@@ -620,8 +592,7 @@ static unsigned long play(uint64_t seed, unsigned long steps)
 	engine_free(w.engine);
 	for (size_t i = 0; i < w.n_leaving; i++)
 		generation_unref(w.leaving[i]);
-	while (w.n_records)
-		drop_record(&w, &w.records[0]);
+	toy_disk_clear(&w.disk);
 	generation_unref(w.final);
 	generation_unref(w.applying);
 	free(w.host.ops);

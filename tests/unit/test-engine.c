@@ -78,9 +78,9 @@ static void test_record_of_what_came_back(void **state)
 	world_add(gen, TOY_LINK, &spec);
 	engine_switch(w->engine, gen, false);
 	world_run(w, 1000);
-	assert_non_null(world_record(w, "link", "n0"));
+	assert_non_null(toy_disk_find(&w->disk, "link", "n0"));
 	world_switch(w, generation_new(NULL), false);
-	assert_null(world_record(w, "link", "n0"));
+	assert_null(toy_disk_find(&w->disk, "link", "n0"));
 	engine_switch(w->engine, gen, false);
 	world_run(w, 1000);
 	struct generation *empty = generation_new(NULL);
@@ -96,7 +96,7 @@ static void test_record_of_what_came_back(void **state)
 	w->disk_full = false;
 	world_run(w, 1000);
 	assert_true(w->host.things[TOY_LINK][0].exists);
-	assert_non_null(world_record(w, "link", "n0"));
+	assert_non_null(toy_disk_find(&w->disk, "link", "n0"));
 	generation_unref(empty);
 	generation_unref(gen);
 }
@@ -106,7 +106,7 @@ static void assert_known_as(struct world *w, const char *identity)
 	struct resource_view view;
 	assert_true(engine_view_find(w->engine, "volume", "n0", &view));
 	assert_string_equal(view.identity, identity);
-	assert_string_equal(world_record(w, "volume", "n0")->identity, identity);
+	assert_string_equal(toy_disk_find(&w->disk, "volume", "n0")->identity, identity);
 }
 
 /* Which thing it is is told to who looks at it, also after a crash, for as long as it is wanted. */
@@ -125,7 +125,7 @@ static void test_identity_is_kept(void **state)
 	world_switch(w, world_with_volume(false), false);
 	assert_known_as(w, "7");
 	world_switch(w, generation_new(NULL), false);
-	assert_null(world_record(w, "volume", "n0"));
+	assert_null(toy_disk_find(&w->disk, "volume", "n0"));
 	world_switch(w, world_with_volume(false), false);
 	assert_known_as(w, "8");
 }
@@ -160,7 +160,7 @@ static void test_rows_go_back_one_by_one(void **state)
 	assert_int_equal(t->mtu, 9);
 	world_switch(w, generation_new(NULL), false);
 	assert_int_equal(t->mtu, 8);
-	assert_null(world_record(w, "setting", "n0"));
+	assert_null(toy_disk_find(&w->disk, "setting", "n0"));
 }
 
 /* It cannot be had as it was: after some tries it is left, and nothing waits for it any longer. */
@@ -176,7 +176,7 @@ static void test_what_does_not_go_back(void **state)
 	world_run_for(w, 60 * 1000);
 	assert_int_equal(t->mtu, 9);
 	assert_in_range(w->host.n_done - before, 2, 12);
-	assert_null(world_record(w, "setting", "n0"));
+	assert_null(toy_disk_find(&w->disk, "setting", "n0"));
 	assert_true(engine_converged(w->engine));
 }
 
@@ -208,7 +208,7 @@ static void test_order_there_and_back(void **state)
 	}
 	world_run(w, 1000);
 	assert_false(engine_leaving(w->engine));
-	assert_int_equal(w->n_records, 0);
+	assert_int_equal(w->disk.n, 0);
 	generation_unref(empty);
 	generation_unref(gen);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making, running and ending a world; its records are copies, as those on a disk are. See toy-world.h. */
+/* Making, running and ending a world. See toy-world.h. */
 #include "toy-world.h"
 
 static uint64_t clock_now(void *ctx)
@@ -11,55 +11,19 @@ static void wake(void *ctx)
 {
 }
 
-static void drop_record(struct world *w, const char *class, const char *key)
-{
-	for (size_t i = 0; i < w->n_records; i++) {
-		struct engine_record *r = &w->records[i];
-		if (!streq(r->class, class) || !streq(r->key, key))
-			continue;
-		json_decref(r->baseline);
-		free((char *)r->key);
-		free((char *)r->identity);
-		*r = w->records[--w->n_records];
-		return;
-	}
-}
-
 static int persist(void *ctx, const struct engine_record *records, size_t n, struct err *err)
 {
 	struct world *w = ctx;
 	if (w->disk_full)
 		return err_set(err, ENOSPC, "the disk is full");
-	for (size_t i = 0; i < n; i++) {
-		drop_record(w, records[i].class, records[i].key);
-		if (records[i].forget)
-			continue;
-		assert_true(w->n_records < RECORDS_MAX);
-		struct engine_record *r = &w->records[w->n_records++];
-		*r = records[i];
-		r->key = xstrdup(records[i].key);
-		r->identity = r->identity ? xstrdup(r->identity) : NULL;
-		json_incref(r->baseline);
-	}
+	toy_disk_write(&w->disk, records, n);
 	return 0;
-}
-
-const struct engine_record *world_record(const struct world *w, const char *class, const char *key)
-{
-	for (size_t i = 0; i < w->n_records; i++)
-		if (streq(w->records[i].class, class) && streq(w->records[i].key, key))
-			return &w->records[i];
-	return NULL;
 }
 
 static void start(struct world *w)
 {
 	struct engine_host host = {.ctx = w, .now_ms = clock_now, .persist = persist, .wake = wake};
-	w->engine = engine_new(&host);
-	w->host.engine = w->engine;
-	engine_add_lane(w->engine, &w->host.lane);
-	for (size_t i = 0; i < w->n_records; i++)
-		engine_load_record(w->engine, &w->records[i]);
+	w->engine = toy_start(&w->host, &host, &w->disk);
 }
 
 void world_restart(struct world *w)
@@ -83,8 +47,7 @@ int world_tear_down(void **state)
 	struct world *w = *state;
 	toy_crash(&w->host);
 	engine_free(w->engine);
-	while (w->n_records)
-		drop_record(w, w->records[0].class, w->records[0].key);
+	toy_disk_clear(&w->disk);
 	free(w->host.ops);
 	free(w);
 	return 0;

@@ -13,13 +13,10 @@
 
 #include "toy.h"
 
-enum { RECORDS_MAX = 64 };
-
 struct world {
 	struct toy_host host;
 	struct engine *engine;
-	struct engine_record records[RECORDS_MAX];
-	size_t n_records;
+	struct toy_disk disk;
 	bool disk_full;
 };
 
@@ -33,8 +30,6 @@ unsigned world_run(struct world *w, unsigned max);
 unsigned world_run_for(struct world *w, uint64_t ms);
 /* Makes it current, for which its reference is given away, and runs. */
 void world_switch(struct world *w, struct generation *gen, bool pending);
-const struct engine_record *world_record(const struct world *w, const char *class,
-					 const char *key); /* NULL: there is none */
 
 /* "n0" of a class. */
 void world_add(struct generation *gen, enum toy_class class, const struct toy_spec *spec);

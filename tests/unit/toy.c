@@ -390,3 +390,55 @@ void toy_init(struct toy_host *host, uint64_t seed)
 		if (!class_find(toy_classes[i]->name) && class_register(toy_classes[i], NULL) < 0)
 			abort();
 }
+
+struct engine *toy_start(struct toy_host *host, const struct engine_host *callbacks, const struct toy_disk *disk)
+{
+	host->engine = engine_new(callbacks);
+	engine_add_lane(host->engine, &host->lane);
+	for (size_t i = 0; i < disk->n; i++)
+		engine_load_record(host->engine, &disk->records[i]);
+	return host->engine;
+}
+
+/* ---- the disk ---- */
+
+const struct engine_record *toy_disk_find(const struct toy_disk *disk, const char *class, const char *key)
+{
+	for (size_t i = 0; i < disk->n; i++)
+		if (streq(disk->records[i].class, class) && streq(disk->records[i].key, key))
+			return &disk->records[i];
+	return NULL;
+}
+
+static void drop(struct toy_disk *disk, const struct engine_record *record)
+{
+	struct engine_record *r = &disk->records[record - disk->records];
+	json_decref(r->baseline);
+	free((char *)r->key);
+	free((char *)r->identity);
+	*r = disk->records[--disk->n];
+}
+
+void toy_disk_write(struct toy_disk *disk, const struct engine_record *records, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct engine_record *before = toy_disk_find(disk, records[i].class, records[i].key);
+		if (before)
+			drop(disk, before);
+		if (records[i].forget)
+			continue;
+		if (disk->n == ARRAY_SIZE(disk->records))
+			abort();
+		struct engine_record *r = &disk->records[disk->n++];
+		*r = records[i];
+		r->key = xstrdup(records[i].key);
+		r->identity = r->identity ? xstrdup(r->identity) : NULL;
+		json_incref(r->baseline);
+	}
+}
+
+void toy_disk_clear(struct toy_disk *disk)
+{
+	while (disk->n)
+		drop(disk, &disk->records[0]);
+}

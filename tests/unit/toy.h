@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A toy host for the engine's model test: a few classes that have the habits of real ones (things that vanish with
- * what they hang on, settings that are always there, files that stay, processes that cannot be brought back), a lane
- * that may fail, and rivals. */
+/* A toy host for tests of the engine: a few classes that have the habits of real ones (things that vanish with what
+ * they hang on, settings that are always there, files that stay, processes that cannot be brought back), a lane that
+ * may fail, rivals, and a disk for the engine's records, which outlives it. */
 #ifndef WEFT_TESTS_TOY_H
 #define WEFT_TESTS_TOY_H
 
@@ -55,8 +55,20 @@ struct toy_host {
 	unsigned long n_done, n_cancels;
 };
 
+/* What a store would keep of an engine: copies of the records that it last wrote. */
+struct toy_disk {
+	struct engine_record records[TOY_CLASSES * TOY_NAMES];
+	size_t n;
+};
+void toy_disk_write(struct toy_disk *disk, const struct engine_record *records, size_t n);
+const struct engine_record *toy_disk_find(const struct toy_disk *disk, const char *class,
+					  const char *key); /* NULL: there is none */
+void toy_disk_clear(struct toy_disk *disk);
+
 extern const struct resource_class *const toy_classes[TOY_CLASSES];
 void toy_init(struct toy_host *host, uint64_t seed);
+/* weftd starts, and finds what is on the disk. */
+struct engine *toy_start(struct toy_host *host, const struct engine_host *callbacks, const struct toy_disk *disk);
 uint64_t toy_random(struct toy_host *host, uint64_t below);
 /* Does one of the operations under way; the n-th of those waiting. */
 void toy_do(struct toy_host *host, size_t n);
