@@ -46,12 +46,18 @@ static const struct field veth_rows[] = {
 };
 static const struct table veth_table = TABLE("Veth", struct veth_spec, veth_rows);
 
+enum { FIXED_PEER, FIXED_PEER_MAC };
 struct veth_fixed {
 	uint64_t present;
 	const char *peer;
+	struct mac peer_mac;
 };
+/* An end that is made without a MAC gets one from the kernel, and another from udev before weft has seen it. So the
+ * message that makes the pair says it; later it is a row of the end's own. */
 static const struct field fixed_rows[] = {
-	F_STRING("peer", struct veth_fixed, peer, .max = 15, .doc = "The other end."),
+	[FIXED_PEER] = F_STRING("peer", struct veth_fixed, peer, .max = 15, .doc = "The other end."),
+	[FIXED_PEER_MAC] = F_MAC("peerMac", struct veth_fixed, peer_mac, .flags = FIELD_WEAK,
+				 .doc = "The MAC that the other end is made with."),
 };
 static const struct table fixed_table = TABLE("link.veth.fixed", struct veth_fixed, fixed_rows);
 
@@ -65,9 +71,12 @@ static int veth_prepare(const struct netlink_cache *cache, struct op *op)
 
 static void veth_put(struct nlmsghdr *message, const struct link_spec *want)
 {
+	const struct veth_fixed *fixed = want->fixed;
 	struct nlattr *nest = mnl_attr_nest_start(message, VETH_INFO_PEER);
 	mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(message, IFLA_IFNAME, ((const struct veth_fixed *)want->fixed)->peer);
+	mnl_attr_put_strz(message, IFLA_IFNAME, fixed->peer);
+	if (has_row(fixed, FIXED_PEER_MAC))
+		mnl_attr_put(message, IFLA_ADDRESS, sizeof(fixed->peer_mac), &fixed->peer_mac);
 	mnl_attr_put_u32(message, IFLA_GROUP, LINK_GROUP);
 	if (has_row(want, LINK_MTU))
 		mnl_attr_put_u32(message, IFLA_MTU, want->mtu);
@@ -82,7 +91,7 @@ static void veth_decode(const struct netlink_cache *cache, const struct netlink_
 	const struct netlink_link *peer = link->elsewhere ? NULL : netlink_link_by_index(cache, link->lower);
 	struct veth_fixed *fixed = seen->fixed;
 	fixed->peer = peer ? arena_strdup(arena, peer->name) : wanted && link->elsewhere ? wanted->peer : "";
-	set_present(fixed, 0);
+	set_present(fixed, FIXED_PEER);
 }
 
 static void veth_check(const struct check *check)
@@ -109,6 +118,8 @@ static void want_peer(struct lowering *l, const struct object *object, struct wa
 	bool has_mac = memcmp(&peer->mac, &none, sizeof(none)) != 0;
 	struct mac mac = has_mac ? peer->mac : link_stable_mac(peer->name);
 	char text[IP_TEXT];
+	want_set(l, link, "fixed.peer", "%s", peer->name);
+	want_set(l, link, "fixed.peerMac", "%s", mac_text(&mac, text));
 	struct want *end = want(l, &netd_link_class, NULL, "%s", peer->name);
 	want_set(l, end, "mac", "%s", mac_text(&mac, text));
 	want_set(l, end, "mtu", "%u", link_mtu(l, object->name));
@@ -130,7 +141,6 @@ static void veth_lower(struct lowering *l, const struct object *object)
 	if (!link || !link_take_name(l, "peer", peer, "spec.peer.name") ||
 	    !link_mtu_takes(l, object->name, addresses, "spec.peer.addresses"))
 		return;
-	want_set(l, link, "fixed.peer", "%s", peer);
 	want_peer(l, object, link);
 }
 

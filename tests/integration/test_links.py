@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links that stand on others (Vlan, Macvlan, Ipvlan), that are two (Veth), or hold addresses (Dummy)."""
+import re
+
 import pytest
 
 from harness import machine_lacks, wait_until
@@ -104,6 +106,36 @@ def test_a_veth_is_one_object(host):
     wait_until(lambda: "UP" in host.links()["vb"]["flags"], 20, "up again")
     host.apply(spec.replace("mtu: 1400, bridge: br7", "mtu: 1300"), "--wait=20s")
     assert host.links()["vb"]["mtu"] == 1300 and "master" not in host.links()["va"]
+
+
+def test_both_ends_of_a_veth_are_made_with_their_macs(host):
+    """What is told of them later than their making: udev would have given one without a MAC another before weft has."""
+    spec = document("Veth", "va", 'peer: {name: vb}') + document("Veth", "vc", 'mac: "52:54:00:00:00:0c", peer: {name: vd, mac: "52:54:00:00:00:0d"}')
+    told = host.scratch / "monitor"
+    monitor = host.popen("ip", "-o", "monitor", "link", stdout=open(told, "w"))
+
+    def listens():
+        host.run("ip", "link", "add", "tick", "type", "veth")
+        host.run("ip", "link", "del", "tick")
+        return "tick" in told.read_text()
+    wait_until(listens, 20, "the monitor listens")
+    host.apply(spec, "--wait=20s")
+    host.run("ip", "link", "del", "vb")
+    host.run("ip", "link", "del", "vd")
+    wait_until(lambda: {"va", "vb", "vc", "vd"} <= host.links().keys(), 20, "all are back")
+    host.wait_quiet(1)
+    monitor.terminate()
+    monitor.wait()
+    links = host.links()
+    assert links["vc"]["address"] == "52:54:00:00:00:0c" and links["vd"]["address"] == "52:54:00:00:00:0d"
+    for name in ("va", "vb", "vc", "vd"):
+        macs = re.findall(rf"^\d+: {name}@.*link/ether (\S+)", told.read_text(), re.MULTILINE)
+        assert len(macs) > 2 and set(macs) == {links[name]["address"]}, (name, macs, links[name])
+    assert not [e for e in host.events() if e["type"] == "Repaired" and " mac " in e["text"]]
+    host.apply(spec.replace("00:00:0d", "00:00:0e"), "--wait=20s")
+    assert host.links()["vd"] == links["vd"] | {"address": "52:54:00:00:00:0e"}, "changed in place"
+    host.run("ip", "link", "del", "vc")
+    wait_until(lambda: host.links().get("vd", {}).get("address") == "52:54:00:00:00:0e", 20)
 
 
 def test_promise_04_the_other_end_of_a_veth_gets_another_name(host):

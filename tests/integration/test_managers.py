@@ -57,9 +57,7 @@ class Weft:
         self.weft("apply", "-f", self.root / "ours.yaml", "--wait=60s")
 
     def repairs(self):
-        """But for the MAC of a Veth's other end, which the kernel makes without one: udev may choose one before weft has."""
-        return [e for e in map(json.loads, self.weft("events", "-o", "json").splitlines())
-                if e["type"] in ("Repaired", "Contested") and not e["text"].startswith("link/v7x: mac was ")]
+        return [e for e in map(json.loads, self.weft("events", "-o", "json").splitlines()) if e["type"] in ("Repaired", "Contested")]
 
     def close(self):
         self.weft("delete", "-f", self.root / "ours.yaml", check=False)
