@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filesystems on block devices that pools stand on: resource filesystem/POOL, the device that has to be there, and
- * carry a filesystem, before it is mounted. */
+/* Filesystems that pools stand on, and those on block devices: resource filesystem/POOL, the device that has to be
+ * there, and carry a filesystem, before it is mounted. */
 #ifndef WEFT_STORD_FILESYSTEM_H
 #define WEFT_STORD_FILESYSTEM_H
+
+#include <sys/vfs.h>
 
 #include "core/resource.h"
 
@@ -18,6 +20,15 @@ struct filesystem_state {
 enum { FILESYSTEM_WHAT = 1 << 0, FILESYSTEM_TYPE = 1 << 1, FILESYSTEM_MAKE = 1 << 2, FILESYSTEM_DEVICE = 1 << 3 };
 
 extern const struct resource_class stord_filesystem_class;
+
+/* filesystem-sort.c */
+enum filesystem_sort {
+	FILESYSTEM_OTHER,
+	FILESYSTEM_LASTING, /* of disks: number and birth of a directory stay what they are as long as it is there */
+	FILESYSTEM_REMOTE,  /* other hosts change it, and inotify does not tell; watching it may hang */
+	FILESYSTEM_PSEUDO,  /* of the kernel's own making: what is written there is a command, or nothing */
+};
+enum filesystem_sort filesystem_sort(const struct statfs *fs);
 
 /* devices.c: block devices that come, go and change, as udev tells: marks filesystems, and pools whose type is
  * on_device, dirty. */

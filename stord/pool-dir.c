@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 
 #include "core/env.h"
+#include "stord/filesystem.h"
 #include "stord/pool-type.h"
 
 struct dir_spec {
@@ -48,23 +48,6 @@ static bool dir_lower(struct lowering *l, const struct object *object, const voi
 	return true;
 }
 
-/* Filesystems of the kernel's own making: what is written there is a command, or nothing. */
-static bool is_pseudo(unsigned long type)
-{
-	static const unsigned long types[] = {
-		0x9fa0 /* proc */,         0x62656572 /* sysfs */,    0x27e0eb /* cgroup */,
-		0x63677270 /* cgroup2 */,  0x64626720 /* debugfs */,  0x74726163 /* tracefs */,
-		0x73636673 /* security */, 0xcafe4a11 /* bpf */,      0x1cd1 /* devpts */,
-		0x62656570 /* configfs */, 0x6165676c /* pstore */,   0xde5e81e4 /* efivarfs */,
-		0x958458f6 /* huge */,     0x42494e4d /* binfmt */,   0x19800202 /* mqueue */,
-		0xf97cff8c /* selinux */,  0x6e736673 /* nsfs */,     0x67596969 /* rpc_pipefs */,
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (type == types[i])
-			return true;
-	return false;
-}
-
 /* What was mounted on or above it may be missing, and the same path then leads to another directory. */
 static int identify(const struct pool_call *call, struct pool_seen *ret)
 {
@@ -73,7 +56,7 @@ static int identify(const struct pool_call *call, struct pool_seen *ret)
 	if (statfs(place, &fs) < 0)
 		return say(errno, "directory '%s' cannot be looked at: %s", place, strerror(errno));
 	pool_files_identity(place, ret->identity);
-	if (is_pseudo((unsigned long)fs.f_type))
+	if (filesystem_sort(&fs) == FILESYSTEM_PSEUDO)
 		snprintf(ret->fault, sizeof(ret->fault),
 			 "'%.200s' is on a filesystem of the kernel's own that holds no images: use a directory on a "
 			 "disk",

@@ -4,36 +4,17 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 
 #include "core/env.h"
+#include "stord/filesystem.h"
 #include "stord/mount.h"
 #include "stord/pool-type.h"
 
-/* Filesystems where inotify sees what other hosts do not at all, or where adding a watch may hang. */
+/* Where inotify sees what other hosts do not at all, adding a watch may hang besides. */
 static bool is_local(int fd)
 {
-	static const unsigned long remote[] = {
-		0x6969 /* nfs */,      0xff534d42 /* cifs */, 0xfe534d42 /* smb2 */, 0x65735546 /* fuse */,
-		0x00c36400 /* ceph */, 0x01021997 /* 9p */,   0x01161970 /* gfs2 */, 0x7461636f /* ocfs2 */};
 	struct statfs fs;
-	if (fstatfs(fd, &fs) < 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(remote); i++)
-		if ((unsigned long)fs.f_type == remote[i])
-			return false;
-	return true;
-}
-
-/* Filesystems of disks, where the number and the birth of a directory stay what they are for as long as it is there. */
-static bool is_lasting(unsigned long type)
-{
-	static const unsigned long types[] = {0xef53 /* ext4 */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */,
-					      0xf2f52010 /* f2fs */, 0x2fc12fc1 /* zfs */};
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (type == types[i])
-			return true;
-	return false;
+	return fstatfs(fd, &fs) == 0 && filesystem_sort(&fs) != FILESYSTEM_REMOTE;
 }
 
 void pool_files_identity(const char *path, char ret[static POOL_IDENTITY_MAX])
@@ -41,7 +22,7 @@ void pool_files_identity(const char *path, char ret[static POOL_IDENTITY_MAX])
 	struct statx st;
 	struct statfs fs;
 	ret[0] = '\0';
-	if (statfs(path, &fs) == 0 && is_lasting((unsigned long)fs.f_type) &&
+	if (statfs(path, &fs) == 0 && filesystem_sort(&fs) == FILESYSTEM_LASTING &&
 	    statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME, &st) == 0 && (st.stx_mask & STATX_BTIME))
 		snprintf(ret, POOL_IDENTITY_MAX, "%llu-%lld.%09u", (unsigned long long)st.stx_ino,
 			 (long long)st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
