@@ -101,6 +101,7 @@ struct poll {
 struct probe {
 	struct generation *gen; /* owned */
 	size_t first;           /* of its wants: those before are wanted already */
+	bool only_asked;        /* nothing is going to be done by what it finds */
 	engine_done_fn *done;
 	void *ctx;
 	uint64_t late_ms; /* when what it waits for is passed over; UINT64_MAX: not by itself */
@@ -210,7 +211,7 @@ bool is_long(const struct engine *e, const struct res *r);
 /* When the next operation that is under way will have taken so long; UINT64_MAX: none. */
 uint64_t engine_next_long(const struct engine *e);
 /* Until when a probe waits for what is under way; UINT64_MAX: to its end, or nothing is. */
-uint64_t look_awaited_until(const struct engine *e, const struct res *r);
+uint64_t look_awaited_until(const struct engine *e, const struct res *r, bool only_asked);
 /* The look that is under way may well come to something yet. */
 bool is_given_time(const struct engine *e, const struct res *r);
 /* What looks that take long need is looked at as well. Returns when there is more to do; UINT64_MAX: nothing. */

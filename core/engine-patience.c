@@ -11,7 +11,9 @@ enum {
 	LONG_MS = 10 * 1000,
 	LATE_MS = 3 * 1000,
 	SOON_MS = 200, /* for who can do without */
+	SHORT_MS = 1000,
 	ASK_NEEDS_MS = 20,
+	CALM_MS = 5, /* until somebody asks anew whether the host is */
 };
 
 static bool is_looked_at(const struct res *r)
@@ -90,10 +92,32 @@ uint64_t engine_next_long(const struct engine *e)
 	return next;
 }
 
-uint64_t look_awaited_until(const struct engine *e, const struct res *r)
+/* Can nobody tell how long a first look at it should take? What it needs was not seen yet either, or takes long each
+ * time. */
+static bool is_unforeseen(const struct engine *e, const struct res *r)
 {
-	uint64_t late = late_from(e, r);
-	return late < UINT64_MAX && is_looked_at(r) && r->obs.valid ? r->op->started_ms + GLANCE_MS : late;
+	const struct want *w = res_want(r);
+	for (size_t i = 0; w && i < w->n_needs; i++) {
+		const struct res *need = res_find(e, w->needs[i]->class->name, w->needs[i]->key);
+		if (!need || !need->obs.valid || patience_ms(need->look_ms) > SHORT_MS)
+			return true;
+	}
+	return !w || !w->n_needs;
+}
+
+uint64_t look_awaited_until(const struct engine *e, const struct res *r, bool only_asked)
+{
+	uint64_t late = late_from(e, r), now = e->host.now_ms(e->host.ctx);
+	if (late == UINT64_MAX || !is_looked_at(r))
+		return late;
+	uint64_t glance = r->op->started_ms + GLANCE_MS;
+	if (r->obs.valid)
+		return glance;
+	if (!only_asked || !r->class->calm || late <= glance || !is_unforeseen(e, r))
+		return late;
+	if (now < glance || r->class->calm(r->op->started_ms))
+		return glance;
+	return now + CALM_MS < late ? now + CALM_MS : late;
 }
 
 bool is_given_time(const struct engine *e, const struct res *r)

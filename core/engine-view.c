@@ -320,13 +320,15 @@ static void probe_from(struct engine *e, const struct probe *probe, bool others)
 
 void engine_probe(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
 {
-	probe_from(e, &(struct probe){gen, 0, done, ctx, UINT64_MAX}, false);
+	struct probe probe = {.gen = gen, .only_asked = true, .done = done, .ctx = ctx, .late_ms = UINT64_MAX};
+	probe_from(e, &probe, false);
 }
 
 void engine_probe_change(struct engine *e, struct generation *gen, engine_done_fn *done, void *ctx)
 {
 	size_t first = differs_little(e, gen) ? gen->n_carried : 0;
-	probe_from(e, &(struct probe){gen, first, done, ctx, UINT64_MAX}, true);
+	struct probe probe = {.gen = gen, .first = first, .done = done, .ctx = ctx, .late_ms = UINT64_MAX};
+	probe_from(e, &probe, true);
 }
 
 /* What cannot be seen in good time is left unknown. */
@@ -336,7 +338,7 @@ static bool probe_is_done(const struct engine *e, struct probe *probe)
 		const struct res *r = res_find(e, probe->gen->wants[i]->class->name, probe->gen->wants[i]->key);
 		if (!r || !r->probe || r->known || r->observe_failed)
 			continue;
-		probe->late_ms = look_awaited_until(e, r);
+		probe->late_ms = look_awaited_until(e, r, probe->only_asked);
 		if (probe->late_ms > e->host.now_ms(e->host.ctx))
 			return false;
 	}

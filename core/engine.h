@@ -159,11 +159,11 @@ typedef void plan_fn(void *ctx, const struct plan_step *step);
 void engine_plan(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);
 /* The same without what differs now and would whether or not it is switched to. */
 void engine_plan_change(struct engine *engine, struct generation *gen, plan_fn *fn, void *ctx);
-/* Observes every resource of a generation without wanting any, then calls done (from engine_run()). Takes a
- * reference. */
+/* Observes every resource of a generation without wanting any, then calls done (from engine_run()). For who only asks:
+ * what does not answer soon is left unknown. Takes a reference. */
 typedef void engine_done_fn(void *ctx);
 void engine_probe(struct engine *engine, struct generation *gen, engine_done_fn *done, void *ctx);
-/* The same of those that engine_plan_change() asks for. */
+/* The same of those that engine_plan_change() asks for, for who goes on to change them: he waits longer. */
 void engine_probe_change(struct engine *engine, struct generation *gen, engine_done_fn *done, void *ctx);
 
 /* Aborts when incremental state differs from a full recompute; for debug builds and tests. */

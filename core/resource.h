@@ -139,6 +139,9 @@ struct resource_class {
 	/* What is wrong with what it stands on, as far as that is known without looking at it: health where it has none
 	 * of its own. NULL: nothing. engine_touch() whenever that becomes another. May be NULL. */
 	const char *(*trouble)(const char *key);
+	/* For what may never answer, as storage: is the host so calm that what takes no time, begun after `since_ms`,
+	 * has been done by now? Who only asks does without a look that then still goes on. NULL: it always answers. */
+	bool (*calm)(uint64_t since_ms);
 	/* What it would be to change what is seen into this; `ret` is zeroed, and what it points to lives as long as
 	 * `seen`. Pure. NULL: what the flags of the rows say. */
 	void (*weigh)(const void *seen, const void *to, struct change *ret);

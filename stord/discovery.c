@@ -284,6 +284,7 @@ const struct resource_class stord_discovery_class = {
 	.doc = "The portals of an iSCSI target, as an address of it tells them.",
 	.table = &discovery_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &discovery_verbs,
 	.flags = CLASS_PERSISTENT,
 	.period_ms = PERIOD_MS,

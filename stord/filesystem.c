@@ -157,6 +157,7 @@ const struct resource_class stord_filesystem_class = {
 	.doc = "A filesystem on a block device, for a pool.",
 	.table = &filesystem_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &filesystem_verbs,
 	.flags = CLASS_PERSISTENT,
 	.period_ms = 60 * 1000, /* where there is no udev to tell */

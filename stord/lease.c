@@ -308,6 +308,7 @@ const struct resource_class stord_lease_class = {
 	.doc = "The use of a volume by a guest of this host, held on the storage itself.",
 	.table = &lease_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &lease_verbs,
 	.flags = CLASS_PERSISTENT,
 	.rules = lease_rules,

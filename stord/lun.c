@@ -372,6 +372,7 @@ const struct resource_class stord_lun_class = {
 	.doc = "The link /dev/weft/lun/NAME to a disk with a WWID, or to the map of its paths.",
 	.table = &lun_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &lun_verbs,
 	.flags = CLASS_PERSISTENT,
 	.period_ms = PERIOD_MS, /* for what multipathd finds out by itself */

@@ -350,6 +350,7 @@ const struct resource_class stord_pool_class = {
 	.doc = "A place that holds volumes.",
 	.table = &pool_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &pool_verbs,
 	/* What weft made of it would be another one if it were made anew. */
 	.flags = CLASS_PERSISTENT | CLASS_PRECIOUS | CLASS_REMOVE_IRREVERSIBLE,

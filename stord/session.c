@@ -295,6 +295,7 @@ const struct resource_class stord_session_class = {
 	.doc = "This host logged in at a portal of an iSCSI target.",
 	.table = &session_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &session_verbs,
 	.flags = CLASS_REMOVE_IRREVERSIBLE | CLASS_ADOPT_UNMARKED,
 	.period_ms = 60 * 1000, /* for LUNs that have grown without a word from the target */

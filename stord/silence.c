@@ -4,12 +4,12 @@
 
 #include <systemd/sd-event.h>
 
-#include "core/child.h"
 #include "core/env.h"
 #include "core/patience.h"
 #include "stord/probe.h"
+#include "stord/stord.h"
 
-enum { CHECK_MS = 10, CONTROL_MS = 60 * 1000 };
+enum { CHECK_MS = 10 };
 
 struct silence {
 	struct engine *engine;
@@ -18,36 +18,14 @@ struct silence {
 	silence_fn *fn;
 	void *ctx;
 	sd_event_source *timer;
-	bool looked;                  /* at the pool */
-	bool controlling, controlled; /* a child that does nothing is under way, or has ended */
-	bool ended;                   /* freed with that child */
+	bool looked;         /* at the pool */
+	uint64_t noticed_ms; /* when it first took too long; 0: it has not */
 };
-
-static void silence_free(struct silence *s)
-{
-	sd_event_source_disable_unref(s->timer);
-	free(s->pool);
-	free(s);
-}
 
 static bool is_silent(const struct silence *s)
 {
 	return (s->usual_ms && now_ms() - s->began_ms >= patience_ms(s->usual_ms)) ||
 	       engine_is_silent(s->engine, "pool", s->pool);
-}
-
-static int do_nothing(void *ctx, int out_fd)
-{
-	return 0;
-}
-
-static void on_control(void *ctx, const struct child_result *result)
-{
-	struct silence *s = ctx;
-	s->controlling = false;
-	s->controlled = true;
-	if (s->ended)
-		silence_free(s);
 }
 
 static void check_later(struct silence *s);
@@ -56,13 +34,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	struct silence *s = ctx;
 	bool silent = s->looked && is_silent(s);
-	if (probe_silence(&probe_pools, s->pool) || (silent && s->controlled)) {
+	if (silent && !s->noticed_ms)
+		s->noticed_ms = now_ms();
+	if (probe_silence(&probe_pools, s->pool) || (silent && stord_calm(s->noticed_ms))) {
 		s->fn(s->ctx);
 		return 0;
-	}
-	if (silent && !s->controlling) {
-		s->controlling = true;
-		child_call(do_nothing, NULL, CONTROL_MS, on_control, s);
 	}
 	if (!s->looked)
 		engine_dirty(s->engine, "pool", s->pool);
@@ -97,9 +73,8 @@ struct silence *silence_unwatch(struct silence *s)
 {
 	if (!s)
 		return NULL;
-	s->timer = sd_event_source_disable_unref(s->timer);
-	s->ended = true;
-	if (!s->controlling)
-		silence_free(s);
+	sd_event_source_disable_unref(s->timer);
+	free(s->pool);
+	free(s);
 	return NULL;
 }

@@ -18,6 +18,8 @@ void stord_stop(void);
  * "address", "target", "session", "kernel", "checker"}], "users": ["Guest db", "volume group vg0", "mount /srv"]}],
  * "seen" (wall clock in ms), "note"}; what is not known is left out. */
 json_t *stord_luns(struct engine *engine);
+/* calm.c: resource_class.calm for all of storage. Asked again until it says so. */
+bool stord_calm(uint64_t since_ms);
 /* Says what it finds of this host; see core/doctor.h. */
 struct doctor;
 void stord_doctor(struct doctor *d);

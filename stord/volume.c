@@ -517,6 +517,7 @@ const struct resource_class stord_volume_class = {
 	.doc = "A disk in a pool.",
 	.table = &volume_table,
 	.lane = "storage",
+	.calm = stord_calm,
 	.verbs = &volume_verbs,
 	.flags = CLASS_PERSISTENT | CLASS_KEEP | CLASS_REMOVE_IRREVERSIBLE | CLASS_PRECIOUS,
 	.disposable = volume_disposable,

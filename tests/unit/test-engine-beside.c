@@ -342,6 +342,34 @@ static void test_it_takes_its_time(void **state)
 	world_run(w, 1000);
 }
 
+/* Nothing is known of it at all, and its look hangs: until when somebody waits. */
+static uint64_t wait_for_unknown(struct world *w, bool only_asked)
+{
+	bool done = false;
+	struct generation *gen = world_with_volume(false);
+	uint64_t begin = w->host.clock_ms;
+	(only_asked ? engine_probe : engine_probe_change)(w->engine, gen, probed, &done);
+	generation_unref(gen);
+	for (uint64_t next = engine_run(w->engine); !done; next = engine_run(w->engine)) {
+		assert_in_range(next, w->host.clock_ms + 1, begin + 5000);
+		w->host.clock_ms = next;
+	}
+	assert_int_equal(w->host.n_ops, 1);
+	world_run(w, 1000);
+	return w->host.clock_ms - begin;
+}
+
+static void test_nobody_knows_how_long_it_takes(void **state)
+{
+	struct world *w = *state;
+	world_switch(w, generation_new(NULL), false);
+	toy_calm = true;
+	assert_in_range(wait_for_unknown(w, true), 1, 100);
+	assert_in_range(wait_for_unknown(w, false), 2000, 5000);
+	toy_calm = false; /* nothing is told by how long it takes */
+	assert_in_range(wait_for_unknown(w, true), 2000, 5000);
+}
+
 /* ---- what is only looked at ---- */
 
 static void test_probe_of_what_cannot_be_seen(void **state)
@@ -373,6 +401,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changes_beside_a_hung_look, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_nothing_answers, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_it_takes_its_time, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_nobody_knows_how_long_it_takes, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, world_set_up, world_tear_down),
 	};

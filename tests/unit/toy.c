@@ -31,6 +31,13 @@ static void weigh(const void *seen, const void *to, struct change *ret)
 	ret->refused = now->model == TOY_HELD ? "somebody uses it" : NULL;
 }
 
+bool toy_calm;
+
+static bool is_calm(uint64_t since_ms)
+{
+	return toy_calm;
+}
+
 static const struct resource_class link_class = {
 	.name = "link", .table = &table, .lane = "toy", .flags = CLASS_TRANSACTIONAL, .creatable = has_type};
 static const struct resource_class addr_class = {
@@ -48,7 +55,8 @@ static const struct resource_class volume_class = {.name = "volume",
 						   .table = &table,
 						   .lane = "toy",
 						   .flags = CLASS_KEEP | CLASS_PERSISTENT | CLASS_REMOVE_IRREVERSIBLE,
-						   .disposable = may_delete};
+						   .disposable = may_delete,
+						   .calm = is_calm};
 
 static const struct resource_class helper_class = {
 	.name = "helper", .table = &table, .lane = "toy", .rebind = REBIND_RECREATE};

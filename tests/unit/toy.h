@@ -66,6 +66,7 @@ const struct engine_record *toy_disk_find(const struct toy_disk *disk, const cha
 void toy_disk_clear(struct toy_disk *disk);
 
 extern const struct resource_class *const toy_classes[TOY_CLASSES];
+extern bool toy_calm; /* for volumes, which may never answer: whether the host is */
 void toy_init(struct toy_host *host, uint64_t seed);
 /* weftd starts, and finds what is on the disk. */
 struct engine *toy_start(struct toy_host *host, const struct engine_host *callbacks, const struct toy_disk *disk);
