@@ -616,6 +616,24 @@ static void contest(struct engine *e, struct res *res)
 	res_notice(e, res, NOTICE_CONTESTED, res->reason.text);
 }
 
+/* Who uses what this one goes before was seen while this one did. */
+static void look_at_who_uses(struct engine *e, struct res *res)
+{
+	for (size_t i = 0; res->old && i < res->old->n_needs + res->old->n_rests; i++) {
+		struct res *below = res_old_need(e, res, i);
+		if (below && below->class->weigh)
+			res_forget_seen(e, below);
+	}
+}
+
+/* What comes by itself with the one that has arrived was looked for before. */
+static void look_for_followers(struct engine *e, struct res *res)
+{
+	for (size_t i = 0; i < res->followers.n; i++)
+		if (!res->followers.items[i]->obs.exists && res->followers.items[i]->state == RES_WAITING)
+			res_forget_seen(e, res->followers.items[i]);
+}
+
 /* One that is only looked at for a plan stays, and is decided about again whenever a neighbour is: it tells them once
  * only, or two of them would wake each other for ever. */
 static bool release(struct engine *e, struct res *res, bool again)
@@ -629,6 +647,7 @@ static bool release(struct engine *e, struct res *res, bool again)
 	drop_baseline(res);
 	res->released = true;
 	res_neighbours_queue(e, res);
+	look_at_who_uses(e, res);
 	if (res->probe)
 		return false;
 	res_free(e, res);
@@ -652,6 +671,8 @@ static void rest(struct engine *e, struct res *res, const struct decision *d)
 	res->for_final = d->for_final;
 	res->reason.code = 0;
 	snprintf(res->reason.text, sizeof(res->reason.text), "%s", d->reason);
+	if (before != d->state && d->state == RES_PRESENT)
+		look_for_followers(e, res);
 	if (before != d->state)
 		res_neighbours_queue(e, res);
 	else

@@ -230,7 +230,17 @@ static void plan_want(struct engine *e, const struct want *w, plan_fn *fn, void 
 		fn(ctx, &step);
 }
 
-static void plan_leaving(const struct engine *e, const struct res *r, plan_fn *fn, void *ctx)
+/* Does what may be using it go as well, and before it? */
+static bool is_vacated(const struct generation *gen, const struct res *r)
+{
+	bool any = false;
+	for (size_t i = 0; i < r->dependents.n && !any; i++)
+		any = !generation_find(gen, r->dependents.items[i]->class->name, r->dependents.items[i]->key);
+	return any;
+}
+
+static void plan_leaving(const struct engine *e, const struct generation *gen, const struct res *r, plan_fn *fn,
+			 void *ctx)
 {
 	const struct want *w = r->want ? r->want : r->old;
 	bool keeps = r->class->flags & (CLASS_INHERENT | CLASS_KEEP);
@@ -253,7 +263,7 @@ static void plan_leaving(const struct engine *e, const struct res *r, plan_fn *f
 		step.verb = OP_UPDATE;
 		step.want = r->baseline_spec;
 		step.rows = table_diff(r->class->table, r->baseline_spec, r->obs.spec) & r->taken;
-		const char *refused = res_weigh(r, r->baseline_spec).refused;
+		const char *refused = is_vacated(gen, r) ? NULL : res_weigh(r, r->baseline_spec).refused;
 		step.note = refused ? refused : "goes back to what it was";
 		if (step.rows)
 			fn(ctx, &step);
@@ -285,7 +295,7 @@ void engine_plan_change(struct engine *e, struct generation *gen, plan_fn *fn, v
 		const struct want *w = gen->gone[i];
 		const struct res *r = res_find(e, w->class->name, w->key);
 		if (plans_to_leave(r) && !generation_find(gen, w->class->name, w->key))
-			plan_leaving(e, r, fn, ctx);
+			plan_leaving(e, gen, r, fn, ctx);
 	}
 }
 
@@ -296,7 +306,7 @@ void engine_plan(struct engine *e, struct generation *gen, plan_fn *fn, void *ct
 	for (size_t i = 0; i < e->n_nodes; i++) {
 		const struct res *r = e->nodes[i];
 		if (plans_to_leave(r) && !generation_find(gen, r->class->name, r->key))
-			plan_leaving(e, r, fn, ctx);
+			plan_leaving(e, gen, r, fn, ctx);
 	}
 }
 

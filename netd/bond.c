@@ -358,7 +358,7 @@ static void want_port(struct lowering *l, const struct object *object, struct wa
 {
 	const struct bond_spec *spec = object->spec;
 	lower_at(l, arena_printf(lower_arena(l), "spec.ports[%zu]", i));
-	struct want *port = want(l, &netd_link_class, NULL, "%s", port_name(spec, i));
+	struct want *port = link_want_other(l, port_name(spec, i));
 	want_set(l, port, "master", "%s", object->name);
 	tell_silence(l, object, port);
 	takeover_tell_leaving(l, port);

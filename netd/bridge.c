@@ -232,7 +232,7 @@ static struct want *want_port(struct lowering *l, const struct object *object, s
 	const struct bridge_spec *spec = object->spec;
 	const char *name = port_name(spec, i);
 	lower_at(l, arena_printf(lower_arena(l), "spec.ports[%zu]", i));
-	struct want *port = want(l, &netd_link_class, NULL, "%s", name);
+	struct want *port = link_want_other(l, name);
 	want_set(l, port, "master", "%s", object->name);
 	want_default(l, port, "up", "true");
 	const struct bridge_filter filter = filter_of(spec);

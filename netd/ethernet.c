@@ -39,64 +39,9 @@ static bool can_have(struct lowering *l, const struct object *object, uint32_t v
 	return false;
 }
 
-static bool makes_functions(const struct object *object)
+bool netd_ethernet_makes_functions(const struct object *object)
 {
 	return object->kind == &netd_ethernet_kind && ((const struct ethernet_spec *)object->spec)->vfs;
-}
-
-/* The Ethernets that are to have virtual functions. */
-struct makers {
-	const struct object **items;
-	size_t n, cap;
-};
-
-static void *find_makers(struct lowering *l)
-{
-	const struct object *object;
-	struct makers *makers = arena_new_of(lower_memo_arena(l), struct makers);
-	for (size_t i = 0; (object = lower_object_at(l, i)); i++) {
-		if (!makes_functions(object))
-			continue;
-		arena_grow(lower_memo_arena(l), makers->items, makers->n, makers->cap);
-		makers->items[makers->n++] = object;
-	}
-	return makers;
-}
-
-static const struct makers *makers_of(struct lowering *l)
-{
-	return lower_memo(l, "makers-of-functions", find_makers);
-}
-
-enum { TOPIC_MAKERS = 1 };
-
-static void tell_topics(struct lowering *l, const struct object *object)
-{
-	if (makes_functions(object))
-		lower_touches(l, TOPIC_MAKERS);
-}
-
-static uint64_t ask_makers(struct lowering *l, const char *none, const char *nothing)
-{
-	const struct makers *makers = makers_of(l);
-	uint64_t answer = 0;
-	for (size_t i = 0; i < makers->n; i++)
-		answer = lower_hash(answer, makers->items[i]->name);
-	return answer;
-}
-
-/* A link that is not there yet may be that of a virtual function, and comes with it. */
-static void come_after_functions(struct lowering *l, struct want *link)
-{
-	const struct makers *makers = makers_of(l);
-	static const struct lower_topics topics = {tell_topics};
-	lower_asked(l,
-		    &(struct lower_question){ask_makers, "", NULL, ask_makers(l, NULL, NULL), {&topics, TOPIC_MAKERS}});
-	if (!makers->n || fact(l, "link/%s/exists", link->key))
-		return;
-	for (size_t i = 0; i < makers->n; i++)
-		if (!streq(makers->items[i]->name, link->key))
-			after(l, link, want(l, &netd_vfs_class, NULL, "%s", makers->items[i]->name));
 }
 
 static void ethernet_lower(struct lowering *l, const struct object *object)
@@ -105,8 +50,6 @@ static void ethernet_lower(struct lowering *l, const struct object *object)
 	const struct ethernet_spec *spec = object->spec;
 	struct want *link = link_common_want(l, object, &plan);
 	bool said = is_present(spec, &ethernet_table, table_field(&ethernet_table, "vfs"));
-	if (link && !spec->vfs)
-		come_after_functions(l, link);
 	if (!link || !said || !can_have(l, object, spec->vfs))
 		return;
 	lower_at(l, "spec.vfs");

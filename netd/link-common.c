@@ -7,6 +7,7 @@
 #include "netd/link-map.h"
 #include "netd/link.h"
 #include "netd/network-spec.h"
+#include "netd/vfs.h"
 
 /* NULL for one that a link can have. A link has link-local ones too, and lo those of loopback. */
 static const char *no_links(const struct object *link, const struct ip_prefix *prefix)
@@ -99,10 +100,17 @@ bool link_take_name(struct lowering *l, const char *slot, const char *name, cons
 	return false;
 }
 
+struct want *link_want_other(struct lowering *l, const char *name)
+{
+	struct want *link = want(l, &netd_link_class, NULL, "%s", name);
+	vfs_lead_to(l, link);
+	return link;
+}
+
 void link_stand_on(struct lowering *l, struct want *link, const char *lower)
 {
 	lower_at(l, "spec.link");
-	struct want *below = want(l, &netd_link_class, NULL, "%s", lower);
+	struct want *below = link_want_other(l, lower);
 	want_set(l, link, "link", "%s", lower);
 	want_default(l, below, "up", "true");
 	needs(l, link, below);
@@ -114,7 +122,7 @@ void link_send_by(struct lowering *l, struct want *link, const char *lower)
 	lower_at(l, lower ? "spec.link" : NULL);
 	want_set(l, link, "underlay", "%s", lower ? lower : "");
 	if (lower)
-		needs(l, link, want(l, &netd_link_class, NULL, "%s", lower));
+		needs(l, link, link_want_other(l, lower));
 	lower_at(l, NULL);
 }
 
@@ -225,7 +233,8 @@ struct want *link_common_want(struct lowering *l, const struct object *object, c
 	if (!link_take_name(l, "name", object->name, NULL) || !mtu_fits(l, object) ||
 	    !link_mtu_takes(l, object->name, &common->addresses, "spec.addresses"))
 		return NULL;
-	struct want *link = want(l, &netd_link_class, NULL, "%s", object->name);
+	struct want *link =
+		plan->kind ? want(l, &netd_link_class, NULL, "%s", object->name) : link_want_other(l, object->name);
 	link->adopt = common->adopt;
 	lower_at(l, NULL);
 	if (plan->kind)

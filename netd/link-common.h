@@ -88,6 +88,9 @@ struct link_common_plan {
  * NULL after a refusal. */
 struct want *link_common_want(struct lowering *l, const struct object *object, const struct link_common_plan *plan);
 
+/* Wants a link that is not this object's to make: the host has it, another object makes it, or it comes with a virtual
+ * function. */
+struct want *link_want_other(struct lowering *l, const char *name);
 /* The link stands on this one, and goes with it; the path is spec.link. That is raised, since nothing works on one that
  * is down. */
 void link_stand_on(struct lowering *l, struct want *link, const char *lower);

@@ -60,7 +60,7 @@ static void vrf_lower(struct lowering *l, const struct object *object)
 	want_set(l, link, "fixed.table", "%u", spec->table);
 	for (size_t i = 0; i < spec->links.n; i++) {
 		lower_at(l, arena_printf(lower_arena(l), "spec.links[%zu]", i));
-		struct want *port = want(l, &netd_link_class, NULL, "%s", list_at(&spec->links, const char *, i));
+		struct want *port = link_want_other(l, list_at(&spec->links, const char *, i));
 		want_set(l, port, "master", "%s", object->name);
 		want_default(l, port, "up", "true");
 		needs(l, port, link);

@@ -48,7 +48,8 @@ static int vfs_fact(const char *name, char **ret)
 	return r;
 }
 
-/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering", "link/NAME/foreignMaster", "link/NAME/vfs". */
+/* "link/NAME/mtu", "link/NAME/exists", "link/NAME/vlanFiltering", "link/NAME/foreignMaster", "link/NAME/vfs",
+ * "link/NAME/functionOf". */
 static int link_fact(void *ctx, const char *key, char **ret)
 {
 	char name[IFNAMSIZ];
@@ -65,6 +66,8 @@ static int link_fact(void *ctx, const char *key, char **ret)
 		return netd_link_foreign_master(name, ret);
 	if (streq(what, "/vfs"))
 		return vfs_fact(name, ret);
+	if (streq(what, "/functionOf"))
+		return vfs_nic_of(name, ret);
 	if (streq(what, "/mtu"))
 		*ret = xprintf("%d", mtu);
 	else if (streq(what, "/exists"))

@@ -184,6 +184,21 @@ int vfs_read(const char *nic, struct vfs_seen *ret)
 	return r;
 }
 
+int vfs_nic_of(const char *link, char **ret)
+{
+	char path[PATH_SIZE];
+	const struct dirent *nic;
+	if (!is_of_this_namespace(link))
+		return -ENOENT;
+	DIR *nics = open_at(AT_FDCWD, device_path(link, "physfn/net", path));
+	if (!nics)
+		return -ENOENT;
+	if ((nic = next_of(nics)))
+		*ret = xstrdup(nic->d_name);
+	closedir(nics);
+	return nic ? 0 : -ENOENT;
+}
+
 /* ---- making others ---- */
 
 static int refusal(const char *nic, uint32_t count, int code, struct err *err)

@@ -5,12 +5,19 @@
 #ifndef WEFT_NETD_VFS_H
 #define WEFT_NETD_VFS_H
 
-#include "core/resource.h"
+#include "core/lower.h"
 
 extern const struct resource_class netd_vfs_class;
 
+/* vfs-links.c: a link that a manifest names, and that no object of its own makes, may be that of a virtual function
+ * which another manifest makes: then it comes after that, and is let go before. */
+void vfs_lead_to(struct lowering *l, struct want *link);
+bool netd_ethernet_makes_functions(const struct object *object);
+
 /* How many a NIC can have: 0, or -ENOENT if there is no such NIC in this network namespace or it can have none. */
 int vfs_most(const char *nic, uint32_t *ret);
+/* The NIC whose virtual function has this link: 0 or -ENOENT; `ret` is malloc'ed. */
+int vfs_nic_of(const char *link, char **ret);
 
 struct vfs_seen {
 	uint32_t count;

@@ -196,6 +196,49 @@ def test_the_link_of_one_can_be_in_the_same_manifest(host):
     assert link_of("virtfn0") == name and json.loads(run("ip", "-j", "link", "show", name))[0]["mtu"] == 1400
 
 
+@pytest.fixture
+def named():
+    """The link of the only function is called vf7, and has a MAC from the first: without one no bridge takes it."""
+    file = Path("/run/systemd/network/10-vf7.link")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("[Match]\nDriver=igbvf\n\n[Link]\nName=vf7\nMACAddress=52:54:00:00:00:77\n")
+    run("udevadm", "control", "--reload")
+    yield "vf7"
+    file.unlink()
+    run("udevadm", "control", "--reload")
+
+
+def master_of(link):
+    return json.loads(run("ip", "-j", "link", "show", "dev", link))[0].get("master")
+
+
+PORT_OF = """
+apiVersion: weft/v1
+kind: %s
+metadata: {name: up7}
+spec: {%s}
+---
+"""
+
+
+@with_links
+@pytest.mark.parametrize("kind, spec", [
+    ("Bridge", "ports: [vf7]"),
+    pytest.param("Bond", "mode: active-backup, ports: [vf7]", marks=pytest.mark.lab_full),
+    pytest.param("Vrf", "table: 77, links: [vf7]", marks=pytest.mark.lab_full),
+    pytest.param("Vlan", "link: vf7, id: 7", marks=pytest.mark.lab_full),
+])
+def test_what_names_the_link_of_one_waits_for_it(host, named, kind, spec):
+    """In the same apply, and whoever is lowered first; and both go at once, though the function is in use until then."""
+    done = host.apply(PORT_OF % (kind, spec) + NIC % ("sriov0", "vfs: 1"), "--wait=120s")
+    uses = (lambda: json.loads(run("ip", "-j", "link", "show", "dev", "up7"))[0]["link"] == "vf7") if kind == "Vlan" else (lambda: master_of("vf7") == "up7")
+    assert done.status == 0 and uses() and count() == 1, done
+    file = host.scratch / "manifest.yaml"
+    host.weft("delete", "-f", file, "--wait=120s")
+    wait_until(lambda: count() == 0, 60, "as many as before weft")
+    assert not Path("/sys/class/net/up7").exists()
+
+
 @pytest.mark.lab_full
 @with_links
 def test_all_of_them_while_weftd_answers(host):

@@ -66,12 +66,61 @@ static void test_a_change_that_is_refused_as_things_are(void **state)
 	assert_int_equal(t->size, 3);
 }
 
+/* Two wants: a setting, and a link that comes after it and goes before it. */
+static struct generation *with_link(const char *name, const struct toy_spec *link)
+{
+	struct generation *gen = generation_new(NULL);
+	struct toy_spec spec = {.present = 1, .mtu = 7};
+	world_add(gen, TOY_SETTING, &spec);
+	struct want *below = gen->wants[0],
+		    *above = generation_add(gen, toy_classes[TOY_LINK], name,
+					    table_copy(toy_classes[TOY_LINK]->table, link, gen->arena));
+	above->mark = "mark";
+	arena_grow(gen->arena, above->afters, above->n_afters, above->cap_afters);
+	above->afters[above->n_afters++] = below;
+	arena_grow(gen->arena, above->rests, above->n_rests, above->cap_rests);
+	above->rests[above->n_rests++] = below;
+	return gen;
+}
+
+/* Who uses it was seen while the link was still there that now goes with it. */
+static void test_what_uses_it_goes_before(void **state)
+{
+	bool told = false;
+	struct world *w = *state;
+	struct toy_thing *t = &w->host.things[TOY_SETTING][0];
+	world_switch(w, with_link("n0", &(struct toy_spec){.present = 2, .type = 1}), false);
+	assert_int_equal(t->mtu, 7);
+	t->model = TOY_HELD;
+	engine_dirty(w->engine, "setting", "n0");
+	world_run(w, 1000);
+	struct generation *none = generation_new(NULL);
+	engine_plan(w->engine, none, find_note, &told);
+	assert_false(told);
+	world_switch(w, none, true);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+	assert_false(w->host.things[TOY_LINK][0].exists);
+	assert_int_equal(t->mtu, 0);
+}
+
+/* What comes by itself with a change is looked for anew after it, and not believed to be missing. */
+static void test_what_a_change_brings(void **state)
+{
+	struct world *w = *state;
+	w->host.brings = 1;
+	world_switch(w, with_link("n1", &(struct toy_spec){.present = 1, .mtu = 3}), true);
+	assert_int_equal(engine_outcome(w->engine, NULL), ENGINE_SETTLED);
+	assert_int_equal(w->host.things[TOY_LINK][1].mtu, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_gentle_change_does_not_wait, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_change_that_is_refused_as_things_are, world_set_up,
 						world_tear_down),
+		cmocka_unit_test_setup_teardown(test_what_uses_it_goes_before, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_what_a_change_brings, world_set_up, world_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

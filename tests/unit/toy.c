@@ -119,6 +119,8 @@ static void vanish(struct toy_host *host, enum toy_class class, size_t name)
 		return;
 	if (end)
 		vanish(host, class, (size_t)(end - host->things[class]));
+	if (host->things[TOY_SETTING][name].model == TOY_HELD)
+		host->things[TOY_SETTING][name].model = 0;
 	/* Addresses go with their link, without an event; ports lose their master; attachments hang in the air. */
 	host->things[TOY_ADDR][name].exists = false;
 	host->things[TOY_ADDR][name].foreign = false;
@@ -216,6 +218,8 @@ static int do_update(struct toy_host *host, struct op *op)
 	}
 	if (!host->deaf)
 		write_rows(t, spec, op->rows);
+	if (class == TOY_SETTING && host->brings)
+		toy_provide(host, host->brings);
 	if (op->mark && !(class == TOY_LINK && !has_type(spec)))
 		t->marked = true;
 	if (!op->mark)

@@ -8,7 +8,10 @@
 #include "core/engine.h"
 
 enum { TOY_NAMES = 6, TOY_CLASSES = 7 };
-enum { TOY_HELD = 99 }; /* the model of a setting that somebody uses: its class then refuses every change */
+enum {
+	TOY_HELD = 99
+};                      /* the model of a setting that somebody uses: its class then refuses every change, until the
+			   link of that name is gone */
 enum { TOY_PAIR = 10 }; /* a link of the type TOY_PAIR + I comes and goes with link nI, its other end */
 enum toy_class { TOY_LINK, TOY_ADDR, TOY_SETTING, TOY_PROC, TOY_ATTACH, TOY_VOLUME, TOY_HELPER };
 
@@ -47,6 +50,7 @@ struct toy_host {
 	bool deaf;     /* what is changed is still as it was */
 	bool obedient; /* what is called off is */
 	bool stale;    /* every change hits another instance than the one that was seen */
+	size_t brings; /* nI, I not 0: this link comes with any change of a setting, without an event */
 	bool strict;   /* no rivals, no failures: order is checked too */
 	struct engine *engine;
 	struct op **ops; /* submitted, not done */
