@@ -405,17 +405,32 @@ void job_submit(struct manager *m, struct job *job)
 
 /* ---- progress ---- */
 
+static const char *view_text(const struct resource_view *view, char buf[static 256])
+{
+	snprintf(buf, 256, "%s/%s is %s%s%s", view->class->name, view->key, resource_state_names[view->state],
+		 view->reason ? ": " : "", view->reason ? view->reason : "");
+	return buf;
+}
+
 static const char *unsettled(struct manager *m, char buf[static 256])
 {
 	struct resource_view view;
-	for (size_t i = 0; engine_view(m->engine, i, &view); i++) {
-		if (view.state == RES_PRESENT || view.state == RES_ABSENT)
-			continue;
-		snprintf(buf, 256, "%s/%s is %s%s%s", view.class->name, view.key, resource_state_names[view.state],
-			 view.reason ? ": " : "", view.reason ? view.reason : "");
-		return buf;
-	}
+	for (size_t i = 0; engine_view(m->engine, i, &view); i++)
+		if (view.state != RES_PRESENT && view.state != RES_ABSENT)
+			return view_text(&view, buf);
 	return "nothing says what it waits for";
+}
+
+/* What holds up the rest rather than what waits for it. */
+static const char *still_leaving(struct manager *m, char buf[static 256])
+{
+	struct resource_view view, found = {0};
+	for (size_t i = 0; engine_view(m->engine, i, &view); i++) {
+		bool leaves = !view.want && view.state != RES_ABSENT && view.state != RES_FOREIGN;
+		if (leaves && (!found.class || found.state == RES_WAITING))
+			found = view;
+	}
+	return found.class ? view_text(&found, buf) : "still under way";
 }
 
 /* A busy host may need minutes for some hundred links; as long as more and more of them are there it is not stuck. Who
@@ -471,6 +486,18 @@ static void progress_undoing(struct manager *m, struct job *job)
 	job_end(m, job);
 }
 
+static void answer_not_ready(struct manager *m, struct job *job, const struct status *not_ready)
+{
+	char text[256];
+	if (not_ready)
+		job_answer(job, "notReady", "revision %llu is final, but %s is not Ready: %s",
+			   (unsigned long long)job->row.rev, not_ready->id,
+			   not_ready->message ? not_ready->message : "still under way");
+	else
+		job_answer(job, "notReady", "revision %llu is final, but what was deleted is not all gone: %s",
+			   (unsigned long long)job->row.rev, still_leaving(m, text));
+}
+
 /* Whether thousands of objects are Ready is not asked again for each of them: looking takes a tenth of the time at
  * most.
  */
@@ -494,9 +521,7 @@ static void progress_waiting(struct manager *m)
 			job_answer(job, "final", "revision %llu is final, everything is Ready",
 				   (unsigned long long)job->row.rev);
 		else
-			job_answer(job, "notReady", "revision %llu is final, but %s is not Ready: %s",
-				   (unsigned long long)job->row.rev, not_ready ? not_ready->id : "what was deleted",
-				   not_ready && not_ready->message ? not_ready->message : "still under way");
+			answer_not_ready(m, job, not_ready);
 		job_free(job);
 	}
 	m->look_again_ms = now_ms() + 10 * (now_ms() - begin);
