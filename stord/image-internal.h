@@ -72,6 +72,8 @@ int tool_overwrite(const struct image *image);
 int tool_sha256(const char *path, char **ret);
 /* Turns what qemu-img said into an errno and a sentence. */
 int tool_failed(const struct image *image, int status, char *errs);
+/* Says that a guest uses it, and returns an errno. */
+int tool_in_use(const char *name);
 /* The tick of a `qemu-img convert -p`: says how far it is. */
 void tool_tell_copied(void *ctx, pid_t pid, int out_fd);
 /* How much is free before something is begun. */

@@ -108,6 +108,17 @@ static int check_bases(const struct image *image)
 	return say(ELOOP, "'%s' stands on more than %d images", image->source, BASES_MAX);
 }
 
+/* A copy of what is being written is none. qemu-img refuses that as well, but then much is begun already. QEMU has this
+ * byte of what it writes to locked. */
+static int check_idle(const struct image *image)
+{
+	enum { WRITER_BYTE = 101 };
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = WRITER_BYTE, .l_len = 1};
+	cleanup_close int fd = open(image->source, O_RDONLY | O_CLOEXEC);
+	bool written = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	return written ? tool_in_use(image->source) : 0;
+}
+
 /* Sets how large it is. */
 static int check_size(const struct image *image, uint64_t *ret)
 {
@@ -133,6 +144,8 @@ static int check_size(const struct image *image, uint64_t *ret)
 int image_check_source(const struct image *image, uint64_t *ret_size)
 {
 	int code = image->source_is_volume ? check_bases(image) : check_alone(image);
+	if (!code && image->source_is_volume)
+		code = check_idle(image);
 	if (!code)
 		code = check_size(image, ret_size);
 	return code ? code : check_sum(image);

@@ -129,6 +129,11 @@ int tool_no_room(const struct image *image)
 		   image->dir, image->file, tool_size_text(size, wanted), there);
 }
 
+int tool_in_use(const char *name)
+{
+	return say(EBUSY, "image '%s' is in use by a running guest; this is done once the guest is off", name);
+}
+
 /* Turns what qemu-img said into an errno and a sentence. */
 int tool_failed(const struct image *image, int status, char *errs)
 {
@@ -139,8 +144,7 @@ int tool_failed(const struct image *image, int status, char *errs)
 		return say(EDQUOT, "the disk quota in '%s' does not allow image '%s': %s", image->dir, image->file,
 			   reason);
 	if (strstr(reason, "\"write\" lock") || strstr(reason, "Is another process using the image"))
-		return say(EBUSY, "image '%s' is in use by a running guest; this is done once the guest is off",
-			   image->source && strstr(reason, image->source) ? image->source : image->file);
+		return tool_in_use(image->source && strstr(reason, image->source) ? image->source : image->file);
 	if (status == 127)
 		return say(ENOENT, "the program 'qemu-img' cannot be run: %s", reason);
 	return say(EIO, "image '%s': %s", image->file, reason);

@@ -438,12 +438,15 @@ static int clear_half_made(const struct volume_call *call)
 	return *tag ? discard(call) : 0;
 }
 
-/* How large it is to be; without a size of its own as large as what it begins as, in whole sectors. */
+/* How large it is to be; without a size of its own as large as what it begins as, in whole sectors. What cannot be
+ * copied is refused before anything is made. */
 static int size_of(const struct volume_call *call, const struct image *image, uint64_t *ret)
 {
 	enum { SECTOR = 512 };
-	uint64_t size = call->state->size;
-	int code = !size && image->source ? image_check_source(image, &size) : 0;
+	uint64_t size = call->state->size, begins_as = 0;
+	bool asked = image->source && (!size || image->source_is_volume); /* which may not be copied now */
+	int code = asked ? image_check_source(image, &begins_as) : 0;
+	size = size ? size : begins_as;
 	*ret = (size + SECTOR - 1) / SECTOR * SECTOR;
 	return code;
 }
