@@ -6,6 +6,7 @@
 #include "stord/pool-lvm.h"
 
 static const char local[] = "lvm-leases";
+enum { CHANGE_MS = 120 * 1000 }; /* sanlock reads and writes its leases on the disk, several times over */
 
 bool lvm_is_leased(const char *volume)
 {
@@ -200,4 +201,5 @@ const struct lease_means lease_by_lvmlockd = {
 	.take = lock_take,
 	.release = lock_release,
 	.break_off = lock_break_off,
+	.change_ms = CHANGE_MS,
 };

@@ -226,7 +226,7 @@ static void late(struct task *task)
 	see_silent(task->op, "its storage does not answer; who else has the volume is seen once it does");
 }
 
-static void start(struct op *op, lease_verb_fn *verb)
+static void start(struct op *op, lease_verb_fn *verb, unsigned deadline_ms)
 {
 	cleanup_free char *pool = xstrndup(op->key, strcspn(op->key, "/"));
 	if (probe_silence(&probe_pools, pool)) {
@@ -236,13 +236,18 @@ static void start(struct op *op, lease_verb_fn *verb)
 	struct lease_work *work = xcalloc(1, sizeof(*work));
 	*work = (struct lease_work){.op = op, .verb = verb};
 	task_start((struct task){.op = op, .input = work, .finish = finish, .late = late, .gave_up = gave_up}, do_verb,
-		   op->verb == OP_OBSERVE ? LOOK_MS : CHANGE_MS);
+		   deadline_ms);
 }
 
 static const struct lease_means *means_of(const struct op *op)
 {
 	const struct lease_state *spec = spec_of(op);
 	return spec ? lease_means_at(spec->means) : NULL;
+}
+
+static unsigned change_ms(const struct op *op)
+{
+	return means_of(op)->change_ms ? means_of(op)->change_ms : CHANGE_MS;
 }
 
 /* Nothing keeps others off: that is how it is, and is said. */
@@ -257,7 +262,7 @@ static void see_none(struct op *op)
 static void lease_observe(struct op *op)
 {
 	if (means_of(op))
-		start(op, means_of(op)->look);
+		start(op, means_of(op)->look, LOOK_MS);
 	else
 		see_none(op);
 }
@@ -265,7 +270,7 @@ static void lease_observe(struct op *op)
 static void lease_take(struct op *op)
 {
 	if (means_of(op))
-		start(op, means_of(op)->take);
+		start(op, means_of(op)->take, change_ms(op));
 	else
 		see_none(op);
 }
@@ -273,7 +278,7 @@ static void lease_take(struct op *op)
 static void lease_remove(struct op *op)
 {
 	if (means_of(op))
-		start(op, means_of(op)->release);
+		start(op, means_of(op)->release, change_ms(op));
 	else
 		see_none(op);
 }
@@ -297,6 +302,7 @@ static const struct async_verbs lease_verbs = {
 	.remove = lease_remove,
 	.slot = lease_slot,
 	.cancel = task_cancel,
+	.deadline_ms = ASYNC_NO_DEADLINE, /* children have their own, which what holds it may say */
 };
 
 static const struct errno_rule lease_rules[] = {

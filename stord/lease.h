@@ -67,6 +67,7 @@ struct lease_means {
 	/* Pure: a file of which the guest's QEMU shall hold one byte locked as long as it lives, by which look() knows
 	 * that it does (lease_lock_byte()); NULL: nothing of the kind. */
 	const char *(*lock)(struct arena *arena, const char *place);
+	unsigned change_ms; /* how long taking it and giving it back may take; 0: as long as for all */
 };
 extern const struct lease_means lease_by_file, lease_by_rbd, lease_by_reservation, lease_by_group, lease_by_lvmlockd;
 /* What stands for a pool in the key of a Lun's lease: no Pool can have the name. */

@@ -23,28 +23,32 @@ static char *next_line(char **rest)
  * LS sanlock lvm_vg0                              or ADD:lvm_vg0, REM:lvm_vg0 for as long as that takes
  * LK VG un ver 4
  * LK LV ex 0RaM3W-MJkt-2eyf-WgmD-FN5x-AijG-5y3dcu
- * The answer goes to a socket with a name, so only one can ask at a time, and others are told nothing. NULL and a
- * sentence where it does not answer. */
-static char *ask_lockd(char **ret_fault)
+ * The answer goes to a socket with a name, so only one can ask at a time, and others are told nothing. NULL, an errno
+ * and a sentence where it does not answer: ENOENT if it does not run. */
+static char *ask_lockd(int *ret_code, char **ret_fault)
 {
-	enum { ATTEMPTS = 20, PAUSE_US = 100 * 1000 };
+	enum { ATTEMPTS = 60, PAUSE_US = 100 * 1000 };
 	static const char *const argv[] = {"lvmlockctl", "--info", NULL};
-	int status = -EAGAIN;
+	*ret_code = ENOENT;
 	*ret_fault = NULL;
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		cleanup_free char *out = NULL, *errs = NULL;
-		status = run_program(argv, &out, &errs);
-		if (status == 0)
+		int status = run_program(argv, &out, &errs);
+		if (status == 0) {
+			*ret_code = 0;
 			return take_ptr(out);
-		if (status < 0 || status == 127 || strstr(out, "connect") || strstr(errs, "connect"))
-			break;
+		}
+		if (status < 0 || status == 127)
+			*ret_fault = xstrdup("the program 'lvmlockctl' is not there: install the packages lvm2-lockd "
+					     "and sanlock on each host that shares it");
+		else if (strstr(out, "connect") || strstr(errs, "connect"))
+			*ret_fault = xstrdup("lvmlockd does not run: systemctl enable --now sanlock lvmlockd");
+		if (*ret_fault)
+			return NULL;
 		usleep(PAUSE_US);
 	}
-	if (status < 0 || status == 127)
-		*ret_fault = xstrdup("the program 'lvmlockctl' is not there: install the packages lvm2-lockd and "
-				     "sanlock on each host that shares it");
-	else
-		*ret_fault = xstrdup("lvmlockd does not run: systemctl enable --now sanlock lvmlockd");
+	*ret_code = EBUSY;
+	*ret_fault = xstrdup("lvmlockd does not answer, or somebody else asks it all the time: see lvmlockctl --info");
 	return NULL;
 }
 
@@ -76,8 +80,9 @@ static void lockspace_of(const char *group, const char *told, char ret[static 16
 char *lvm_locks_missing(const struct lvm *lvm)
 {
 	char space[160];
-	cleanup_free char *fault = NULL, *told = ask_lockd(&fault);
-	if (fault)
+	int code;
+	cleanup_free char *fault = NULL, *told = ask_lockd(&code, &fault);
+	if (code)
 		return xprintf("volume group '%s' is one that hosts share, and %s", lvm->group, fault);
 	lockspace_of(lvm->group, told, space);
 	if (str_starts(space, "ADD:"))
@@ -116,8 +121,9 @@ bool lvm_has_watchdog(void)
 
 int lvm_locks_check(const struct lvm *lvm)
 {
-	cleanup_free char *fault = NULL, *told = ask_lockd(&fault), *sanlock = fault ? NULL : ask_sanlock();
-	if (fault)
+	int code;
+	cleanup_free char *fault = NULL, *told = ask_lockd(&code, &fault), *sanlock = code ? NULL : ask_sanlock();
+	if (code)
 		return say(ENOLCK, "volume group '%s' is one that hosts share, and %s", lvm->group, fault);
 	if (!sanlock)
 		return say(ENOLCK,
@@ -147,9 +153,14 @@ int lvm_locks_start(const struct lvm *lvm)
 
 int lvm_locks_stop(const struct lvm *lvm)
 {
-	cleanup_free char *missing = lvm_locks_missing(lvm);
+	char space[160];
+	int code;
+	cleanup_free char *fault = NULL, *told = ask_lockd(&code, &fault);
 	cleanup_free char *what = xprintf("the locks of volume group '%s' stay started", lvm->group);
-	return missing ? 0 : lvm_change(lvm, what, (const char *[]){"vgchange", "--lock-stop", lvm->group, NULL});
+	if (code)
+		return code == ENOENT ? 0 : say(code, "%s: %s", what, fault);
+	lockspace_of(lvm->group, told, space);
+	return *space ? lvm_change(lvm, what, (const char *[]){"vgchange", "--lock-stop", lvm->group, NULL}) : 0;
 }
 
 int lvm_lock_of(const struct lvm *lvm, const char *place, bool listed, enum lvm_lock *ret)
@@ -160,8 +171,9 @@ int lvm_lock_of(const struct lvm *lvm, const char *place, bool listed, enum lvm_
 	*ret = LOCK_NONE;
 	if (!lvm_uuid_of_device(place, uuid))
 		return 0;
-	told = listed && kept ? xstrdup(kept) : ask_lockd(&fault);
-	if (fault)
+	int code = 0;
+	told = listed && kept ? xstrdup(kept) : ask_lockd(&code, &fault);
+	if (code)
 		return say(ENOLCK, "nobody knows whether volume '%s' is this host's: %s", place, fault);
 	if (listed && !kept)
 		kept = xstrdup(told);
@@ -221,15 +233,15 @@ static size_t read_lockers(const char *device, const json_t *row, struct lvm_loc
 	bool inside = false;
 	size_t n = 0;
 	for (char *line; (line = next_line(&rest)) && n < LVM_LOCKERS_MAX;) {
-		unsigned long long at;
+		unsigned long long at, life;
 		unsigned id;
 		char word[8];
-		if (sscanf(line, "%*s %*s %47s %llu %u", name, &at, &id) == 3) {
+		if (sscanf(line, "%*s %*s %47s %llu %u %llu", name, &at, &id, &life) == 4) {
 			inside = streq(name, lvm_text(row, "lv_uuid"));
 			if (inside && at)
-				ret[n++] = (struct lvm_locker){.host_id = id, .lock = LOCK_ALONE};
-		} else if (inside && sscanf(line, "%u %*u %7s", &id, word) == 2 && streq(word, "SH")) {
-			ret[n++] = (struct lvm_locker){.host_id = id, .lock = LOCK_SHARED};
+				ret[n++] = (struct lvm_locker){.host_id = id, .generation = life, .lock = LOCK_ALONE};
+		} else if (inside && sscanf(line, "%u %llu %7s", &id, &life, word) == 3 && streq(word, "SH")) {
+			ret[n++] = (struct lvm_locker){.host_id = id, .generation = life, .lock = LOCK_SHARED};
 		}
 	}
 	return n;
@@ -263,6 +275,18 @@ static void name_lockers(const char *device, struct lvm_locker *lockers, size_t 
 	}
 }
 
+/* What a host had that is dead, or has stopped its locks or booted again since, is anybody's. */
+static void judge(struct lvm_locker *lockers, size_t n, const struct lvm_locker *host)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (lockers[i].host_id != host->host_id)
+			continue;
+		strcpy(lockers[i].state, host->state);
+		lockers[i].gone = host->generation > lockers[i].generation || streq(host->state, "DEAD") ||
+				  streq(host->state, "FREE");
+	}
+}
+
 /* sanlock client gets -h 1
  * s lvm_vg0:1:/dev/mapper/vg0-lvmlock:0
  * h 2 gen 1 timestamp 276 FAIL
@@ -274,17 +298,16 @@ static void states_of(const struct lvm *lvm, struct lvm_locker *lockers, size_t 
 	*ret_own = 0;
 	if (run_program((const char *[]){"sanlock", "client", "gets", "-h", "1", NULL}, &out, &errs) != 0)
 		return;
-	char *rest = out, state[16];
+	char *rest = out;
 	for (char *line; (line = next_line(&rest));) {
-		unsigned id;
+		struct lvm_locker host = {0};
 		if (str_starts(line, "s ")) {
 			inside = str_starts(line, head);
 			if (inside)
 				*ret_own = (unsigned)strtoul(line + strlen(head), NULL, 10);
-		} else if (inside && sscanf(line, "h %u gen %*u timestamp %*u %15s", &id, state) == 2) {
-			struct lvm_locker *locker = find_locker(lockers, n, id);
-			if (locker)
-				strcpy(locker->state, state);
+		} else if (inside && sscanf(line, "h %u gen %llu timestamp %*u %15s", &host.host_id, &host.generation,
+					    host.state) == 3) {
+			judge(lockers, n, &host);
 		}
 	}
 }
@@ -299,7 +322,7 @@ size_t lvm_lockers(const struct lvm *lvm, const json_t *row, struct lvm_locker r
 	name_lockers(device, ret, n);
 	states_of(lvm, ret, n, &own);
 	for (size_t i = 0; i < n; i++)
-		if (ret[i].host_id != own && !streq(ret[i].state, "DEAD")) /* what that one had is anybody's */
+		if (ret[i].host_id != own && !ret[i].gone)
 			ret[kept++] = ret[i];
 	return kept;
 }

@@ -119,9 +119,11 @@ int lvm_lock_of(const struct lvm *lvm, const char *place, bool listed, enum lvm_
 /* Other hosts that have a volume locked, and are not known to be dead. */
 struct lvm_locker {
 	unsigned host_id;
-	char host[68]; /* its name, as sanlock has it; empty: not known */
+	unsigned long long generation; /* which time it is that this host has started the locks */
+	char host[68];                 /* its name, as sanlock has it; empty: not known */
 	enum lvm_lock lock;
 	char state[16]; /* "LIVE", "FAIL", "UNKNOWN" as sanlock has it; empty: not known */
+	bool gone;      /* not of those that are returned */
 };
 enum { LVM_LOCKERS_MAX = 64 };
 #define LVM_LOCK_COLUMNS "lv_name,lv_uuid,lv_lockargs,vg_lock_args"

@@ -605,30 +605,33 @@ static void put_out_of_use(const struct work *work, const struct lvm_owner *owne
 }
 
 /* Then it stays this host's. */
-static bool is_in_use(const struct work *work)
+static int look_for_use(const struct work *work, bool *ret)
 {
 	cleanup_json json_t *rows = NULL;
-	return lvm_report(&work->lvm,
-			  (const char *[]){"lvs", "-o", "lv_name", "-S", "lv_active=active", work->spec->group, NULL},
-			  &rows) ||
-	       json_array_size(rows);
+	int code = lvm_report(
+		&work->lvm, (const char *[]){"lvs", "-o", "lv_name", "-S", "lv_active=active", work->spec->group, NULL},
+		&rows);
+	*ret = json_array_size(rows);
+	return code;
 }
 
 /* What stays of the group is as it was for others. */
 static int let_go(const struct work *work, const struct lvm_owner *owner, struct pool_seen *ret)
 {
+	bool used, shared = work->spec->shared;
 	ret->exists = true;
 	snprintf(ret->note, sizeof(ret->note), "volume group '%s' stays", work->spec->group);
-	if (!work->spec->shared) {
+	if (!shared)
 		put_out_of_use(work, owner, ret);
-		return is_in_use(work) ? 0 : lvm_give_up(&work->lvm, owner);
-	}
-	if (is_in_use(work)) /* by somebody on this host, without weft */
+	int code = look_for_use(work, &used);
+	if (code) /* locks that stay started keep other hosts from removing the group */
+		return shared ? code : 0;
+	if (shared && used) /* by somebody on this host, without weft */
 		snprintf(ret->note, sizeof(ret->note), "volumes of group '%s' are in use, and its locks stay started",
 			 work->spec->group);
-	else
-		return lvm_locks_stop(&work->lvm);
-	return 0;
+	if (used)
+		return 0;
+	return shared ? lvm_locks_stop(&work->lvm) : lvm_give_up(&work->lvm, owner);
 }
 
 static int give_up(const struct work *work, struct pool_seen *ret)

@@ -343,6 +343,7 @@ static const struct async_verbs pool_verbs = {
 	.remove = pool_remove,
 	.slot = pool_slot,
 	.cancel = task_cancel,
+	.deadline_ms = ASYNC_NO_DEADLINE, /* children have their own, which their type may say */
 };
 
 const struct resource_class stord_pool_class = {

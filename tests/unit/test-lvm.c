@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whose turn it is: commands that change a volume group come one after the other, also after one whose caller was
- * killed. A script of the name stands for lvm, whose own part in it is none. */
+ * killed. A script of the name stands for lvm, whose own part in it is none. And whose locks count, of what sanlock has
+ * told of hosts that come and go. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -117,15 +118,70 @@ static void test_what_is_kept_is_left_alone(void **state)
 	assert_true(log_is("begins off\nends off\n"));
 }
 
+/* Of host 2 it was told that it has booted again since, of 4 that it is dead, of 5 that it has stopped; 6 is not known.
+ */
+static const char sanlock[] =
+	"#!/bin/sh\n"
+	"case \"$*\" in\n"
+	"'client gets -h 1') cat <<E\n"
+	"s lvm_vg1:7:/dev/mapper/vg1-lvmlock:0 \n"
+	"h 3 gen 9 timestamp 300 DEAD\n"
+	"s lvm_vg0:1:/dev/mapper/vg0-lvmlock:0 \n"
+	"h 1 gen 3 timestamp 276 LIVE\n"
+	"h 2 gen 2 timestamp 310 LIVE\n"
+	"h 3 gen 2 timestamp 288 LIVE\n"
+	"h 4 gen 1 timestamp 7 DEAD\n"
+	"h 5 gen 1 timestamp 0 FREE\n"
+	"E\n"
+	";;\n"
+	"*:70254592:*) cat <<E\n"
+	"  offset                            lockspace                                         resource  timestamp  "
+	"own  "
+	"gen lver\n"
+	"70254592                              lvm_vg0           0RaM3W-MJkt-2eyf-WgmD-FN5x-AijG-5y3dcu 0000000000 "
+	"0002 "
+	"0001 9\n"
+	"         0001 0003 SH\n"
+	"         0002 0001 SH\n"
+	"         0003 0002 SH\n"
+	"         0004 0001 SH\n"
+	"         0005 0001 SH\n"
+	"         0006 0001 SH\n"
+	"E\n"
+	";;\n"
+	"*) echo '00001024 lvm_vg0 30273882-d192-4d63-b59b-2c577875bc11.lab-c 0000000288 0003 0002';;\n"
+	"esac\n";
+
+static void test_locks_of_hosts_that_have_gone_since_count_for_nothing(void **state)
+{
+	struct lvm_locker found[LVM_LOCKERS_MAX];
+	json_t *row =
+		json_pack("{s:s, s:s, s:s, s:s}", "lv_name", "web", "lv_uuid", "0RaM3W-MJkt-2eyf-WgmD-FN5x-AijG-5y3dcu",
+			  "lv_lockargs", "1.0.0:70254592", "vg_lock_args", "1.0.0:lvmlock");
+	assert_int_equal(lvm_lockers(&lvm, row, found), 2);
+	assert_int_equal(found[0].host_id, 3);
+	assert_string_equal(found[0].host, "lab-c");
+	assert_string_equal(found[0].state, "LIVE");
+	assert_int_equal(found[0].lock, LOCK_SHARED);
+	assert_int_equal(found[1].host_id, 6);
+	json_decref(row);
+}
+
+static int put_program(const char *name, const char *text)
+{
+	cleanup_free char *made = in_dir("program"), *place = xprintf("%s/bin/%s", dir, name);
+	put("program", text, 0700);
+	return rename(made, place);
+}
+
 static int set_up(void **state)
 {
 	cleanup_free char *text = NULL, *path = NULL;
 	if (!mkdtemp(dir))
 		return -1;
 	text = xprintf(script, dir, dir, dir);
-	put("lvm-program", text, 0700);
-	cleanup_free char *made = in_dir("lvm-program"), *bin = in_dir("bin"), *program = in_dir("bin/lvm");
-	if (mkdir(bin, 0700) < 0 || rename(made, program) < 0)
+	cleanup_free char *bin = in_dir("bin");
+	if (mkdir(bin, 0700) < 0 || put_program("lvm", text) < 0 || put_program("sanlock", sanlock) < 0)
 		return -1;
 	path = xprintf("%s:%s", bin, getenv("PATH"));
 	env.run_dir = dir;
@@ -134,7 +190,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"log", "hold", "bin/lvm", "bin", "lvm/vg0.lock", "lvm"};
+	static const char *const names[] = {"log", "hold", "bin/lvm", "bin/sanlock", "bin", "lvm/vg0.lock", "lvm"};
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		cleanup_free char *path = in_dir(names[i]);
 		remove(path);
@@ -148,6 +204,7 @@ int main(void)
 		cmocka_unit_test_setup(test_what_a_killed_caller_has_begun_comes_first, begin),
 		cmocka_unit_test_setup(test_a_number_that_another_program_has_is_nobody, begin),
 		cmocka_unit_test_setup(test_what_is_kept_is_left_alone, begin),
+		cmocka_unit_test(test_locks_of_hosts_that_have_gone_since_count_for_nothing),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
