@@ -36,8 +36,9 @@ static const struct field volume_spec_rows[] = {
 		     "as it is and cannot be deleted meanwhile.",
 	      .example = "debian-12"),
 	F_REF("clone", struct volume_spec, clone, "Volume",
-	      .doc = "Volume that a new volume begins as a full copy of, taken once. Afterwards this says no more and "
-		     "may be left out.",
+	      .doc = "Volume that a new volume begins as a full copy of, taken once: while a guest writes to that, it "
+		     "is waited until the guest is off, but on Ceph's RBD, where it is copied as it is at that moment. "
+		     "Afterwards this says no more and may be left out.",
 	      .example = "web-data"),
 	F_BOOL("adopt", struct volume_spec, adopt, .def = "false",
 	       .doc = "Use an image of that name that this weft did not make, such as one that another host made in a "
