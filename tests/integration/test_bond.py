@@ -131,11 +131,13 @@ PAUSED = ("lacpRate: fast", "lacpActive: false", "adSelect: bandwidth", "adUserP
     ("mode: balance-alb, lpInterval: 3", "lp_interval", 3),
     ("mode: active-backup, peerNotifyDelay: 500ms", "peer_notify_delay", 500),
 ])
+@pytest.mark.lab_full
 def test_options_of_a_mode(host, options, row, value):
     host.apply(BOND % options, "--wait=20s", check=False)
     assert info(host)[row] == value and host.diff() == []
 
 
+@pytest.mark.lab_full
 def test_neighbours_that_are_asked_can_be_others(host):
     host.apply(BOND % 'mode: active-backup, arpInterval: 1s, nsTargets: ["fd80::2"]', "--wait=20s", check=False)
     before = indexes(host)
@@ -184,7 +186,7 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("mode", [pytest.param(mode, marks=[pytest.mark.lab_full] if mode.startswith(("balance-rr", "balance-t", "balance-a", "broad")) else [])
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=[pytest.mark.lab_full] if mode.startswith(("balance", "broad")) else [])
                                   for mode in MODES])
 def test_modes_with_their_options(host, mode):
     text, wanted = MODES[mode]
@@ -221,6 +223,7 @@ def of_nic(host):
     return addresses and addresses[0].get("addr_info"), host.json("ip", "-j", "route", "show", "dev", "nic0", "table", "all", "proto", "static")
 
 
+@pytest.mark.lab_full
 def test_addresses_and_routes_of_a_nic_are_set_aside_and_come_back(host, switch):
     switch.join("bridge")
     host.run("sysctl", "-qw", "net.ipv6.conf.nic0.disable_ipv6=0", "net.ipv6.conf.nic0.accept_ra=0")
@@ -244,6 +247,7 @@ def test_addresses_and_routes_of_a_nic_are_set_aside_and_come_back(host, switch)
     assert host.run("ping", "-n", "-c1", "-W2", "10.80.0.2")
 
 
+@pytest.mark.lab_full
 def test_a_bond_that_does_not_reach_the_gateway_is_undone(host, switch):
     switch.join("bridge")
     for command in ("addr add 10.80.0.9/24 dev nic0", "route add default via 10.80.0.2 dev nic0"):

@@ -88,6 +88,7 @@ def test_promise_03_vlans_change_in_place(host, wires):
 
 
 @FILTERS
+@pytest.mark.lab_full
 def test_vlans_that_a_rival_changes_are_set_back(host, wires):
     a, b, _ = (w.port for w in wires)
     host.apply(TRUNK % f"{{name: {a}, vlans: {{tagged: [10, 20-29], pvid: 1}}}}, {{name: {b}, vlans: {{pvid: 30}}}}", "--wait=20s")
@@ -180,6 +181,7 @@ def test_a_guest_on_a_bridged_network(make_host):
 
 
 @FILTERS
+@pytest.mark.lab_full
 def test_a_bridge_that_is_not_wefts(host, wires):
     """A bridged network on somebody else's bridge: without VLANs there, a VLAN is refused, for it would mean nothing."""
     host.run("ip", "link", "add", "theirs", "type", "bridge")

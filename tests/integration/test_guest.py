@@ -114,7 +114,6 @@ def test_a_killed_weftd_leaves_it_alone(host):
     assert pid_of(host) == pid == detail(host)["pid"]
 
 
-@pytest.mark.lab
 def test_orders(host):
     pid = up(host)
     host.weft("guest", "pause", "web")

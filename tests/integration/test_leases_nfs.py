@@ -43,6 +43,7 @@ def test_promise_17_a_lease_on_a_dead_server(host, server, tiny):  # noqa: F811
     assert pid_of(host) == pid and listed(host) and locked(EXPORT)
 
 
+@pytest.mark.lab_full
 def test_promise_15_a_soft_mount(host, server, tiny):  # noqa: F811
     host.apply(POOL.replace('[hard, "timeo=600"]', '[soft, "timeo=20", "retrans=1"]') + volume(tiny) + guest(disk="volume: data, cache: none"), "--wait=90s")
     works(host)

@@ -69,6 +69,7 @@ def go_back_and_forth(host):
     assert got() == "A" and [name for name, _ in snapshots(host)] == ["two"]
 
 
+@pytest.mark.lab_full
 def test_snapshots_of_a_thin_volume(host):  # noqa: F811
     text = pool(THIN) + volume("size: 64MiB, reclaim: delete")
     host.apply(text, "--wait=60s")

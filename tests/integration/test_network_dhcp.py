@@ -100,7 +100,6 @@ def dnsmasq(host):
     return pids[0]
 
 
-@pytest.mark.lab
 def test_nat_network_serves(host, plug):
     host.apply(LAN, "--wait=20s")
     known, unknown = plug("lan", "52:54:00:00:00:0a"), plug("lan", "52:54:00:00:00:0b")

@@ -20,7 +20,7 @@ TUNNELS = {
     "ip6gretap with a key": ("ip6gretap", "Ip6gretap", 'local: "{me}", remote: "{other}", key: 7', V6, 62),
 }
 frames = pytest.mark.parametrize("tunnel", [  # of each kind, its plain form is enough for the lab's part of scripts/test
-    pytest.param(t, id=name, marks=[pytest.mark.needs(f"link:{t[0]}"), *([pytest.mark.lab_full] if name != t[0] else [])])
+    pytest.param(t, id=name, marks=[pytest.mark.needs(f"link:{t[0]}"), *([pytest.mark.lab_full] if name != t[0] or name == "gretap" else [])])
     for name, t in TUNNELS.items()])
 VXLAN = TUNNELS["vxlan"]
 
@@ -88,11 +88,11 @@ def test_contract_overlay_two_hosts(pair, tunnel):
 
 @pytest.mark.parametrize("kind, spec, address, overhead", [
     pytest.param("Gre", "local: 198.51.100.{me}, remote: 198.51.100.{other}, addresses: [10.9.0.{me}/30]", "10.9.0.2", 24,
-                 marks=pytest.mark.needs("link:gre")),
+                 marks=[pytest.mark.needs("link:gre"), pytest.mark.lab_full]),
     pytest.param("Gre", "remote: 198.51.100.{other}, key: 9, addresses: [10.9.0.{me}/30]", "10.9.0.2", 28,
                  marks=pytest.mark.needs("link:gre")),
     pytest.param("Ipip", "local: 198.51.100.{me}, remote: 198.51.100.{other}, addresses: [10.9.0.{me}/30]", "10.9.0.2", 20,
-                 marks=pytest.mark.needs("link:ipip")),
+                 marks=[pytest.mark.needs("link:ipip"), pytest.mark.lab_full]),
     pytest.param("Sit", 'local: 198.51.100.{me}, remote: 198.51.100.{other}, addresses: ["fd09::{me}/64"]', "fd09::2", 20,
                  marks=pytest.mark.needs("link:sit")),
 ])
@@ -104,7 +104,8 @@ def test_tunnels_of_layer_3(pair, kind, spec, address, overhead):
     assert reaches(pair[0], address, 1500 - overhead)
 
 
-@frames
+@pytest.mark.parametrize("tunnel", [
+    pytest.param(t, id=name, marks=[pytest.mark.needs(f"link:{t[0]}"), *([pytest.mark.lab_full] if name != "ip6gretap" else [])]) for name, t in TUNNELS.items()])
 def test_promise_05_a_deleted_tunnel_comes_back_whole(pair, tunnel):
     for i, host in enumerate(pair):
         host.apply(overlay(tunnel, i), "--wait=20s")
@@ -168,7 +169,7 @@ LIVE = {
 
 
 @pytest.mark.parametrize("name, change, key, value", [
-    pytest.param(name, *change, id=f"{name} {change[0]}", marks=pytest.mark.needs(f"link:{name}"))
+    pytest.param(name, *change, id=f"{name} {change[0]}", marks=[pytest.mark.needs(f"link:{name}"), *([pytest.mark.lab_full] if "gretap" in name else [])])
     for name, changes in LIVE.items() for change in changes])
 def test_promise_04_what_can_change_does_so_in_place(pair, name, change, key, value):
     tunnel = TUNNELS[name]

@@ -159,6 +159,7 @@ def portal6():
     sh("ip addr del 2001:db8::60/64 dev servers0")
 
 
+@pytest.mark.lab_full
 def test_portals_of_ipv6(host, secret, portal6):
     """Beside one of IPv4; and the LUNs of every session are shown, not those of the first."""
     host.apply(pool(f'portals: [192.0.2.60, "{portal6}"]') % secret, "--wait=90s")
@@ -194,6 +195,7 @@ def maps():
     conf.unlink()
 
 
+@pytest.mark.lab_full
 def test_logout_with_maps(host, secret, maps, dropped):
     """What is used keeps the last session that leads to it; what is not goes first, so that nothing waits for a path that will not come back."""
     host.apply(pool() % secret, "--wait=90s")

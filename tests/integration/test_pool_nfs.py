@@ -79,6 +79,7 @@ def host(server, make_host):
 
 
 OUTAGES = {"stopped": ("stop", "start"), "silent": ("drop", "let_through")}
+outages = pytest.mark.parametrize("outage", [pytest.param("stopped", marks=pytest.mark.lab_full), "silent"])
 
 
 def degraded(host):
@@ -118,7 +119,7 @@ def ask(host, seconds):
     return statistics.median(took), max(took)
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@outages
 def test_promise_12_a_dead_server_holds_up_nothing(host, server, outage):
     host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
     calm = ask(host, 3)
@@ -138,7 +139,7 @@ def test_promise_12_a_dead_server_holds_up_nothing(host, server, outage):
     wait_until(lambda: not degraded(host), 60, "it recovers without a hand")
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@outages
 def test_promise_13_it_says_what_was_last_seen(host, server, outage):
     host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
     assert degraded(host) is None
@@ -172,6 +173,7 @@ def test_promise_13_what_is_not_mounted_is_not_called_ready(host, server):
     wait_until(lambda: mounts(host).get("images") and host.ready("pool", "images"), 30, "mounted again")
 
 
+@pytest.mark.lab_full
 def test_a_restart_beside_a_dead_server(host, server):
     host.apply(POOL + volume("size: 8MiB", pool="images"), "--wait=60s")
     server.drop()
@@ -186,6 +188,7 @@ def test_a_restart_beside_a_dead_server(host, server):
     wait_until(lambda: degraded(host) is None, 60)
 
 
+@pytest.mark.lab_full
 def test_a_pool_can_go_while_its_server_is_dead(host, server):
     host.apply(POOL, "--wait=60s")
     server.stop()
@@ -195,6 +198,7 @@ def test_a_pool_can_go_while_its_server_is_dead(host, server):
     server.start()
 
 
+@pytest.mark.lab_full
 def test_no_room_on_the_server(host, server, tmp_path):
     disk = Loop(tmp_path / "disk", "ext4", size=24 << 20)
     try:

@@ -123,6 +123,7 @@ def test_what_was_there_is_taken_over_and_goes_back(host):
     wait_until(lambda: count() == 2, 60, "as many as before weft")
 
 
+@pytest.mark.lab_full
 def test_a_restart_changes_nothing(host):
     host.apply(NIC % ("sriov0", "vfs: 2"), "--wait=120s")
     before = functions()

@@ -37,7 +37,6 @@ def test_a_test_that_hangs(restored, capsys):
     assert "a word in the journal" in said
 
 
-@pytest.mark.lab
 def test_a_kernel_that_panics(restored, capsys):
     host = restored()
     assert run(host, PANIC, 300) is None

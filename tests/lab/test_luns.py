@@ -217,7 +217,7 @@ def test_promise_16_names_keep_to_their_disks(san):
     assert_host_as_before(san)
 
 
-@pytest.mark.lab
+@pytest.mark.lab_full
 def test_hung_multipathd(san):
     """What is known is answered at once, and said to be old; what comes back needs no hand."""
     san.have(lun("data", 0), "lun data")
