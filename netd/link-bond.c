@@ -270,6 +270,7 @@ const struct link_kind link_bond = {
 	.fixed = &fixed_table,
 	.paused = &paused_table,
 	.info = &info_table,
+	.takes_ports = true,
 	.ports_join_down = true,
 	.put_more = put_more,
 	.decode = decode,

@@ -129,4 +129,5 @@ const struct link_kind link_bridge = {
 	.spellings = spellings,
 	.import = bridge_import,
 	.follows_mtu = true,
+	.takes_ports = true,
 };

@@ -75,16 +75,28 @@ static void explain_busy(const struct netlink_cache *cache, const struct netlink
 			"the kernel calls the link busy: somebody else is just changing it, or uses it");
 }
 
+/* The kinds of links that do, "Bridge, Bond, Vrf". */
+static const char *who_takes_ports(char *buf, size_t size)
+{
+	size_t used = 0;
+	for (size_t i = 0; i < n_link_kinds && used < size; i++)
+		if (link_kinds[i]->takes_ports && !(link_kinds[i]->object->flags & KIND_IS_REFUSED))
+			used += (size_t)snprintf(buf + used, size - used, "%s%s", used ? ", " : "",
+						 link_kinds[i]->object->name);
+	return buf;
+}
+
 static void explain_unsupported(const struct netlink_link *master, struct op *op)
 {
 	const struct link_kind *kind = master ? link_kind_of(master) : NULL;
-	bool takes_ports = master && (streq(master->kind, "bridge") || streq(master->kind, "bond") ||
-				      streq(master->kind, "vrf") || streq(master->kind, "team"));
-	if (master && !takes_ports) {
-		err_set(&op->err, EOPNOTSUPP, "'%s' (%s) takes no ports: only bridges, bonds and VRFs do", master->name,
+	char others[128] = "";
+	if (master && !(kind && kind->takes_ports)) {
+		err_set(&op->err, EOPNOTSUPP, "'%s' (%s) takes no ports; only links of these kinds do: %s",
+			master->name,
 			kind            ? kind->name
 			: *master->kind ? master->kind
-					: "a NIC");
+					: "a NIC",
+			who_takes_ports(others, sizeof(others)));
 		return;
 	}
 	if (op->verb == OP_CREATE) {

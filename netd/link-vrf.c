@@ -80,6 +80,7 @@ const struct link_kind link_vrf = {
 	.kernel_name = "vrf",
 	.fixed = &fixed_table,
 	.leads_nowhere = true,
+	.takes_ports = true,
 	.mtu = vrf_mtu,
 	.import = vrf_import,
 };

@@ -92,6 +92,7 @@ struct link_kind {
 	uint16_t underlay;    /* attribute of IFLA_INFO_DATA that holds the row `underlay`; 0: none */
 	bool follows_mtu;     /* its MTU follows its ports until it was changed once */
 	bool whole;           /* what a change of it leaves out is reset: so all is said */
+	bool takes_ports;     /* it can be the master of others; then `object` is not NULL */
 	bool ports_join_down; /* a link must be down to become a port of it, and is left down when it leaves */
 
 	/* In lowering, see link-map.h. */

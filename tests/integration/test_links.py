@@ -263,7 +263,7 @@ def test_what_takes_no_ports_is_named(lower):
     nic = document("Ethernet", "eth0", "")
     for port in (document("Tap", "t0", "bridge: eth0"), document("Veth", "t0", "bridge: eth0, peer: {name: t1}")):
         refused = lower.apply(port + nic, check=False)
-        assert refused.status == 1 and "'eth0' (veth) takes no ports" in refused.err and "t0" not in lower.links(), refused
+        assert refused.status == 1 and "'eth0' (veth) takes no ports; only links of these kinds do: Bridge, Vrf, Bond" in refused.err and "t0" not in lower.links(), refused
     lower.apply(nic, "--wait=20s")
 
 

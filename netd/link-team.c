@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kind Team, which is refused: the kernel's team driver needs a daemon beside it that is no longer kept, and a Bond
- * does the same. It is a kind so that whoever writes one is told. */
+ * does the same. It is a kind so that whoever writes one is told; those of others are left alone. */
 #include "netd/link-common.h"
+#include "netd/link.h"
 
 extern const struct kind netd_team_kind;
 
@@ -27,6 +28,15 @@ static void team_lower(struct lowering *l, const struct object *object)
 {
 	/* check() has refused it. */
 }
+
+extern const struct link_kind link_team;
+const struct link_kind link_team = {
+	.name = "team",
+	.object = &netd_team_kind,
+	.kernel_name = "team",
+	.passing = "it is a team, whose daemon nobody keeps any more; a Bond does the same",
+	.takes_ports = true,
+};
 
 const struct kind netd_team_kind = {
 	.name = "Team",
