@@ -5,67 +5,41 @@
 #include <linux/rtnetlink.h>
 
 #include "netd/netd.h"
-#include "netd/netlink-batch.h"
+#include "netd/netlink-lookup.h"
 #include "netd/route-message.h"
 
-struct question {
+struct next_hop {
 	struct ip via;
 	int device;
 };
 
 static void take_route(void *ctx, const struct nlmsghdr *message)
 {
-	struct question *q = ctx;
+	struct next_hop *hop = ctx;
 	struct kernel_route *route = message->nlmsg_type == RTM_NEWROUTE ? route_message_read(message) : NULL;
 	for (struct kernel_route *next; route; route = next) {
 		next = route->next;
-		if (!q->via.family && route->via.family) {
-			q->via = route->via;
-			q->device = route->device;
+		if (!hop->via.family && route->via.family) {
+			hop->via = route->via;
+			hop->device = route->device;
 		}
 		kernel_route_free(route);
 	}
 }
 
-static int ask(uint8_t family, struct question *q)
-{
-	static const char *const far[] = {"1.0.0.1", "2000::1"};
-	struct netlink_batch *batch = xcalloc(1, sizeof(*batch));
-	struct ip ip;
-	struct err err = {0};
-	struct op op = {0};
-	ip_parse(far[family == 6], &ip);
-	batch->sink = take_route;
-	batch->sink_ctx = q;
-	int r = netlink_batch_open(batch, &err);
-	if (r == 0) {
-		struct nlmsghdr *message = netlink_batch_begin(batch, &op, RTM_GETROUTE, 0);
-		struct rtmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
-		header->rtm_family = family == 4 ? AF_INET : AF_INET6;
-		header->rtm_dst_len = family == 4 ? 32 : 128;
-		header->rtm_flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH;
-		mnl_attr_put(message, RTA_DST, family == 4 ? 4 : 16, ip.b);
-		netlink_batch_end(batch, message);
-		netlink_batch_send(batch);
-	}
-	netlink_batch_close(batch);
-	free(batch);
-	return r;
-}
-
 /* A link-local address means nothing without its link. */
 static int gateway_fact(void *ctx, const char *key, char **ret)
 {
-	struct question q = {0};
+	struct next_hop hop = {0};
+	struct ip far;
 	char text[IP_TEXT], name[IFNAMSIZ];
-	int r = ask(strcmp(key, "gateway/ipv6") == 0 ? 6 : 4, &q);
-	if (r < 0)
-		return r;
-	if (!q.via.family)
-		return -ENOENT;
-	bool local = ip_is_link_local(&q.via);
-	ip_text(&q.via, text);
-	*ret = local && if_indextoname((unsigned)q.device, name) ? xprintf("%s%%%s", text, name) : xstrdup(text);
+	ip_parse(streq(key, "gateway/ipv6") ? "2000::1" : "1.0.0.1", &far);
+	int r = netlink_lookup_route(&far, RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH, take_route, &hop);
+	if (r < 0 || !hop.via.family)
+		return r < 0 ? r : -ENOENT;
+	bool local = ip_is_link_local(&hop.via);
+	ip_text(&hop.via, text);
+	*ret = local && if_indextoname((unsigned)hop.device, name) ? xprintf("%s%%%s", text, name) : xstrdup(text);
 	return 0;
 }
 

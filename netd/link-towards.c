@@ -10,11 +10,12 @@
 #include "core/env.h"
 #include "netd/netd.h"
 #include "netd/netlink-cache.h"
+#include "netd/netlink-lookup.h"
 #include "netd/route-filter.h"
 #include "netd/route-message.h"
 
 static struct {
-	struct mnl_socket *questions, *events;
+	struct mnl_socket *events;
 	sd_event_source *source;
 	struct ip *asked; /* kept for good: other hosts that manifests name are few */
 	size_t n_asked, cap_asked;
@@ -104,52 +105,14 @@ static void watch(const struct ip *ip)
 
 /* ---- answers ---- */
 
-static int take_output(const struct nlmsghdr *message, void *data)
+static void take_output(void *ctx, const struct nlmsghdr *message)
 {
 	const struct nlattr *attr;
 	mnl_attr_for_each(attr, message, sizeof(struct rtmsg))
 	{
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
-			*(unsigned *)data = mnl_attr_get_u32(attr);
+			*(unsigned *)ctx = mnl_attr_get_u32(attr);
 	}
-	return MNL_CB_OK;
-}
-
-static bool can_ask(void)
-{
-	if (towards.questions)
-		return true;
-	towards.questions = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (towards.questions && mnl_socket_bind(towards.questions, 0, MNL_SOCKET_AUTOPID) == 0)
-		return true;
-	if (towards.questions)
-		mnl_socket_close(towards.questions);
-	towards.questions = NULL;
-	return false;
-}
-
-/* By which link the host would send there; 0 if by none. */
-static unsigned ask(const struct ip *ip)
-{
-	static uint32_t seq;
-	char buf[4096];
-	unsigned index = 0;
-	if (!can_ask())
-		return 0;
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
-	message->nlmsg_type = RTM_GETROUTE;
-	message->nlmsg_flags = NLM_F_REQUEST;
-	message->nlmsg_seq = ++seq;
-	struct rtmsg *route = mnl_nlmsg_put_extra_header(message, sizeof(*route));
-	route->rtm_family = ip->family == 4 ? AF_INET : AF_INET6;
-	route->rtm_dst_len = ip->family == 4 ? 32 : 128;
-	mnl_attr_put(message, RTA_DST, ip->family == 4 ? 4 : 16, ip->b);
-	ssize_t n = mnl_socket_sendto(towards.questions, message, message->nlmsg_len) < 0
-			    ? -1
-			    : netlink_receive(towards.questions, buf, sizeof(buf), 0);
-	if (n > 0)
-		(void)mnl_cb_run(buf, (size_t)n, seq, 0, take_output, &index);
-	return index;
 }
 
 static int link_towards_fact(void *ctx, const char *key, char **ret)
@@ -160,9 +123,10 @@ static int link_towards_fact(void *ctx, const char *key, char **ret)
 	if (ip_parse(key + strlen("link-towards/"), &ip) < 0)
 		return -ENOENT;
 	watch(&ip);
-	unsigned index = ask(&ip);
-	if (!index || !if_indextoname(index, name))
-		return -ENOENT;
+	unsigned index = 0;
+	int r = netlink_lookup_route(&ip, 0, take_output, &index);
+	if (r < 0 || !index || !if_indextoname(index, name))
+		return r < 0 ? r : -ENOENT;
 	*ret = xstrdup(name);
 	return 0;
 }
@@ -175,9 +139,6 @@ void netd_towards_start(void)
 void netd_towards_stop(void)
 {
 	stop_following();
-	if (towards.questions)
-		mnl_socket_close(towards.questions);
-	towards.questions = NULL;
 	free(towards.asked);
 	towards.asked = NULL;
 	towards.n_asked = towards.cap_asked = 0;

@@ -3,6 +3,7 @@
 #include "netd/netd.h"
 
 #include "netd/firewall.h"
+#include "netd/netlink-lookup.h"
 
 int netd_start(struct engine *engine, struct err *err)
 {
@@ -24,4 +25,5 @@ void netd_stop(void)
 	netd_firewall_stop();
 	netd_vfs_stop();
 	netd_towards_stop();
+	netlink_lookup_stop();
 }

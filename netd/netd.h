@@ -13,8 +13,9 @@ int netd_start(struct engine *engine, struct err *err);
 void netd_stop(void);
 
 /* Facts about links and settings: "link/NAME/exists", "link/NAME/mtu", "link/NAME/vfs" (how many virtual functions
- * it can have), "link-with/ADDRESS" (the link that has it),
- * "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys). */
+ * it can have), "link/NAME/functionOf" (the NIC whose virtual function it is), "link-with/ADDRESS" (the link that has
+ * it), "link-towards/ADDRESS" (the link by which the host reaches it), "sysctl/PATH" (with slashes, below /proc/sys).
+ */
 int netd_links_start(struct engine *engine, struct err *err);
 /* The last of them, which follow the host's routes. */
 void netd_towards_start(void);
