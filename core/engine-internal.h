@@ -43,9 +43,11 @@ struct res {
 
 	bool known; /* obs is what was last seen, and nothing has marked it dirty since */
 	struct observation obs;
-	uint64_t seen_ms; /* when obs was */
-	uint64_t look_ms; /* how long looks took of late that came to something, at most */
-	bool needs_asked; /* the look under way takes long, so that what it needs is looked at as well */
+	uint64_t seen_ms;     /* when obs was */
+	const void *seen_for; /* the spec with whose eyes, */
+	uint64_t seen_gen;    /* and the serial of its generation */
+	uint64_t look_ms;     /* how long looks took of late that came to something, at most */
+	bool needs_asked;     /* the look under way takes long, so that what it needs is looked at as well */
 
 	bool for_final; /* of its last decision */
 	bool made, released, fresh;

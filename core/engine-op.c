@@ -323,6 +323,8 @@ static void take_observation(struct engine *e, struct res *res, struct op *op)
 	op->obs = (struct observation){0};
 	res->known = true;
 	res->seen_ms = e->host.now_ms(e->host.ctx);
+	res->seen_for = op->verb == OP_OBSERVE ? op->want : NULL;
+	res->seen_gen = op->gen ? op->gen->serial : 0;
 	bool other = !before.valid || before.exists != res->obs.exists || before.incarnation != res->obs.incarnation;
 	bool was_there = before.exists;
 	note_health(e, res, &before);

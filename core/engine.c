@@ -120,7 +120,13 @@ static void add_poll(struct engine *e, const struct resource_class *class)
 	e->polls[e->n_polls++] = (struct poll){class, e->host.now_ms(e->host.ctx) + class->period_ms};
 }
 
-static void adopt_want(struct engine *e, struct want *want)
+/* A probe has just seen that there is none: to look once more would tell nothing else. */
+static bool is_known_missing(const struct res *r, const struct want *want, const struct generation *gen)
+{
+	return !r->op && r->known && !r->obs.exists && r->seen_for == want->spec && r->seen_gen == gen->serial;
+}
+
+static void adopt_want(struct engine *e, struct want *want, const struct generation *gen)
 {
 	struct res *r = res_obtain(e, want->class, want->key);
 	const struct want *before = r->old;
@@ -133,7 +139,7 @@ static void adopt_want(struct engine *e, struct want *want)
 	if (same && !was_leaving)
 		return;
 	r->settled = r->repairing = false;
-	r->known = false;
+	r->known = is_known_missing(r, want, gen);
 	r->again = r->op != NULL; /* what comes of it was seen with other eyes */
 	if (r->op)                /* which may take its time: until then it is not what is wanted now */
 		r->state = RES_UNKNOWN;
@@ -227,7 +233,7 @@ static void take_changes(struct engine *e, struct generation *gen)
 	for (size_t i = gen->n_carried; i < gen->n_wants; i++) {
 		struct res *r = res_obtain(e, gen->wants[i]->class, gen->wants[i]->key);
 		res_unlink(e, r);
-		adopt_want(e, gen->wants[i]);
+		adopt_want(e, gen->wants[i], gen);
 		res_queue(e, r);
 	}
 }
@@ -245,7 +251,7 @@ static void take_all(struct engine *e, struct generation *gen)
 		r->tried = r->refused = false;
 	}
 	for (size_t i = 0; i < gen->n_wants; i++)
-		adopt_want(e, gen->wants[i]);
+		adopt_want(e, gen->wants[i], gen);
 }
 
 void engine_switch(struct engine *e, struct generation *gen, bool pending)

@@ -2,7 +2,7 @@
 /* Block devices that come, go and change, as udev tells: what stands on devices is looked at anew. A message that is
  * lost costs no more than waiting for the next look. The device of a volume concerns nobody but that volume; what it is
  * carved out of tells of a change as often as a volume is made, so changes are followed only once there are no more of
- * them for a moment. */
+ * them for a moment, and volumes in the making have been made or a minute has gone. */
 #include <systemd/sd-device.h>
 #include <systemd/sd-event.h>
 #include <time.h>
@@ -13,7 +13,7 @@
 #include "stord/lun.h"
 #include "stord/pool-type.h"
 
-enum { QUIET_MS = 1000, LONGEST_MS = 10 * 1000, SECTOR = 512 };
+enum { QUIET_MS = 1000, LONGEST_MS = 10 * 1000, LONGEST_MAKING_MS = 60 * 1000, SECTOR = 512 };
 
 static sd_device_monitor *monitor;
 static sd_event_source *pause_over;
@@ -48,7 +48,7 @@ static void look_when_quiet(void)
 	uint64_t now = now_ms();
 	if (!waiting_since_ms)
 		waiting_since_ms = now;
-	else if (now - waiting_since_ms > LONGEST_MS - QUIET_MS)
+	else if (pause_over && now - waiting_since_ms > LONGEST_MS - QUIET_MS)
 		return;
 	pause_over = sd_event_source_disable_unref(pause_over);
 	if (sd_event_add_time_relative(env.loop, &pause_over, CLOCK_MONOTONIC, (uint64_t)QUIET_MS * 1000, 100 * 1000,
@@ -58,7 +58,8 @@ static void look_when_quiet(void)
 
 static int on_quiet(sd_event_source *source, uint64_t usec, void *ctx)
 {
-	if (is_making() && now_ms() - waiting_since_ms <= LONGEST_MS - QUIET_MS) {
+	pause_over = sd_event_source_disable_unref(pause_over);
+	if (is_making() && now_ms() - waiting_since_ms <= LONGEST_MAKING_MS - QUIET_MS) {
 		look_when_quiet();
 		return 0;
 	}

@@ -152,8 +152,9 @@ struct volume_verbs {
 	/* A linked clone is read through its base: guests open both, and nobody may write to the base meanwhile. False
 	 * where the storage sees to that by itself. */
 	bool layered;
-	bool copies_own; /* see make() */
-	bool makes_many; /* those that begin empty are made in one child, which is quicker than one for each */
+	bool copies_own;  /* see make() */
+	unsigned at_once; /* of how many volumes something is done at once, a pool; 0: as many as pay for files */
+	bool makes_many;  /* those that begin empty are made in one child, which is quicker than one for each */
 	/* What a guest has open grows through its QEMU alone, which does all of it; otherwise by change(), and QEMU is
 	 * told afterwards. */
 	bool grows_by_guest;

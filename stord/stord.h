@@ -113,8 +113,8 @@ const char *pool_identity(const struct pool_state *spec, const char *kept, struc
 
 /* volume.c: a running guest that has what is at `place` open for writing hears how large it is by now. */
 void volume_tell_user(const char *place, uint64_t size);
-/* For other operations on volumes. Which queue they are in; */
-const char *volume_slot_of(const char *key);
+/* For other operations on volumes. Which queue they are in (`state`: as the volume is wanted; NULL: it is not); */
+const char *volume_slot_of(const char *key, const struct volume_state *state);
 /* and, in the child, whether a guest of another host is in the way: 0, or an errno after a sentence. */
 struct volume_call;
 int volume_check_use(const struct volume_call *call);

@@ -606,4 +606,5 @@ const struct volume_verbs lvm_volumes = {
 	.link = lvm_link,
 	.lends = lvm_lends,
 	.snapshots = &lvm_snapshots,
+	.at_once = 4, /* lvm has its commands wait for one another, and one `lvs` is for all of a queue */
 };

@@ -142,7 +142,9 @@ static void start(struct op *op)
 
 static const char *slot(const struct op *op)
 {
-	return volume_slot_of(op->key);
+	struct resource_view view;
+	bool wanted = engine_view_find(op->lane->engine, "volume", op->key, &view) && view.want;
+	return volume_slot_of(op->key, wanted ? view.want->spec : NULL);
 }
 
 static const struct async_verbs order_verbs = {

@@ -477,9 +477,11 @@ static const char *slot_among(const char *key, const char *sort, unsigned n)
 	return slot;
 }
 
-const char *volume_slot_of(const char *key)
+const char *volume_slot_of(const char *key, const struct volume_state *state)
 {
-	return slot_among(key, "", 8);
+	enum { AT_ONCE = 8 };
+	const struct volume_verbs *verbs = state ? pool_type_at(state->type)->volumes : NULL;
+	return slot_among(key, "", verbs && verbs->at_once ? verbs->at_once : AT_ONCE);
 }
 
 /* Copies may take hours, and the others do not wait for them. */
@@ -487,7 +489,7 @@ static const char *volume_slot(const struct op *op)
 {
 	const struct volume_state *want = op->want;
 	bool copies = op->verb == OP_CREATE && want && (want->source || want->clone);
-	return copies ? slot_among(op->key, "copy", 2) : volume_slot_of(op->key);
+	return copies ? slot_among(op->key, "copy", 2) : volume_slot_of(op->key, spec_of(op));
 }
 
 static bool volume_disposable(const void *spec)

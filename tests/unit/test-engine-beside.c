@@ -391,6 +391,30 @@ static void test_probe_of_what_cannot_be_seen(void **state)
 	assert_true(engine_converged(w->engine));
 }
 
+/* A probe has seen that it is missing: it is made at once, unless somebody has told of it meanwhile. */
+static void test_what_is_missing_is_looked_at_once(void **state)
+{
+	struct world *w = *state;
+	for (unsigned told = 0; told < 2; told++) {
+		bool done = false;
+		world_switch(w, generation_new(NULL), false);
+		struct generation *gen = generation_new(NULL);
+		world_add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+		engine_probe_change(w->engine, gen, probed, &done);
+		world_run(w, 1000);
+		assert_true(done);
+		engine_switch(w->engine, gen, false);
+		if (told)
+			engine_dirty(w->engine, "link", "n0");
+		engine_run(w->engine);
+		assert_int_equal(w->host.n_ops, 1);
+		assert_int_equal(w->host.ops[0]->verb, told ? OP_OBSERVE : OP_CREATE);
+		world_run(w, 1000);
+		assert_true(w->host.things[TOY_LINK][0].exists && engine_converged(w->engine));
+		generation_unref(gen);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_knows_how_long_it_takes, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_what_is_missing_is_looked_at_once, world_set_up, world_tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
