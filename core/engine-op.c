@@ -504,6 +504,7 @@ static void op_make(struct engine *e, struct res *res, const struct decision *d)
 	op->seen = res->obs.exists ? res->obs.spec : NULL;
 	op->anew =
 		d->verb == OP_REMOVE && res->want && (!res->class->creatable || res->class->creatable(res->want->spec));
+	op->fresh = d->verb == OP_REMOVE && res->made && res->fresh;
 	op->hurry = res->hurry;
 	op->rows = d->rows;
 	op->made = res->made ? res->made_incarnation : 0;

@@ -350,6 +350,7 @@ static void async_submit(struct lane *lane, struct op *client)
 		.seen = client->seen ? table_copy(table, client->seen, arena) : NULL,
 		.was = client->was ? table_copy(table, client->was, arena) : NULL,
 		.rows = client->rows,
+		.fresh = client->fresh,
 		.hurry = client->hurry,
 		.incarnation = client->incarnation,
 		.identity = arena_strdup(arena, client->identity),

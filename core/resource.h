@@ -50,6 +50,7 @@ struct op {
 	const void *want;     /* desired spec; NULL when it is to go */
 	const void *was;      /* nobody wants it any more: the spec it was wanted with last; NULL if nobody knows */
 	bool anew;            /* OP_REMOVE: on the way to being made anew */
+	bool fresh;           /* OP_REMOVE: weft made it for a revision that was never final */
 	bool hurry;           /* OP_REMOVE: a person wants it gone now: no asking, no waiting for it to end by itself */
 	const void *seen;     /* spec of the last observation; NULL if there is none or it does not exist */
 	uint64_t made;        /* the instance that weft made, whatever its name is now; 0 if it made none */

@@ -634,11 +634,13 @@ static int let_go(const struct work *work, const struct lvm_owner *owner, struct
 	return shared ? lvm_locks_stop(&work->lvm) : lvm_give_up(&work->lvm, owner);
 }
 
+/* Of an apply that is undone the group goes whatever its manifest says: empty, it has nothing to keep. */
 static int give_up(const struct work *work, struct pool_seen *ret)
 {
 	cleanup_json json_t *rows = NULL, *fewer = NULL;
 	struct lvm_owner owner;
-	bool delete = work->spec->reclaim == RECLAIM_DELETE, thin = delete &&work->spec->thin.name;
+	bool goes = work->spec->reclaim == RECLAIM_DELETE || work->call->fresh;
+	bool thin = goes && work->spec->thin.name;
 	int code = read_group(work, &rows);
 	const json_t *row = json_array_get(rows, 0);
 	lvm_owner_of(row, &owner);
@@ -653,7 +655,7 @@ static int give_up(const struct work *work, struct pool_seen *ret)
 	row = json_array_get(now, 0);
 	if (code || !row)
 		return code;
-	if (delete &&is_marked(work, row, "vg_tags") && !lvm_bytes(row, "lv_count"))
+	if (goes && is_marked(work, row, "vg_tags") && !lvm_bytes(row, "lv_count"))
 		return remove_group(work, now);
 	return let_go(work, &owner, ret);
 }

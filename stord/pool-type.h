@@ -45,6 +45,7 @@ struct pool_call {
 	const char *mark;               /* "weft:ID:Pool/NAME"; "" where nobody knows */
 	const char *identity; /* which thing it has been ever since it was there first; NULL: that is not known */
 	bool sweep;           /* the first look since the daemon started: what interrupted work left is to go */
+	bool fresh;           /* deactivate(): activate() made it in an apply that is undone */
 	bool grow;            /* activate(): it is outgrown, and is to use all that its devices have */
 };
 enum { POOL_IDENTITY_MAX = 64 };

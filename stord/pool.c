@@ -69,6 +69,7 @@ static int do_verb(void *ctx, int out_fd)
 		.mark = work->op->mark ? work->op->mark : "",
 		.identity = pool_identity(spec_of(work->op), work->op->identity, work->op->arena),
 		.sweep = work->sweep,
+		.fresh = work->op->fresh,
 		.grow = work->op->verb == OP_UPDATE && (work->op->rows & POOL_GROWN),
 	};
 	struct pool_seen seen = {0};

@@ -179,6 +179,24 @@ def test_growth_and_deletion_wait_for_who_confirms(host):
     assert lvs()["grows"]["lv_uuid"] == uuids["grows"][0]
 
 
+def test_a_group_goes_with_the_apply_that_made_it(host):
+    """`reclaim: keep` is about what may hold something: what is undone leaves the disk as it was, and what was there before stays."""
+    text = pool(THIN) + volume()
+    host.apply(text, "--confirm", "60s")
+    wait_until(lambda: "wt0" in groups() and "web" in lvs(), 60, "what can be taken back is done at once")
+    host.weft("rollback")
+    wait_until(lambda: "wt0" not in groups(), 60, "it goes as it came")
+    assert sh(f"blkid -p {DISKS[0]}", check=False) == ""
+    host.apply(text, "--wait=60s")
+    host.weft("delete", "--now", "--wait=60s", "volume/web", "pool/fast")
+    before = groups()["wt0"]["vg_uuid"], lvs()["web"]["lv_uuid"]
+    host.apply(text, "--confirm", "60s")
+    host.wait_ready("volume", "web", 60)
+    host.weft("rollback")
+    wait_until(lambda: not host.objects("pool"), 60)
+    assert (groups()["wt0"]["vg_uuid"], lvs()["web"]["lv_uuid"]) == before
+
+
 def test_what_others_have_made_stays_theirs(host):
     sh(f"vgcreate wt0 {DISKS[0]}; lvcreate -qq -L 32M -n theirs wt0; lvcreate -qq -L 32M -n web wt0; echo precious > /dev/wt0/web")
     before = {n: v["lv_uuid"] for n, v in lvs().items()}
