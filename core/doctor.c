@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
@@ -128,6 +129,58 @@ int doctor_run(const char *const *argv, char **ret)
 int doctor_try(int (*fn)(const void *ctx), const void *ctx)
 {
 	return run_child(NULL, fn, ctx, NULL);
+}
+
+/* ---- areas ---- */
+
+/* Returns where what it finds can be read; -1 if there is no process for it. */
+static int begin_area(doctor_area_fn *area, pid_t *ret)
+{
+	int fds[2];
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -1;
+	*ret = fork();
+	if (*ret == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fds[1], 1); /* and no other: a child that hangs for ever does not keep that */
+		close(fds[1]);
+		area(&(struct doctor){.out = stdout});
+		_exit(0);
+	}
+	close(fds[1]);
+	if (*ret < 0)
+		closep(&fds[0]);
+	return *ret < 0 ? -1 : fds[0];
+}
+
+static void pass_on(int fd, FILE *out)
+{
+	char buffer[4096];
+	ssize_t n;
+	while ((n = read(fd, buffer, sizeof(buffer))) > 0 || (n < 0 && errno == EINTR)) {
+		if (n > 0)
+			fwrite(buffer, 1, (size_t)n, out);
+		fflush(out);
+	}
+}
+
+void doctor_look(FILE *out, doctor_area_fn *const *areas, size_t n)
+{
+	cleanup_free int *fds = xcalloc(n, sizeof(*fds));
+	cleanup_free pid_t *pids = xcalloc(n, sizeof(*pids));
+	fflush(stdout);
+	for (size_t i = 0; i < n; i++)
+		fds[i] = begin_area(areas[i], &pids[i]);
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] < 0) {
+			areas[i](&(struct doctor){.out = out});
+			continue;
+		}
+		pass_on(fds[i], out);
+		close(fds[i]);
+		while (waitpid(pids[i], NULL, 0) < 0 && errno == EINTR)
+			;
+	}
 }
 
 /* ---- programs ---- */

@@ -26,6 +26,11 @@ struct doctor {
 void doctor_find(struct doctor *d, enum finding_level level, const char *name, const char *remedy, const char *fmt, ...)
 	printf_like(5, 6);
 
+/* Has every area looked at by a process of its own, side by side. What they find is said in their order, at once when
+ * its turn has come. */
+typedef void doctor_area_fn(struct doctor *d);
+void doctor_look(FILE *out, doctor_area_fn *const *areas, size_t n);
+
 /* Where a program stands, in PATH and the usual directories; false if nowhere. */
 bool doctor_program(const char *name, char ret[static PATH_MAX]);
 /* Runs a program with a deadline of a few seconds. Returns its exit status with the beginning of its output in *ret

@@ -124,11 +124,9 @@ static int run(const struct daemon_settings *options, struct err *err)
 /* Changes nothing, and needs no root: what cannot be seen without it is said. */
 static int look(const struct daemon_settings *options)
 {
-	struct doctor d = {.out = stdout};
+	static doctor_area_fn *const areas[] = {guestd_doctor, netd_doctor, stord_doctor};
 	env_look(options->root);
-	guestd_doctor(&d);
-	netd_doctor(&d);
-	stord_doctor(&d);
+	doctor_look(stdout, areas, ARRAY_SIZE(areas));
 	return ferror(stdout) ? 1 : 0;
 }
 

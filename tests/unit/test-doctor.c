@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What doctor's findings are made of: versions out of what programs print, modules out of the kernel's lists, probes
- * that hang. */
+ * that hang, areas side by side. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "core/doctor.h"
@@ -122,6 +123,46 @@ static void test_findings_are_lines(void **state)
 	json_decref(finding);
 }
 
+/* ---- areas ---- */
+
+static void find_late(struct doctor *d)
+{
+	d->area = "late";
+	usleep(100 * 1000);
+	doctor_find(d, FINDING_OK, "it", NULL, "was found");
+}
+
+static void die(struct doctor *d)
+{
+	d->area = "dead";
+	doctor_find(d, FINDING_OK, "it", NULL, "was found");
+	raise(SIGKILL);
+}
+
+static void find_at_once(struct doctor *d)
+{
+	d->area = "prompt";
+	doctor_find(d, FINDING_OK, "it", NULL, "was found");
+}
+
+static void test_areas_are_said_in_their_order(void **state)
+{
+	static doctor_area_fn *const areas[] = {find_late, die, find_at_once};
+	FILE *out = tmpfile();
+	doctor_look(out, areas, ARRAY_SIZE(areas));
+	rewind(out);
+	char line[256];
+	for (size_t i = 0; i < ARRAY_SIZE(areas); i++) {
+		static const char *const names[] = {"late", "dead", "prompt"};
+		assert_non_null(fgets(line, sizeof(line), out));
+		json_t *finding = json_loads(line, 0, NULL);
+		assert_string_equal(json_string_value(json_object_get(finding, "area")), names[i]);
+		json_decref(finding);
+	}
+	assert_null(fgets(line, sizeof(line), out));
+	fclose(out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +170,7 @@ int main(void)
 		cmocka_unit_test(test_modules),
 		cmocka_unit_test(test_probes_end),
 		cmocka_unit_test(test_findings_are_lines),
+		cmocka_unit_test(test_areas_are_said_in_their_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
