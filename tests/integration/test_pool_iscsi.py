@@ -170,7 +170,8 @@ def test_portals_of_ipv6(host, secret, portal6):
     before = iscsi_sessions()
     host.restart()
     host.wait_ready("pool", "san")
-    assert iscsi_sessions() == before and host.diff() == []
+    wait_until(lambda: host.diff() == [], 60, "the other session, which is a spare one, has been seen as well")
+    assert iscsi_sessions() == before
     sh("ip6tables -I INPUT -d 2001:db8::60 -p tcp --dport 3260 -j DROP")
     assert "192.0.2.60" not in said(host, portal6, type="Degraded") and host.ready("pool", "san")
     sh("ip6tables -F INPUT")
