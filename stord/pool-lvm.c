@@ -629,9 +629,10 @@ static int let_go(const struct work *work, const struct lvm_owner *owner, struct
 	if (shared && used) /* by somebody on this host, without weft */
 		snprintf(ret->note, sizeof(ret->note), "volumes of group '%s' are in use, and its locks stay started",
 			 work->spec->group);
-	if (used)
-		return 0;
-	return shared ? lvm_locks_stop(&work->lvm) : lvm_give_up(&work->lvm, owner);
+	if (!used)
+		code = shared ? lvm_locks_stop(&work->lvm) : lvm_give_up(&work->lvm, owner);
+	ret->inactive = shared && !used;
+	return code;
 }
 
 /* Of an apply that is undone the group goes whatever its manifest says: empty, it has nothing to keep. */

@@ -176,7 +176,8 @@ struct pool_type {
 	pool_verb_fn *observe;
 	/* Makes what is missing, then observes. NULL: there is nothing to make, and it is waited for. */
 	pool_verb_fn *activate;
-	/* Gives it up; ret->exists if something of it stays, with a note that says why. NULL: nothing was made. */
+	/* Gives it up; ret->exists if something of it stays, with a note that says why. What others made, and
+	 * activate() has put in use, is only put out of use, and ret->inactive if so. NULL: nothing was made. */
 	pool_verb_fn *deactivate;
 	bool on_device; /* looked at anew whenever block devices come, go or change */
 	/* Does it answer? Asked every few seconds for as long as the pool is wanted, in a child that gets

@@ -199,8 +199,15 @@ static void finish_look(struct task *task, const void *data, size_t size)
 	op_complete(op);
 }
 
+/* Nobody wants it any more, and what weft did not make is put out of use again. */
+static bool is_given_back(const struct op *op)
+{
+	const struct pool_state *want = op->want;
+	return op->verb == OP_UPDATE && (op->rows & POOL_ACTIVE) && !want->active;
+}
+
 /* What stays is given up; its mark lets the same Pool take it up again. */
-static void finish_remove(struct task *task, const void *data, size_t size)
+static void finish_end(struct task *task, const void *data, size_t size)
 {
 	struct op *op = task->op;
 	const struct pool_seen *output = data;
@@ -270,8 +277,8 @@ static void start(struct op *op, pool_verb_fn *verb)
 		op_complete(op);
 		return;
 	}
-	bool removing = op->verb == OP_REMOVE;
-	if (!removing && probe_silence(&probe_pools, op->key)) {
+	bool ends = op->verb == OP_REMOVE || is_given_back(op);
+	if (!ends && probe_silence(&probe_pools, op->key)) {
 		finish_silent(op);
 		return;
 	}
@@ -282,7 +289,7 @@ static void start(struct op *op, pool_verb_fn *verb)
 	const struct task task = {
 		.op = op,
 		.input = work,
-		.finish = removing ? finish_remove : finish_look,
+		.finish = ends ? finish_end : finish_look,
 		.late = late,
 		.gave_up = gave_up,
 	};
@@ -306,15 +313,6 @@ static void pool_create(struct op *op)
 	start(op, type->activate ? type->activate : type->observe);
 }
 
-/* There is nothing else to change about a pool itself; looking again with what the manifest says now is all. */
-static void pool_update(struct op *op)
-{
-	if (op->rows & (POOL_ACTIVE | POOL_GROWN))
-		pool_create(op);
-	else
-		start(op, type_of(op)->observe);
-}
-
 /* What was not made is as good as gone once nobody wants it. */
 static int leave_alone(const struct pool_call *call, struct pool_seen *ret)
 {
@@ -325,6 +323,17 @@ static void pool_remove(struct op *op)
 {
 	const struct pool_type *type = type_of(op);
 	start(op, type->deactivate ? type->deactivate : leave_alone);
+}
+
+/* There is nothing else to change about a pool itself; looking again with what the manifest says now is all. */
+static void pool_update(struct op *op)
+{
+	if (is_given_back(op))
+		pool_remove(op);
+	else if (op->rows & (POOL_ACTIVE | POOL_GROWN))
+		pool_create(op);
+	else
+		start(op, type_of(op)->observe);
 }
 
 static const char *pool_slot(const struct op *op)
