@@ -247,17 +247,24 @@ static size_t read_lockers(const char *device, const json_t *row, struct lvm_loc
 	return n;
 }
 
-static struct lvm_locker *find_locker(struct lvm_locker *lockers, size_t n, unsigned host_id)
+/* What a host had is anybody's once that is dead, or has stopped its locks or booted again since. */
+static void note_host(const struct lvm_locker *host, struct lvm_locker *lockers, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (lockers[i].host_id == host_id)
-			return &lockers[i];
-	return NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (lockers[i].host_id != host->host_id)
+			continue;
+		if (host->host[0])
+			strcpy(lockers[i].host, host->host);
+		if (host->state[0])
+			strcpy(lockers[i].state, host->state);
+		lockers[i].gone |= host->gone || host->generation > lockers[i].generation;
+	}
 }
 
 /* sanlock direct dump /dev/mapper/vg0-lvmlock
  * 00000512  lvm_vg0  30273882-d192-4d63-b59b-2c577875bc11.lab-b  0000000194 0002 0001
- * The name is sanlock's own for its host, mostly with a number of its own before it. */
+ * The name is sanlock's own for its host, mostly with a number of its own before it. The timestamp of one that has
+ * stopped is 0. */
 static void name_lockers(const char *device, struct lvm_locker *lockers, size_t n)
 {
 	enum { UUID = 36 };
@@ -266,24 +273,14 @@ static void name_lockers(const char *device, struct lvm_locker *lockers, size_t 
 		return;
 	char *rest = out, name[64] = "";
 	for (char *line; (line = next_line(&rest));) {
-		unsigned id;
-		struct lvm_locker *locker =
-			sscanf(line, "%*s %*s %63s %*u %u", name, &id) == 2 ? find_locker(lockers, n, id) : NULL;
-		bool numbered = strlen(name) > UUID + 1 && name[UUID] == '.';
-		if (locker)
-			snprintf(locker->host, sizeof(locker->host), "%s", numbered ? name + UUID + 1 : name);
-	}
-}
-
-/* What a host had that is dead, or has stopped its locks or booted again since, is anybody's. */
-static void judge(struct lvm_locker *lockers, size_t n, const struct lvm_locker *host)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (lockers[i].host_id != host->host_id)
+		unsigned long long at;
+		struct lvm_locker host = {0};
+		if (sscanf(line, "%*s %*s %63s %llu %u %llu", name, &at, &host.host_id, &host.generation) != 4)
 			continue;
-		strcpy(lockers[i].state, host->state);
-		lockers[i].gone = host->generation > lockers[i].generation || streq(host->state, "DEAD") ||
-				  streq(host->state, "FREE");
+		bool numbered = strlen(name) > UUID + 1 && name[UUID] == '.';
+		snprintf(host.host, sizeof(host.host), "%s", numbered ? name + UUID + 1 : name);
+		host.gone = !at;
+		note_host(&host, lockers, n);
 	}
 }
 
@@ -307,7 +304,8 @@ static void states_of(const struct lvm *lvm, struct lvm_locker *lockers, size_t 
 				*ret_own = (unsigned)strtoul(line + strlen(head), NULL, 10);
 		} else if (inside && sscanf(line, "h %u gen %llu timestamp %*u %15s", &host.host_id, &host.generation,
 					    host.state) == 3) {
-			judge(lockers, n, &host);
+			host.gone = streq(host.state, "DEAD");
+			note_host(&host, lockers, n);
 		}
 	}
 }

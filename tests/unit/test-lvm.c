@@ -131,7 +131,6 @@ static const char sanlock[] =
 	"h 2 gen 2 timestamp 310 LIVE\n"
 	"h 3 gen 2 timestamp 288 LIVE\n"
 	"h 4 gen 1 timestamp 7 DEAD\n"
-	"h 5 gen 1 timestamp 0 FREE\n"
 	"E\n"
 	";;\n"
 	"*:70254592:*) cat <<E\n"
@@ -149,7 +148,11 @@ static const char sanlock[] =
 	"         0006 0001 SH\n"
 	"E\n"
 	";;\n"
-	"*) echo '00001024 lvm_vg0 30273882-d192-4d63-b59b-2c577875bc11.lab-c 0000000288 0003 0002';;\n"
+	"*) cat <<E\n"
+	"00001024 lvm_vg0 30273882-d192-4d63-b59b-2c577875bc11.lab-c 0000000288 0003 0002\n"
+	"00002048 lvm_vg0 5ae1f0de-bd74-4bd2-97e3-0bb8e6d4d7a9.lab-e 0000000000 0005 0001\n"
+	"E\n"
+	";;\n"
 	"esac\n";
 
 static void test_locks_of_hosts_that_have_gone_since_count_for_nothing(void **state)
