@@ -94,7 +94,8 @@ def test_linked_clones_and_their_base(host, files, tmp_path):
         assert done.status == 2 and word in done.err, done
     # The base's bytes stay although it says delete, as long as a clone's bytes do that nobody looks after any more.
     host.apply(text.replace("reclaim: delete", "reclaim: keep").replace("format: raw}", "format: raw}, reclaim: delete"), "--wait=20s")
-    host.weft("delete", "volume", "deeper", "web", "base")
+    done = host.weft("delete", "volume", "deeper", "web", "base", "--wait=5s", check=False)
+    assert done.status == 3 and "what was deleted is not all gone: volume/" in done.err and "linked clones of it" in done.err, done
     event = wait_until(lambda: [e for e in host.events() if "linked clones of it" in json.dumps(e)], 15)
     assert "web.qcow2" in json.dumps(event) and sum_of(file) == before
     (images(host) / "web.qcow2").unlink()
