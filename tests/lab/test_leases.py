@@ -36,7 +36,7 @@ SERVER = """set -e; mkdir -p -m 711 /srv/leases /etc/nfs.conf.d
 printf '[nfsd]\\ngrace-time=10\\nlease-time=10\\n' >/etc/nfs.conf.d/t.conf
 systemctl start nfs-server
 exportfs -o rw,sync,no_root_squash,insecure,no_subtree_check 10.66.0.0/24:/srv/leases"""
-READY = WEFT + """ get {kind} {name} -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'"""
+READY = "set -o pipefail; " + WEFT + """ get {kind} {name} -o json | jq -e '.status.conditions[] | select(.type == "Ready") | .status == "True"'"""
 
 
 def apply(host, state, guest, more=""):
