@@ -292,13 +292,15 @@ class Host:
     @staticmethod
     def is_gone_or_of(pid, ancestors):
         """Has a process ended, which can be while one looks at it, or does it descend from one of these?"""
+        looked_at = pid
         while pid > 1:
             try:
-                pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+                parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
                 return True
-            if pid in ancestors:
+            if parent in ancestors or (parent == 0 and pid == looked_at):  # the kernel names no parent of what it is just taking away
                 return True
+            pid = parent
         return False
 
     def process(self, pattern):
