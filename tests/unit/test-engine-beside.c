@@ -284,16 +284,20 @@ static void test_a_copy_is_called_off(void **state)
 
 enum { WHILE_MS = 1000 };
 
+static struct generation *with_helper_and_link(void)
+{
+	struct generation *gen = generation_new(NULL);
+	world_add(gen, TOY_HELPER, &(struct toy_spec){.present = 1});
+	world_add(gen, TOY_LINK, &(struct toy_spec){.present = 3});
+	return gen;
+}
+
 /* A volume that needs a helper, of which only that was ever there. Somebody wants to know of the volume, which is being
  * looked at since; until when he waits at first. */
 static uint64_t ask_for_new_volume(struct world *w, bool *done)
 {
-	struct generation *before = generation_new(NULL), *gen = generation_new(NULL);
-	for (size_t i = 0; i < 2; i++) {
-		world_add(i ? gen : before, TOY_HELPER, &(struct toy_spec){.present = 1});
-		world_add(i ? gen : before, TOY_LINK, &(struct toy_spec){.present = 3});
-	}
-	world_switch(w, before, false);
+	struct generation *gen = with_helper_and_link();
+	world_switch(w, with_helper_and_link(), false);
 	world_run_for(w, WHILE_MS);
 	world_add(gen, TOY_VOLUME, &(struct toy_spec){.present = 0x24, .size = 1});
 	struct want *volume = gen->wants[2];
@@ -370,6 +374,27 @@ static void test_nobody_knows_how_long_it_takes(void **state)
 	assert_in_range(wait_for_unknown(w, true), 2000, 5000);
 }
 
+/* What it needs takes two seconds each time: so long nobody waits who only asks. */
+static void test_it_always_takes_its_time(void **state)
+{
+	struct world *w = *state;
+	bool done = false;
+	world_switch(w, with_helper_and_link(), false);
+	engine_dirty(w->engine, "helper", "n0");
+	engine_run(w->engine);
+	w->host.clock_ms += 2000;
+	world_run(w, 1000);
+	toy_calm = true;
+	uint64_t begin = w->host.clock_ms + WHILE_MS, next = ask_for_new_volume(w, &done);
+	while (!done) {
+		assert_in_range(next, w->host.clock_ms + 1, begin + 100);
+		w->host.clock_ms = next;
+		next = engine_run(w->engine);
+	}
+	toy_calm = false;
+	world_run(w, 1000);
+}
+
 /* ---- what is only looked at ---- */
 
 static void test_probe_of_what_cannot_be_seen(void **state)
@@ -426,6 +451,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_answers, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_it_takes_its_time, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_nobody_knows_how_long_it_takes, world_set_up, world_tear_down),
+		cmocka_unit_test_setup_teardown(test_it_always_takes_its_time, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_a_copy_is_called_off, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_probe_of_what_cannot_be_seen, world_set_up, world_tear_down),
 		cmocka_unit_test_setup_teardown(test_what_is_missing_is_looked_at_once, world_set_up, world_tear_down),
