@@ -16,8 +16,8 @@ static inline uint64_t patience_ms(uint64_t usual_ms)
 	return ms > GLANCE_MS ? ms : GLANCE_MS;
 }
 
-/* What it took of late, now that it has taken `took_ms`: the most, and longer ago counts less. Once
- * quick by chance is not what is to be expected. */
+/* What it took of late, now that it has taken `took_ms`: the most, and longer ago counts less. Once quick by chance is
+ * not what is to be expected. */
 static inline uint64_t patience_usual_ms(uint64_t before_ms, uint64_t took_ms)
 {
 	uint64_t faded_ms = before_ms * 3 / 4;
