@@ -2,6 +2,8 @@
 /* Pool type lvm: a volume group, or a thin pool in one; volumes are logical volumes (volume-lvm.c). A group that is
  * there is used as it is, unless it belongs to another host (lvm-host.c). What weft makes, group and thin pool, carries
  * the Pool's mark as a tag, and is removed only if it still does, nothing is left in it, and the Pool says so. */
+#include <fcntl.h>
+
 #include "core/env.h"
 #include "stord/image-internal.h"
 #include "stord/lun.h"
@@ -562,7 +564,24 @@ static int remove_thin_pool(const struct work *work)
 	return lvm_change(&work->lvm, what, (const char *[]){"lvremove", "-y", work->call->state->source, NULL});
 }
 
-/* Removes the group if it is ours and empty, and then what made its devices physical volumes: they are as before. */
+/* What lvm has written before the first extent, and pvremove leaves there. */
+static int clear_metadata(const json_t *row)
+{
+	enum { PIECE = 64 << 10 };
+	static const char zeros[PIECE];
+	const char *path = lvm_text(row, "pv_name");
+	uint64_t size = lvm_bytes(row, "pe_start"), at = 0;
+	cleanup_close int fd = open(path, O_WRONLY | O_EXCL | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : 1;
+	for (; n > 0 && at<size; at += n> 0 ? (uint64_t)n : 0)
+		n = pwrite(fd, zeros, size - at < PIECE ? size - at : PIECE, (off_t)at);
+	return n < 0 || fsync(fd) < 0
+		       ? say(errno, "what lvm has written to '%s' cannot be cleared: %s", path, strerror(errno))
+		       : 0;
+}
+
+/* Removes the group if it is ours and empty, and then what made its devices physical volumes: they are as blank as they
+ * were. */
 static int remove_group(const struct work *work, const json_t *rows)
 {
 	const json_t *row = json_array_get(rows, 0);
@@ -572,8 +591,11 @@ static int remove_group(const struct work *work, const json_t *rows)
 	int code = lvm_change(&work->lvm, what, (const char *[]){"vgremove", work->spec->group, NULL});
 	size_t i;
 	json_array_foreach(rows, i, row) {
-		if (!code && !*lvm_text(row, "pv_missing"))
-			code = lvm_change(&bare, what, (const char *[]){"pvremove", lvm_text(row, "pv_name"), NULL});
+		if (code || *lvm_text(row, "pv_missing"))
+			continue;
+		code = lvm_change(&bare, what, (const char *[]){"pvremove", lvm_text(row, "pv_name"), NULL});
+		if (!code)
+			code = clear_metadata(row);
 	}
 	return code;
 }
