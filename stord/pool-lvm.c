@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pool type lvm: a volume group, or a thin pool in one; volumes are logical volumes (volume-lvm.c). A group that is
  * there is used as it is, unless it belongs to another host (lvm-host.c). What weft makes, group and thin pool, carries
- * the Pool's mark as a tag, and is removed only if it still does, nothing is left in it, and the Pool says so. */
+ * the Pool's mark as a tag, and is removed only if it still does, nothing is left in it, and the Pool says so, or the
+ * apply that made it is undone. */
 #include <fcntl.h>
 
 #include "core/env.h"

@@ -179,6 +179,7 @@ def test_growth_and_deletion_wait_for_who_confirms(host):
     assert lvs()["grows"]["lv_uuid"] == uuids["grows"][0]
 
 
+@pytest.mark.lab_full
 def test_a_group_goes_with_the_apply_that_made_it(host):
     """`reclaim: keep` is about what may hold something: what is undone leaves the disk as it was, and what was there before stays."""
     text = pool(THIN) + volume()
