@@ -97,10 +97,10 @@ def go_through(host, thin):
         """What was interrupted on the way back says so, and is ordered again."""
         for _ in range(ORDERS):
             alive(host)
-            host.weft("volume", "snapshot", *args, "--yes", check=False)
+            last = host.weft("volume", "snapshot", *args, "--yes", check=False)
             with contextlib.suppress(AssertionError):
                 return wait_until(lambda: (alive(host), done() and host.ready("volume", "web"))[1], 10)
-        raise AssertionError(f"{args} was not done in {ORDERS} attempts")
+        raise AssertionError(f"{args} was not done in {ORDERS} attempts: {last}, {host.condition('volume', 'web')}, {got()}, {lvs()}")
 
     text = (pool(THIN if thin else "") + volume(SOURCE, "base") + volume("clone: base, size: 16MiB")
             + (volume("base: base, size: 8MiB", "linked") if thin else ""))
