@@ -108,7 +108,9 @@ static void start(struct op *op)
 {
 	struct resource_view view;
 	struct engine *engine = op->lane->engine;
-	if (!engine || !engine_view_find(engine, "volume", op->key, &view) || !view.want || !view.exists) {
+	/* One that is a mixture after a weftd died on its way back has never been seen as a volume by the next. */
+	if (!engine || !engine_view_find(engine, "volume", op->key, &view) || !view.want ||
+	    (view.known && !view.exists)) {
 		op_fail(op, ENOENT, "volume %s is not there", op->key);
 		return;
 	}
@@ -143,7 +145,8 @@ static void start(struct op *op)
 static const char *slot(const struct op *op)
 {
 	struct resource_view view;
-	bool wanted = engine_view_find(op->lane->engine, "volume", op->key, &view) && view.want;
+	struct engine *engine = op->lane->engine;
+	bool wanted = engine && engine_view_find(engine, "volume", op->key, &view) && view.want;
 	return volume_slot_of(op->key, wanted ? view.want->spec : NULL);
 }
 

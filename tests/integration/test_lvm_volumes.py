@@ -97,6 +97,11 @@ def test_snapshots_of_an_ordinary_volume(host):  # noqa: F811
     order(host, "delete", "web", "two")
     wait_until(lambda: int(lvs()["web"]["lv_size"]) == 96 * MIB, 60)
     order(host, "create", "web", "last")
+    by_hand("lvchange -qq --addtag weft-reverting:last wt0/web")  # as a weftd leaves it that dies on the way back
+    host.restart(signal.SIGKILL)
+    says(host, "volume", "web", "do it again")
+    order(host, "revert", "web", "last")
+    host.wait_ready("volume", "web")
     host.weft("delete", "volume", "web", "--now", "--wait=60s")
     assert set(lvs()) == set()
 
