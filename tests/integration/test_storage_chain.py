@@ -239,7 +239,8 @@ def test_contract_storage(host, secret):  # noqa: F811
     assert len(guests) == 1
     host.restart(signal.SIGKILL)
     is_well(host, *NAMES, "guest web")
-    assert (qemus(), iscsi_sessions(), sh("dmsetup table")) == (guests, sessions, maps) and host.diff() == []
+    assert (qemus(), iscsi_sessions(), sh("dmsetup table")) == (guests, sessions, maps)
+    wait_until(lambda: host.diff() == [], 60, "spare sessions have been seen as well")
 
     logout_by_hand(sessions)
     wait_until(lambda: len(ours()) == 2 and not set(ours()) & set(sessions), 90, "it is logged in again")
