@@ -87,7 +87,7 @@ def wait_for_locks(host, *expected):
 
 
 def leases(host):
-    told = wait(host, f"{WEFT} lease list --pool fast -o json 2>/dev/null | jq -e .")
+    told = wait(host, f"set -o pipefail; {WEFT} lease list --pool fast -o json 2>/dev/null | jq -e .")
     return sorted((one["volume"], one["guest"] or "", one["host"], one["mode"], one["alive"]) for one in json.loads(told))
 
 
@@ -132,7 +132,7 @@ def test_promise_17_two_hosts_that_share_a_volume_group(pair, directory):
     wait_for_locks(b)
     assert not is_active(b)
     assert leases(a) == [("web", "one", "lab-a", "alone", "yes")]
-    wait(b, f"{WEFT} lease list -o json | jq -e '.[0].alive == \"yes\"'")  # once sanlock has seen two signs of it
+    wait(b, f"set -o pipefail; {WEFT} lease list -o json | jq -e '.[0].alive == \"yes\"'")  # once sanlock has seen two signs of it
     assert leases(b) == [("web", "", "lab-a", "alone", "yes")]
     status, out = b.agent.run(f"{WEFT} lease break web --yes", PATIENCE)
     assert status == 1 and "no lease for a person to break" in out and "'lab-a'" in out, out
