@@ -16,7 +16,6 @@ def host(make_host):
     return host
 
 
-@pytest.mark.lab
 def test_contract_basic_isolated_network_serves(host, plug):
     for table in "iptables", "ip6tables":
         for chain in "INPUT", "FORWARD", "OUTPUT":

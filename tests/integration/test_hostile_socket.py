@@ -399,7 +399,7 @@ def test_a_stranger_may_nothing(open_host, users):
 
 
 @pytest.mark.needs("setpriv", "su", "useradd")
-@pytest.mark.parametrize("who", [pytest.param("viewer", marks=pytest.mark.lab), "guest"])
+@pytest.mark.parametrize("who", ["viewer", "guest"])
 def test_a_viewer_may_read_and_not_apply(open_host, users, who):
     ask(open_host, "POST", "/v1/apply", apply_body(bridge("br1", 1), wait=True))
     before = revisions(open_host)

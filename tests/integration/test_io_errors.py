@@ -105,7 +105,6 @@ def on(disk, more=""):
     return guest(disk=f"file: {disk.device}, cache: none{more}")
 
 
-@pytest.mark.lab
 def test_promise_15_a_guest_goes_on_when_its_disk_does(host, disk):
     host.apply(on(disk), "--wait=60s")
     pid = pid_of(host)

@@ -94,7 +94,7 @@ def test_contract_overlay_two_hosts(pair, tunnel):
     pytest.param("Ipip", "local: 198.51.100.{me}, remote: 198.51.100.{other}, addresses: [10.9.0.{me}/30]", "10.9.0.2", 20,
                  marks=[pytest.mark.needs("link:ipip"), pytest.mark.lab_full]),
     pytest.param("Sit", 'local: 198.51.100.{me}, remote: 198.51.100.{other}, addresses: ["fd09::{me}/64"]', "fd09::2", 20,
-                 marks=pytest.mark.needs("link:sit")),
+                 marks=[pytest.mark.needs("link:sit"), pytest.mark.lab_full]),
 ])
 def test_tunnels_of_layer_3(pair, kind, spec, address, overhead):
     for i, host in enumerate(pair):
@@ -104,8 +104,8 @@ def test_tunnels_of_layer_3(pair, kind, spec, address, overhead):
     assert reaches(pair[0], address, 1500 - overhead)
 
 
-@pytest.mark.parametrize("tunnel", [
-    pytest.param(t, id=name, marks=[pytest.mark.needs(f"link:{t[0]}"), *([pytest.mark.lab_full] if name != "ip6gretap" else [])]) for name, t in TUNNELS.items()])
+@pytest.mark.lab_full
+@frames
 def test_promise_05_a_deleted_tunnel_comes_back_whole(pair, tunnel):
     for i, host in enumerate(pair):
         host.apply(overlay(tunnel, i), "--wait=20s")

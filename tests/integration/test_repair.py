@@ -92,7 +92,6 @@ def test_qemu(host):
     assert host.process("guest=web,") != pid
 
 
-@pytest.mark.lab
 def test_everything_at_once(host):
     before = look(host)
     os.kill(host.process("^dnsmasq"), signal.SIGKILL)

@@ -84,7 +84,7 @@ def test_guests_and_helpers_are_units_that_outlive_weftd(guests):
     assert lab.agent.check("pgrep -f [q]emu-system.*guest= | sort") == before[1], "guests outlive weftd"
 
 
-@pytest.mark.lab
+@pytest.mark.lab_full
 def test_a_weftd_that_hangs_is_killed_by_the_watchdog(guests):
     lab = guests  # noqa: F811
     lab.agent.check("mkdir -p /run/systemd/system/weftd.service.d; printf '[Service]\\nWatchdogSec=4\\n' >/run/systemd/system/weftd.service.d/w.conf; "
