@@ -260,6 +260,8 @@ def test_the_example(servers, make_host):
     assert address(host, "br1") == got and host.ready("network", "office")
     wait_until(lambda: address(host, "eth1") and address(host, "eth1", 6), 90)
     assert sorted(default_routes(host), key=lambda r: r[2]) == [("br1", "10.9.0.1", 100), ("eth1", "10.9.0.1", 2000)]
+    # By itself: what gives the NIC of br1 back is not to lose a gateway, of either family, and that of IPv6 comes by eth1.
+    host.weft("delete", "ethernet", "eth1", "--wait=60s")
 
 
 @pytest.mark.needs("udhcpc")
