@@ -54,9 +54,13 @@ static int ask(const struct nlmsghdr *message, netlink_message_fn *fn, void *ctx
 		return r;
 	if (mnl_socket_sendto(lookup.socket, message, message->nlmsg_len) < 0)
 		return -errno;
-	ssize_t n = netlink_receive(lookup.socket, lookup.answer, sizeof(lookup.answer), 0);
-	if (n < 0)
-		return (int)n;
+	const struct nlmsghdr *answer = (const void *)lookup.answer;
+	ssize_t n;
+	do { /* one to an earlier question, which an error kept from being read, must not be taken for this one's */
+		n = netlink_receive(lookup.socket, lookup.answer, sizeof(lookup.answer), 0);
+		if (n < 0)
+			return (int)n;
+	} while ((size_t)n >= sizeof(*answer) && answer->nlmsg_seq != message->nlmsg_seq);
 	struct listener listener = {fn, ctx};
 	return mnl_cb_run(lookup.answer, (size_t)n, message->nlmsg_seq, 0, take_answer, &listener) < 0 ? -ENOENT : 0;
 }
