@@ -116,9 +116,8 @@ static const struct {
 	{"locked by other host", EBUSY, ": a guest of that host uses it, or something is being done to it there"},
 	{"incompatible mode", EBUSY, ": this host uses it, or shares it with others, until no guest of its own has it"},
 	{"not stopped on other hosts", EBUSY,
-	 ": delete its Pool there first, or stop its locks (vgchange --lock-stop); that such a host no longer has them "
-	 "is "
-	 "known some 20 seconds later"},
+	 ": delete its Pool there first, or stop its locks (vgchange --lock-stop); that such a host no longer "
+	 "has them is known some 20 seconds later"},
 	{"due to failed lock", ENOLCK, ": its locks cannot be had, which the status of its Pool tells more of"},
 };
 

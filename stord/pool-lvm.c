@@ -573,12 +573,15 @@ static int clear_metadata(const json_t *row)
 	const char *path = lvm_text(row, "pv_name");
 	uint64_t size = lvm_bytes(row, "pe_start"), at = 0;
 	cleanup_close int fd = open(path, O_WRONLY | O_EXCL | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : 1;
-	for (; n > 0 && at<size; at += n> 0 ? (uint64_t)n : 0)
-		n = pwrite(fd, zeros, size - at < PIECE ? size - at : PIECE, (off_t)at);
-	return n < 0 || fsync(fd) < 0
-		       ? say(errno, "what lvm has written to '%s' cannot be cleared: %s", path, strerror(errno))
-		       : 0;
+	bool fine = fd >= 0;
+	while (fine && at < size) {
+		ssize_t n = pwrite(fd, zeros, size - at < PIECE ? size - at : PIECE, (off_t)at);
+		fine = n > 0;
+		at += fine ? (uint64_t)n : 0;
+	}
+	if (fine && fsync(fd) == 0)
+		return 0;
+	return say(errno, "what lvm has written to '%s' cannot be cleared: %s", path, strerror(errno));
 }
 
 /* Removes the group if it is ours and empty, and then what made its devices physical volumes: they are as blank as they

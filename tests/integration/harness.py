@@ -407,6 +407,12 @@ class Host:
         assert answer["result"] == "dryRun", answer
         return [step for step in answer["plan"] if not step.get("restartNeeded")]
 
+    def differs_nowhere(self):
+        """For wait_until(), which then says what still differs."""
+        plan = self.diff()
+        assert plan == [], plan
+        return True
+
     def places_of_secret(self, secret):
         """Where a secret is to be seen that should be nowhere: arguments and environments of all processes, weftd's log, answers and files."""
         found = []
@@ -434,11 +440,11 @@ class Host:
         if self.daemon is None:
             self.start()
         assert self.daemon.poll() is None, f"weftd has ended with status {self.daemon.returncode}"
-        wait_until(lambda: self.diff() == [], 20, "law 1: diff is empty")
+        wait_until(self.differs_nowhere, 20, "law 1: diff is empty")
         wait_until(self.helpers_rest, 30, "helpers of DHCP clients have ended")
         pids, seen = self.pids(), self.snapshot()
         self.restart()
-        wait_until(lambda: self.diff() == [], 20, "law 2: diff is empty after a restart")
+        wait_until(self.differs_nowhere, 20, "law 2: diff is empty after a restart")
         with contextlib.suppress(AssertionError):  # a child of the weftd that ended may outlive it for a moment
             wait_until(lambda: self.pids() == pids, 10)
         now = self.pids()
